@@ -1,0 +1,1 @@
+"""What a model is worth: its figures, the baseline beside it, its pictures and its report."""

@@ -1,0 +1,123 @@
+"""Fine-tunes the pre-trained mini-BERT on labelled reviews, and writes `mini_bert_sentiment_classifier.keras`.
+
+Trains the 65 parameters of the head on a frozen backbone, or more of the network with --unfreeze.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from text.commands import exits_with_status, positive_float, positive_int, probability, quiet_imports, share
+from text.reading.files import check_writable
+
+MAX_SEQ_LEN = 64
+BATCH_SIZE = 32
+EPOCHS = 5
+LEARNING_RATE = 5e-5
+HEAD_LEARNING_RATE = 1e-2
+TEST_SIZE = 1 / 6
+SEED = 42
+PLOT_SAVE_PATH = "training_curves.png"
+DATASET = "XiangPan/ChnSentiCorp_htl_8k"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--dataset", default=DATASET, metavar="SOURCE", help="CSV, TSV, JSONL or Parquet file, hub data set, or sample"
+    )
+    data.add_argument("--text-column", metavar="NAME", help="column of the text; found by itself if usual")
+    data.add_argument("--label-column", metavar="NAME", help="column of the label; found by itself if usual")
+    data.add_argument("--test-size", type=share, default=TEST_SIZE, help="share of the rows to test on")
+
+    training = parser.add_argument_group("training")
+    training.add_argument("--pretrained", default="mini_bert_zh_hk.keras", metavar="FILE", help="model to start from")
+    training.add_argument(
+        "--unfreeze", type=_unfreeze, default=0, metavar="N", help="train the top N encoders with the head, or: all"
+    )
+    training.add_argument("--epochs", type=positive_int, default=EPOCHS, help="times to go through the data")
+    training.add_argument("--batch-size", type=positive_int, default=BATCH_SIZE, help="reviews a batch")
+    training.add_argument(
+        "--learning-rate", type=positive_float, default=LEARNING_RATE, help="of pre-trained weights, if unfrozen"
+    )
+    training.add_argument(
+        "--head-learning-rate", type=positive_float, default=HEAD_LEARNING_RATE, help="of the new layer"
+    )
+    training.add_argument("--no-xla", action="store_true", help="do not compile the training step with XLA")
+    training.add_argument("--seed", type=int, default=SEED, help="of weights, order and dropout")
+
+    result = parser.add_argument_group("result")
+    result.add_argument("--threshold", type=probability, default=0.7, help="lowest probability of a positive verdict")
+    result.add_argument(
+        "--output", default="mini_bert_sentiment_classifier.keras", metavar="FILE", help="where the model goes"
+    )
+    result.add_argument("--report-folder", default=".", help="where curves, confusion matrix and metrics.json go")
+    result.add_argument("--run-folder", default="runs/fine_tuning", help="where run.json and the checkpoint go")
+    result.add_argument("--resume", action="store_true", help="go on with the interrupted run of the run folder")
+    result.add_argument("--dry-run", action="store_true", help="prepare everything, say what would be done, and stop")
+    return parser
+
+
+def _unfreeze(text: str) -> int | str:
+    if text == "all":
+        return text
+    return positive_int(text)
+
+
+@exits_with_status
+def main(argv=None) -> None:
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    with quiet_imports():  # only now, so that --help does not wait for them
+        import keras
+
+        from evaluation.assessment import assess, print_assessment
+        from evaluation.plots import plot_confusion_matrix, plot_training_curves
+        from evaluation.report import write_metrics
+        from model import BertModel, classifier_from_pretrained, load_model, save_classifier
+        from text.reviews import load_reviews, print_reviews
+        from text.tokenizer import tokenizer_from_json
+        from training.checkpoint import Checkpoint
+        from training.classification import FineTuningPlan, predict_probabilities, train_classifier
+        from training.run import CHECKPOINT_NAME, environment, finish_run, start_run
+
+    args = start_run(args, parser, argv)
+    check_writable(args.output)
+    keras.utils.set_random_seed(args.seed)
+    classifier = classifier_from_pretrained(load_model(args.pretrained, BertModel), args.unfreeze)
+    reviews = load_reviews(
+        args.dataset,
+        tokenizer_from_json(classifier.tokenizer_json),
+        classifier.config.max_seq_len,
+        test_size=args.test_size,
+        text_column=args.text_column,
+        label_column=args.label_column,
+    )
+    print_reviews(reviews)
+    classifier.summary(line_length=100)
+    if args.dry_run:
+        return
+    plan = FineTuningPlan(args.epochs, args.batch_size, args.learning_rate, args.head_learning_rate, args.seed)
+    checkpoint = Checkpoint(Path(args.run_folder, CHECKPOINT_NAME))
+    history = train_classifier(classifier, reviews, plan, checkpoint, resume=args.resume)
+
+    assessment = assess(predict_probabilities(classifier, reviews.test), reviews, args.threshold)
+    print_assessment(assessment, reviews.labelled.name)
+    save_classifier(classifier, args.output, args.threshold, reviews.labelled, assessment["test"])
+    folder = Path(args.report_folder)
+    plot_training_curves(history, folder / PLOT_SAVE_PATH)
+    plot_confusion_matrix(
+        assessment["test"]["at_half"]["confusion_matrix"],
+        folder / "confusion_matrix.png",
+        title="Test set, threshold 0.5",
+    )
+    write_metrics(folder / "metrics.json", assessment | {"history": history} | environment())
+    finish_run(args.run_folder)
+    print(
+        f"Model saved to {args.output}; {PLOT_SAVE_PATH}, confusion_matrix.png and metrics.json in {folder.resolve()}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""The layers of the network: embedding, encoder, pooling and the masked-language-model head, on `keras.ops` alone.
+
+Padding is never guessed from Keras' implicit masks, which ordinary operations drop: a `padding_mask` of shape
+(batch, length), True at real tokens, is passed explicitly.
+"""
+
+import keras
+from keras import layers, ops
+
+PACKAGE = "mini_bert"
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class BertEmbedding(layers.Layer):
+    """Sum of token, position and segment embeddings, layer-normalised, with dropout.
+
+    Devlin et al., "BERT" (2019), section 3.
+
+    Args:
+        vocab_size: number of tokens; ids are 0..vocab_size-1.
+        max_seq_len: number of positions; longer inputs are refused.
+        d_model: width of the embeddings.
+        type_vocab_size: number of segments.
+        dropout_rate: share of the values dropped in training.
+
+    Call arguments:
+        input_ids: int32, (batch, length).
+        token_type_ids: int32, (batch, length); None stands for the first segment throughout.
+
+    Returns:
+        (batch, length, d_model)
+    """
+
+    def __init__(self, vocab_size, max_seq_len, d_model, type_vocab_size=2, dropout_rate=0.1, **kwargs):
+        super().__init__(**kwargs)
+        self.vocab_size = vocab_size
+        self.max_seq_len = max_seq_len
+        self.d_model = d_model
+        self.type_vocab_size = type_vocab_size
+        self.dropout_rate = dropout_rate
+        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.token_embedding = layers.Embedding(vocab_size, d_model, initializer, name="token_embedding")
+        self.position_embedding = layers.Embedding(max_seq_len, d_model, initializer, name="position_embedding")
+        self.segment_embedding = layers.Embedding(type_vocab_size, d_model, initializer, name="segment_embedding")
+        self.normalization = layers.LayerNormalization(epsilon=1e-6, name="normalization")
+        self.dropout = layers.Dropout(dropout_rate, name="dropout")
+
+    def build(self, input_ids_shape, token_type_ids_shape=None):
+        ids_shape = (None, None)
+        self.token_embedding.build(ids_shape)
+        self.position_embedding.build(ids_shape)
+        self.segment_embedding.build(ids_shape)
+        self.normalization.build((None, None, self.d_model))
+        self.dropout.build((None, None, self.d_model))
+
+    def call(self, input_ids, token_type_ids=None, training=None):
+        length = input_ids.shape[1]
+        if length is not None and length > self.max_seq_len:
+            raise ValueError(f"{length} tokens, but this embedding has only {self.max_seq_len} positions")
+        if token_type_ids is None:
+            token_type_ids = ops.zeros_like(input_ids)
+        positions = ops.arange(ops.shape(input_ids)[1], dtype="int32")
+        embeddings = (
+            self.token_embedding(input_ids)
+            + self.position_embedding(positions)
+            + self.segment_embedding(token_type_ids)
+        )
+        return self.dropout(self.normalization(embeddings), training=training)
+
+    def compute_output_shape(self, input_ids_shape, token_type_ids_shape=None):
+        return (*input_ids_shape, self.d_model)
+
+    def get_config(self):
+        return super().get_config() | {
+            "vocab_size": self.vocab_size,
+            "max_seq_len": self.max_seq_len,
+            "d_model": self.d_model,
+            "type_vocab_size": self.type_vocab_size,
+            "dropout_rate": self.dropout_rate,
+        }
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class TransformerEncoder(layers.Layer):
+    """One encoder block: self-attention, then a two-layer feed-forward network, each with a residual connection.
+
+    Vaswani et al., "Attention Is All You Need" (2017), section 3.1; with `normalize_first` the order of Xiong et al.,
+    "On Layer Normalization in the Transformer Architecture" (2020), in which queries, keys and values all come from
+    the normalised input.
+
+    Args:
+        d_model: width of input and output.
+        num_heads: number of attention heads; divides `d_model`.
+        dff: width of the hidden layer of the feed-forward network.
+        dropout_rate: share of the values dropped in training, in attention and before each residual sum.
+        normalize_first: whether layer normalisation comes before each sub-layer or after its residual sum.
+
+    Call arguments:
+        inputs: (batch, length, d_model).
+        padding_mask: bool, (batch, length), True at real tokens; None where there is no padding.
+
+    Returns:
+        (batch, length, d_model)
+    """
+
+    def __init__(self, d_model, num_heads, dff, dropout_rate=0.1, normalize_first=True, **kwargs):
+        super().__init__(**kwargs)
+        if d_model % num_heads:
+            raise ValueError(f"num_heads must divide d_model, and {num_heads} does not divide {d_model}")
+        self.d_model = d_model
+        self.num_heads = num_heads
+        self.dff = dff
+        self.dropout_rate = dropout_rate
+        self.normalize_first = normalize_first
+        self.attention = layers.MultiHeadAttention(
+            num_heads, d_model // num_heads, dropout=dropout_rate, name="attention"
+        )
+        self.attention_normalization = layers.LayerNormalization(epsilon=1e-6, name="attention_normalization")
+        self.attention_dropout = layers.Dropout(dropout_rate, name="attention_dropout")
+        # ReLU is the original's choice; the exact GELU would not survive the export to ONNX.
+        self.feed_forward_hidden = layers.Dense(dff, activation="relu", name="feed_forward_hidden")
+        self.feed_forward_output = layers.Dense(d_model, name="feed_forward_output")
+        self.feed_forward_normalization = layers.LayerNormalization(epsilon=1e-6, name="feed_forward_normalization")
+        self.feed_forward_dropout = layers.Dropout(dropout_rate, name="feed_forward_dropout")
+
+    def build(self, inputs_shape, padding_mask_shape=None):
+        self.attention.build(inputs_shape, inputs_shape)
+        self.attention_normalization.build(inputs_shape)
+        self.attention_dropout.build(inputs_shape)
+        self.feed_forward_hidden.build(inputs_shape)
+        self.feed_forward_output.build((*inputs_shape[:-1], self.dff))
+        self.feed_forward_normalization.build(inputs_shape)
+        self.feed_forward_dropout.build(inputs_shape)
+
+    def call(self, inputs, padding_mask=None, training=None):
+        def attend(x):
+            # A mask of keys alone, (batch, 1, length): what a padding position attends to reaches no real one.
+            attention_mask = None if padding_mask is None else ops.expand_dims(padding_mask, 1)
+            attended = self.attention(x, x, attention_mask=attention_mask, training=training)
+            return self.attention_dropout(attended, training=training)
+
+        def feed_forward(x):
+            projected = self.feed_forward_output(self.feed_forward_hidden(x))
+            return self.feed_forward_dropout(projected, training=training)
+
+        if self.normalize_first:
+            x = inputs + attend(self.attention_normalization(inputs))
+            return x + feed_forward(self.feed_forward_normalization(x))
+        x = self.attention_normalization(inputs + attend(inputs))
+        return self.feed_forward_normalization(x + feed_forward(x))
+
+    def compute_output_shape(self, inputs_shape, padding_mask_shape=None):
+        return inputs_shape
+
+    def get_config(self):
+        return super().get_config() | {
+            "d_model": self.d_model,
+            "num_heads": self.num_heads,
+            "dff": self.dff,
+            "dropout_rate": self.dropout_rate,
+            "normalize_first": self.normalize_first,
+        }
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class MaskedMeanPooling(layers.Layer):
+    """Mean over the real tokens of each text; zeros for a row that is all padding. Has no parameters.
+
+    Call arguments:
+        inputs: (batch, length, d_model).
+        padding_mask: bool, (batch, length), True at real tokens.
+
+    Returns:
+        (batch, d_model)
+    """
+
+    def build(self, inputs_shape, padding_mask_shape=None):
+        pass
+
+    def call(self, inputs, padding_mask):
+        weights = ops.expand_dims(ops.cast(padding_mask, inputs.dtype), -1)
+        return ops.sum(inputs * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1)
+
+    def compute_output_shape(self, inputs_shape, padding_mask_shape=None):
+        return (inputs_shape[0], inputs_shape[-1])
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class MaskedLMHead(layers.Layer):
+    """Scores every token of the vocabulary at the masked positions, and only there.
+
+    The projection shares its matrix with the token embeddings of the layer given to `tie`, which the model's
+    constructor calls: a shared matrix cannot be written twice into a model file. Devlin et al. (2019), section 3.1.
+
+    Args:
+        vocab_size: number of tokens.
+        d_model: width of the inputs and of the tied embeddings.
+
+    Call arguments:
+        inputs: (batch, length, d_model).
+        masked_positions: int32, (batch, predictions), indices into `length`.
+
+    Returns:
+        logits, float32 whatever the precision of the rest: (batch, predictions, vocab_size)
+    """
+
+    def __init__(self, vocab_size, d_model, **kwargs):
+        super().__init__(**kwargs)
+        self.vocab_size = vocab_size
+        self.d_model = d_model
+        # The tanh approximation of the GELU, since the exact one would not survive the export to ONNX.
+        self.transform = layers.Dense(d_model, activation=_gelu_tanh, name="transform")
+        self.normalization = layers.LayerNormalization(epsilon=1e-6, name="normalization")
+        self._token_table = None
+
+    def tie(self, embedding: BertEmbedding) -> None:
+        """Shares the token embeddings of `embedding`."""
+        # Held by a function: as an attribute, the embedding would be saved, and looked for, a second time.
+        self._token_table = lambda: embedding.token_embedding.embeddings
+
+    def build(self, inputs_shape, masked_positions_shape=None):
+        hidden_shape = (None, None, self.d_model)
+        self.transform.build(hidden_shape)
+        self.normalization.build(hidden_shape)
+        self.bias = self.add_weight(name="bias", shape=(self.vocab_size,), initializer="zeros")
+
+    def call(self, inputs, masked_positions):
+        if self._token_table is None:
+            raise ValueError("MaskedLMHead has no embeddings: call tie(embedding) first")
+        hidden = ops.take_along_axis(inputs, ops.expand_dims(masked_positions, -1), axis=1)
+        hidden = self.normalization(self.transform(hidden))
+        table = ops.cast(self._token_table(), hidden.dtype)
+        return ops.cast(ops.matmul(hidden, ops.transpose(table)), "float32") + ops.cast(self.bias, "float32")
+
+    def compute_output_shape(self, inputs_shape, masked_positions_shape):
+        return (*masked_positions_shape, self.vocab_size)
+
+    def compute_output_spec(self, inputs, masked_positions):
+        shape = self.compute_output_shape(inputs.shape, masked_positions.shape)
+        return keras.KerasTensor(shape, dtype="float32")
+
+    def get_config(self):
+        return super().get_config() | {"vocab_size": self.vocab_size, "d_model": self.d_model}
+
+
+def _gelu_tanh(x):
+    return keras.activations.gelu(x, approximate=True)

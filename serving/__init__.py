@@ -1,0 +1,1 @@
+"""Serving: what turns a trained model's weights into answers."""

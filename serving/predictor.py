@@ -1,0 +1,105 @@
+"""One way from a text to a verdict, for the one-shot call, the prompt and programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from text.commands import InputError, quiet_imports
+from text.tokenizer import UNKNOWN, encode_batch, tokenizer_from_json
+
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The verdict on one text.
+
+    Attributes:
+        text: as it was given.
+        label: the name of the verdict, such as 正面; None where the text has none.
+        probability: of the text being positive, 0..1; None where the text has no verdict.
+        confidence: the probability of the verdict: `probability`, or 1 minus it for a negative one.
+        cut: whether the text is longer than the model reads, so that its end was not looked at.
+        problem: why the text has no verdict; None where it has one.
+    """
+
+    text: str
+    label: str | None = None
+    probability: float | None = None
+    confidence: float | None = None
+    cut: bool = False
+    problem: str | None = None
+
+
+class Predictor:
+    """Answers with a trained model.
+
+    Args:
+        model_path: a `.keras` file that `fine_tuning.py` or `model.py` wrote.
+        threshold: the lowest probability of a positive verdict, 0..1; None takes the model's own.
+
+    Raises:
+        InputError: the model cannot be loaded, or the threshold is out of range.
+    """
+
+    def __init__(self, model_path: str | os.PathLike, threshold: float | None = None):
+        with quiet_imports():
+            from model import BertClassifier, load_model
+
+        self._model = load_model(model_path, BertClassifier)
+        self._tokenizer = tokenizer_from_json(self._model.tokenizer_json, where=str(model_path))
+        self._unknown_id = self._tokenizer.token_to_id(UNKNOWN)
+        metadata = self._model.metadata
+        self.negative_label, self.positive_label = metadata.get("labels", ("负面", "正面"))
+        self.threshold = metadata.get("threshold", 0.7) if threshold is None else threshold
+        if not 0 <= self.threshold <= 1:
+            raise InputError(f"the threshold must be from 0 to 1, and {self.threshold} is not")
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """Returns one prediction a text, in their order; one that cannot be judged says why in `problem`."""
+        max_seq_len = self._model.config.max_seq_len
+        input_ids, lengths = encode_batch(self._tokenizer, texts, max_seq_len)
+        problems = [self._problem(text, ids) for text, ids in zip(texts, input_ids, strict=True)]
+        judged = np.array([problem is None for problem in problems], bool)
+        probabilities = np.full(len(texts), np.nan)
+        if judged.any():
+            probabilities[judged] = self._probabilities(input_ids[judged])
+        return [
+            Prediction(text, problem=problem)
+            if problem
+            else self._verdict(text, float(probability), length > max_seq_len)
+            for text, problem, probability, length in zip(texts, problems, probabilities, lengths, strict=True)
+        ]
+
+    def _probabilities(self, input_ids: np.ndarray) -> np.ndarray:
+        import keras
+
+        batches = []
+        for start in range(0, len(input_ids), BATCH_SIZE):
+            batch = input_ids[start : start + BATCH_SIZE]
+            outputs = self._model({"input_ids": batch, "token_type_ids": np.zeros_like(batch)}, training=False)
+            batches.append(keras.ops.convert_to_numpy(outputs)[:, 0])
+        return np.concatenate(batches)
+
+    def _problem(self, text: str, input_ids: np.ndarray) -> str | None:
+        if not text.strip():
+            return "the text is empty"
+        # What stands between [CLS] and [SEP].
+        tokens = input_ids[input_ids != 0][1:-1]
+        if not len(tokens) or (tokens == self._unknown_id).all():
+            return "the model knows no character of the text"
+        return None
+
+    def _verdict(self, text: str, probability: float, cut: bool) -> Prediction:
+        positive = probability >= self.threshold
+        return Prediction(
+            text,
+            self.positive_label if positive else self.negative_label,
+            probability,
+            probability if positive else 1 - probability,
+            bool(cut),
+        )

@@ -1,0 +1,75 @@
+"""Tests of evaluation/baseline.py: a few reviews written here, and the published split where its data is."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from evaluation.baseline import baseline_metrics, fit_tfidf_baseline
+
+HOTEL_REVIEWS = Path(__file__).resolve().parents[2] / "shared" / "data" / "hotel" / "ChnSentiCorp_htl_all.csv"
+POSITIVE_REVIEWS = ["房间很干净，服务很好", "早餐丰富，很满意", "服务热情，下次还会来", "很安静，值得推荐"]
+NEGATIVE_REVIEWS = ["房间很脏，服务太差", "隔音不好，太吵", "空调坏了，态度恶劣", "又贵又旧，不会再来"]
+REVIEWS, LABELS = POSITIVE_REVIEWS + NEGATIVE_REVIEWS, [1] * 4 + [0] * 4
+
+
+def test_it_learns_a_few_reviews():
+    pipeline = fit_tfidf_baseline(REVIEWS, LABELS)
+    assert pipeline.predict(["服务热情，很干净，很满意", "又脏又吵，态度太差"]).tolist() == [1, 0]
+
+
+def test_metrics_are_those_of_the_test_texts():
+    test_texts = ["很满意，推荐", "太吵了", "太差"]
+    metrics = baseline_metrics(REVIEWS, LABELS, test_texts, [1, 0, 0], threshold=0.4)
+    assert (metrics["count"], metrics["threshold"]) == (3, 0.4)
+    assert metrics["accuracy"] == 1
+    assert metrics["seconds"] > 0
+
+
+def test_both_parts_are_cut_to_the_beginning_of_the_text():
+    # The beginnings say the opposite of the ends, so the verdict shows which of the two was read, and where.
+    train_texts = ["好" * 5 + "差" * 20, "差" * 5 + "好" * 20]
+    test_texts = ["好" * 5 + "差" * 40, "差" * 5 + "好" * 40]
+    assert baseline_metrics(train_texts, [1, 0], test_texts, [1, 0], max_characters=5)["accuracy"] == 1
+    whole_like_ends = baseline_metrics(["差" * 20, "好" * 20], [1, 0], test_texts, [1, 0])
+    cut_like_ends = baseline_metrics(["差" * 20, "好" * 20], [1, 0], test_texts, [1, 0], max_characters=5)
+    assert (whole_like_ends["accuracy"], cut_like_ends["accuracy"]) == (1, 0)
+
+
+@pytest.mark.parametrize("max_characters", [0, -5])
+def test_no_characters_at_all_are_refused(max_characters):
+    with pytest.raises(ValueError, match="max_characters must be at least 1"):
+        baseline_metrics(REVIEWS, LABELS, REVIEWS, LABELS, max_characters=max_characters)
+
+
+def test_a_single_class_is_refused():
+    with pytest.raises(ValueError, match="class"):
+        fit_tfidf_baseline(POSITIVE_REVIEWS, [1] * 4)
+
+
+@pytest.fixture(scope="module")
+def hotel_split():
+    if not HOTEL_REVIEWS.exists():
+        pytest.skip("the hotel reviews are not part of the project: shared/data is not beside this checkout")
+    datasets = pytest.importorskip("datasets")
+    with HOTEL_REVIEWS.open(encoding="utf-8-sig", newline="") as file:
+        rows = [{"text": row["review"], "label": int(row["label"])} for row in csv.DictReader(file)]
+    split = datasets.Dataset.from_list(rows).train_test_split(test_size=1 / 6, shuffle=True, seed=42)
+    parts = []
+    for name in ("train", "test"):
+        kept = [row for row in split[name] if row["text"]]
+        parts += [[row["text"] for row in kept], [row["label"] for row in kept]]
+    return parts
+
+
+def test_published_split_with_whole_texts(hotel_split):
+    metrics = baseline_metrics(*hotel_split)
+    assert metrics["count"] == 1295
+    assert metrics["positive_share"] == pytest.approx(894 / 1295)
+    assert metrics["accuracy"] == pytest.approx(0.900, abs=0.003)
+    assert metrics["macro_f1"] == pytest.approx(0.883, abs=0.003)
+    assert metrics["roc_auc"] == pytest.approx(0.9615, abs=0.003)
+
+
+def test_published_split_with_what_64_tokens_see(hotel_split):
+    assert baseline_metrics(*hotel_split, max_characters=62)["accuracy"] == pytest.approx(0.865, abs=0.003)

@@ -1,0 +1,121 @@
+"""Atomic writing, hashing, and encodings."""
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from text.commands import InputError
+from text.reading import files
+from text.reading.files import detect_encoding, replace_atomically, sha256_of_file, write_atomically
+
+CHINESE = "距离川沙公路较近，但是公交指示不对😀"
+
+
+def test_text_is_written_as_utf8_with_plain_line_ends(tmp_path):
+    path = tmp_path / "new" / "folder" / "report.txt"
+    with write_atomically(path) as file:
+        file.write(f"{CHINESE}\n")
+        assert not path.exists()
+    assert path.read_bytes() == f"{CHINESE}\n".encode()
+    assert [entry.name for entry in path.parent.iterdir()] == ["report.txt"]
+
+
+def test_bytes_are_written_as_they_are(tmp_path):
+    with write_atomically(tmp_path / "a.bin", "wb") as file:
+        file.write(b"\r\n\xff")
+    assert (tmp_path / "a.bin").read_bytes() == b"\r\n\xff"
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_a_failed_block_leaves_what_was_there(tmp_path, failure):
+    path = tmp_path / "report.txt"
+    path.write_text("old")
+    with pytest.raises(failure), write_atomically(path) as file:
+        file.write("half of the new")
+        raise failure
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_temporary_path_has_folder_and_suffix_of_the_target(tmp_path):
+    path = tmp_path / "model.keras"
+    with replace_atomically(path) as temporary:
+        assert temporary != path
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".keras")
+        assert not temporary.exists()
+        temporary.write_bytes(b"weights")
+    assert path.read_bytes() == b"weights"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(InputError, match="cannot write .*report.txt"),
+        write_atomically(tmp_path / "file" / "report.txt"),
+    ):
+        pytest.fail("the block must not run")
+
+
+def test_a_folder_as_target_is_refused_before_the_work(tmp_path):
+    with pytest.raises(InputError, match="is a folder"), replace_atomically(tmp_path):
+        pytest.fail("the block must not run")
+
+
+def test_sha256_of_file(tmp_path):
+    path = tmp_path / "data"
+    path.write_bytes(b"abc" * 1000)
+    assert sha256_of_file(path) == hashlib.sha256(b"abc" * 1000).hexdigest()
+    with pytest.raises(InputError, match="cannot read .*missing"):
+        sha256_of_file(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
+@pytest.mark.parametrize("chunk_bytes", [1, 3, 1 << 20])
+def test_encoding_is_found_whatever_the_chunks(tmp_path, monkeypatch, encoding, chunk_bytes):
+    monkeypatch.setattr(files, "CHUNK_BYTES", chunk_bytes)
+    path = tmp_path / "text"
+    path.write_bytes((CHINESE * 3).encode(encoding))
+    assert detect_encoding(path) == encoding
+
+
+def test_empty_file_is_utf8(tmp_path):
+    (tmp_path / "empty").write_bytes(b"")
+    assert detect_encoding(tmp_path / "empty") == "utf-8"
+
+
+@pytest.mark.parametrize(
+    ("content", "offset"),
+    [
+        (b"ok\xff\xff", "byte 2 "),
+        ("好".encode() + b"a" * 2000 + b"\xff", "byte 2,003 "),
+        (b"\xef\xbb\xbfok\xff", "byte 5 "),
+        (b"\xff\xfea\x00b", "byte 4 "),
+        ("好".encode() * 5 + b"\xe5\xa5", "byte 15 "),
+    ],
+)
+@pytest.mark.parametrize("chunk_bytes", [1, 7, 1 << 20])
+def test_undecodable_byte_is_named(tmp_path, monkeypatch, content, offset, chunk_bytes):
+    monkeypatch.setattr(files, "CHUNK_BYTES", chunk_bytes)
+    path = tmp_path / "broken.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"broken.csv.*{offset}"):
+        detect_encoding(path)
+
+
+def test_missing_file_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="cannot read .*missing.csv: No such file"):
+        detect_encoding(tmp_path / "missing.csv")
+
+
+@given(content=st.binary(max_size=200))
+def test_a_found_encoding_decodes_the_file(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "random_bytes"
+    path.write_bytes(content)
+    try:
+        encoding = detect_encoding(path)
+    except InputError:
+        return
+    content.decode(encoding)

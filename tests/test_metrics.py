@@ -1,0 +1,142 @@
+"""Tests of evaluation/metrics.py: hand-computed cases, properties, and input that must be refused."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation.metrics import beats_majority, binary_metrics
+
+# Probabilities in 1/64 and thresholds in odd 1/128 are exact and never equal: flipping loses nothing.
+CASES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 64)), min_size=1, max_size=40)
+THRESHOLDS = st.integers(0, 63).map(lambda step: (2 * step + 1) / 128)
+
+
+def split_case(case):
+    return np.array([label for label, _ in case]), np.array([step / 64 for _, step in case])
+
+
+def test_hand_computed_case():
+    labels = [0, 0, 0, 1, 1, 1, 1, 1]
+    probabilities = [0.1, 0.2, 0.6, 0.4, 0.5, 0.7, 0.8, 0.9]
+    metrics = binary_metrics(labels, probabilities)
+    assert metrics["confusion_matrix"] == [[2, 1], [1, 4]]
+    assert metrics["accuracy"] == 6 / 8
+    assert metrics["precision"] == pytest.approx({"negative": 2 / 3, "positive": 4 / 5})
+    assert metrics["recall"] == pytest.approx({"negative": 2 / 3, "positive": 4 / 5})
+    assert metrics["f1"] == pytest.approx({"negative": 2 / 3, "positive": 4 / 5})
+    assert metrics["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    # Of the 15 pairs of a negative and a positive, two are in the wrong order: 0.6 above 0.4 and above 0.5.
+    assert metrics["roc_auc"] == pytest.approx(13 / 15)
+    probabilities_of_the_truth = [0.9, 0.8, 0.4, 0.4, 0.5, 0.7, 0.8, 0.9]
+    assert metrics["log_loss"] == pytest.approx(-sum(map(math.log, probabilities_of_the_truth)) / 8)
+    assert metrics["positive_share"] == metrics["majority_share"] == 5 / 8
+    assert metrics["predicted_positive_share"] == 5 / 8
+    assert (metrics["count"], metrics["threshold"]) == (8, 0.5)
+    assert beats_majority(metrics)
+
+
+def test_precision_and_recall_are_not_confused():
+    metrics = binary_metrics([0, 0, 1, 1, 1, 1], [0.1, 0.1, 0.1, 0.1, 0.1, 0.9])
+    assert metrics["precision"] == pytest.approx({"negative": 2 / 5, "positive": 1})
+    assert metrics["recall"] == pytest.approx({"negative": 1, "positive": 1 / 4})
+
+
+def test_a_probability_equal_to_the_threshold_is_positive():
+    assert binary_metrics([0, 1], [0.7, 0.6999], threshold=0.7)["confusion_matrix"] == [[0, 1], [1, 0]]
+
+
+def test_metrics_survive_json_unchanged():
+    metrics = binary_metrics(np.array([0, 1, 1], dtype=np.int32), np.array([0.2, 0.8, 1.0], dtype=np.float32))
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+
+
+@pytest.mark.parametrize("answer", [0.0, 1.0])
+def test_a_constant_predictor_does_not_beat_the_majority(answer):
+    metrics = binary_metrics([1] * 894 + [0] * 401, [answer] * 1295)
+    assert metrics["accuracy"] == pytest.approx((894 if answer else 401) / 1295)
+    assert metrics["majority_share"] == pytest.approx(894 / 1295)
+    assert metrics["roc_auc"] == 0.5
+    assert metrics["predicted_positive_share"] == answer
+    assert metrics["precision"]["negative" if answer else "positive"] == 0
+    assert not beats_majority(metrics)
+
+
+def test_one_text_more_than_the_majority_beats_it():
+    labels = [1] * 7 + [0] * 3
+    assert beats_majority(binary_metrics(labels, [0.9] * 9 + [0.1]))
+    # One text won and one lost is a tie, and a tie is not enough.
+    assert not beats_majority(binary_metrics(labels, [0.1] + [0.9] * 8 + [0.1]))
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_single_class_has_no_roc_auc(label):
+    metrics = binary_metrics([label] * 3, [0.1, 0.6, 0.9])
+    assert metrics["roc_auc"] is None
+    assert metrics["majority_share"] == 1
+    assert not beats_majority(metrics)
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "threshold", "message"),
+    [
+        ([0, 1], [0.5], 0.5, "2 labels do not match 1 probabilities"),
+        ([], [], 0.5, "labels must have the shape"),
+        ([[0], [1]], [0.1, 0.2], 0.5, "labels must have the shape"),
+        ([0, 1], [[0.1], [0.2]], 0.5, "probabilities must have the shape"),
+        ([0, 2], [0.1, 0.2], 0.5, "labels must be 0"),
+        ([0, 0.5], [0.1, 0.2], 0.5, "labels must be 0"),
+        ([0, math.nan], [0.1, 0.2], 0.5, "labels must be 0"),
+        (["0", "1"], [0.1, 0.2], 0.5, "labels must be 0"),
+        ([0, None], [0.1, 0.2], 0.5, "labels must be 0"),
+        ([0, 1], [0.1, math.nan], 0.5, "probabilities must be numbers"),
+        ([0, 1], [0.1, 1.1], 0.5, "probabilities must be numbers"),
+        ([0, 1], [-0.1, 0.2], 0.5, "probabilities must be numbers"),
+        ([0, 1], [0.1, 0.2], 70, "threshold must lie within"),
+        ([0, 1], [0.1, 0.2], math.nan, "threshold must lie within"),
+    ],
+)
+def test_unusable_input_is_refused(labels, probabilities, threshold, message):
+    with pytest.raises(ValueError, match=message):
+        binary_metrics(labels, probabilities, threshold)
+
+
+@given(CASES, THRESHOLDS)
+def test_figures_stay_in_range_and_agree_with_each_other(case, threshold):
+    labels, probabilities = split_case(case)
+    metrics = binary_metrics(labels, probabilities, threshold)
+    shares = [metrics["accuracy"], metrics["macro_f1"]]
+    shares += [metrics["positive_share"], metrics["predicted_positive_share"]]
+    shares += [share for name in ("precision", "recall", "f1") for share in metrics[name].values()]
+    shares += [] if metrics["roc_auc"] is None else [metrics["roc_auc"]]
+    assert all(0 <= share <= 1 for share in shares)
+    assert 0 <= metrics["log_loss"] < math.inf
+    assert 0.5 <= metrics["majority_share"] <= 1
+    matrix = np.array(metrics["confusion_matrix"])
+    assert matrix.sum() == metrics["count"] == len(case)
+    assert matrix.trace() / matrix.sum() == pytest.approx(metrics["accuracy"])
+    assert (metrics["roc_auc"] is None) == (len(set(labels)) == 1)
+
+
+@given(CASES, THRESHOLDS)
+def test_flipping_labels_and_probabilities_swaps_the_classes(case, threshold):
+    labels, probabilities = split_case(case)
+    metrics = binary_metrics(labels, probabilities, threshold)
+    flipped = binary_metrics(1 - labels, 1 - probabilities, 1 - threshold)
+    for name in ("precision", "recall", "f1"):
+        assert flipped[name] == {"negative": metrics[name]["positive"], "positive": metrics[name]["negative"]}
+    assert flipped["confusion_matrix"] == [row[::-1] for row in metrics["confusion_matrix"][::-1]]
+    for name in ("accuracy", "macro_f1", "roc_auc", "log_loss", "majority_share"):
+        assert flipped[name] == pytest.approx(metrics[name])
+    assert beats_majority(flipped) == beats_majority(metrics)
+
+
+@given(CASES, THRESHOLDS, THRESHOLDS)
+def test_a_higher_threshold_never_gives_more_positives(case, threshold, other_threshold):
+    labels, probabilities = split_case(case)
+    low, high = sorted((threshold, other_threshold))
+    share_at_low = binary_metrics(labels, probabilities, low)["predicted_positive_share"]
+    assert binary_metrics(labels, probabilities, high)["predicted_positive_share"] <= share_at_low

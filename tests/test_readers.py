@@ -1,0 +1,215 @@
+"""Labelled texts and documents: sources, columns, labels, hashes."""
+
+import json
+import os
+import tracemalloc
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from text.commands import InputError
+from text.reading import readers
+from text.reading.readers import corpus_files, iter_texts, read_labelled
+from text.reviews import train_test_split
+
+
+def write(path, content, encoding="utf-8"):
+    path.write_bytes(content.encode(encoding))
+    return str(path)
+
+
+class TestLabels:
+    @pytest.mark.parametrize(
+        ("written", "label"),
+        [
+            *((word, 1) for word in ("1", "1.0", " 1 ", "True", "positive", "POS", "正面", "好评", "好評")),
+            *((word, 0) for word in ("0", "0.0", "-0", "FALSE", "Negative", "neg", "负面", "負面", "差评")),
+        ],
+    )
+    def test_accepted_in_csv(self, tmp_path, written, label):
+        assert read_labelled(write(tmp_path / "a.csv", f"text,label\n好,{written}\n")).labels.tolist() == [label]
+
+    @pytest.mark.parametrize(("value", "label"), [(1, 1), (0, 0), (1.0, 1), (True, 1), (False, 0), ("pos", 1)])
+    def test_accepted_in_json(self, tmp_path, value, label):
+        content = json.dumps({"text": "好", "label": value})
+        assert read_labelled(write(tmp_path / "a.jsonl", content)).labels.tolist() == [label]
+
+    @pytest.mark.parametrize(
+        ("value", "problem"),
+        [
+            ("3", "unknown label '3'"),
+            (2, "unknown label '2'"),
+            (-1, "unknown label '-1'"),
+            (0.5, "unknown label '0.5'"),
+            ("nan", "unknown label 'nan'"),
+            ([1], "unknown label '[1]'"),
+            (None, "no label"),
+            (float("nan"), "no label"),
+            (" ", "no label"),
+        ],
+    )
+    def test_not_accepted(self, tmp_path, value, problem):
+        lines = [json.dumps({"text": "好", "label": each}) for each in (1, value)]
+        labelled = read_labelled(write(tmp_path / "a.jsonl", "\n".join(lines)))
+        assert labelled.problems == {1: f"row 2: {problem}"}
+        assert labelled.labels.tolist() == [1, -1]
+        assert labelled.texts == ["好", "好"]
+
+    def test_missing_values_in_parquet(self, tmp_path):
+        table = pyarrow.table({"text": ["好", None, "坏"], "label": [1.0, 0.0, None]})
+        pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+        labelled = read_labelled(tmp_path / "a.parquet")
+        assert labelled.labels.dtype == np.int8
+        assert labelled.problems == {1: "row 2: empty text", 2: "row 3: no label"}
+
+    def test_no_usable_row(self, tmp_path):
+        with pytest.raises(InputError, match="no row that can be used: 2 rows, 2 unusable: row 2: no label; row 3"):
+            read_labelled(write(tmp_path / "a.csv", "text,label\n好,\n,1\n"))
+
+
+class TestColumns:
+    @pytest.mark.parametrize("text_name", [*readers.TEXT_COLUMNS, "TEXT", " Review "])
+    @pytest.mark.parametrize("label_name", [*readers.LABEL_COLUMNS, "Label"])
+    def test_found_by_their_usual_names(self, tmp_path, text_name, label_name):
+        path = write(tmp_path / "a.csv", f"id,{label_name},{text_name}\n7,1,好\n")
+        assert read_labelled(path).texts == ["好"]
+
+    def test_given(self, tmp_path):
+        path = write(tmp_path / "a.csv", "text,label,评论,分\n好,1,坏,0\n")
+        labelled = read_labelled(path, text_column="评论", label_column="分")
+        assert (labelled.texts, labelled.labels.tolist()) == (["坏"], [0])
+
+    def test_absent(self, tmp_path):
+        path = write(tmp_path / "a.csv", "评论,label\n好,1\n")
+        with pytest.raises(InputError, match="no text column; its columns are '评论', 'label'; .*--text-column"):
+            read_labelled(path)
+        with pytest.raises(InputError, match="no label column.*--label-column"):
+            read_labelled(write(tmp_path / "b.csv", "text;label\n好;1\n"), text_column="text;label")
+        with pytest.raises(InputError, match="no column 'body'.*--text-column"):
+            read_labelled(path, text_column="body")
+
+    def test_twice(self, tmp_path):
+        with pytest.raises(InputError, match="more than one text column"):
+            read_labelled(write(tmp_path / "a.csv", "text,text,label\n好,坏,1\n"))
+
+    def test_a_json_column_that_the_first_line_lacks(self, tmp_path):
+        path = write(tmp_path / "a.json", '{"text": "好"}\n{"text": "坏", "label": 0}')
+        assert read_labelled(path).labels.tolist() == [-1, 0]
+
+
+class TestSources:
+    def test_what_cannot_be_read(self, tmp_path):
+        for source, complaint in [
+            (tmp_path / "missing.csv", "there is no file or folder .*missing.csv; give --dataset"),
+            ("reviews/missing.csv", "there is no file or folder reviews/missing.csv"),
+            (write(tmp_path / "a.xlsx", ""), "cannot tell the kind of file .*a.xlsx.*: use one of .csv"),
+            (write(tmp_path / "a.csv", ""), "a.csv is empty"),
+            (write(tmp_path / "b.csv", '"text,label\n好,1'), "b.csv, row 1, which must name the columns"),
+            (write(tmp_path / "a.jsonl", "\n\n"), "a.jsonl has nothing to read"),
+            (write(tmp_path / "b.jsonl", "[1]"), r"b.jsonl has nothing to read \(row 1: not a JSON object\)"),
+            ("x" * 5000, "there is no file or folder"),
+        ]:
+            with pytest.raises(InputError, match=complaint):
+                read_labelled(source)
+
+    def test_sample(self):
+        labelled = read_labelled("sample")
+        assert len(labelled.texts) >= 420
+        assert not labelled.problems
+        assert set(labelled.labels) == {0, 1}
+
+    def test_hash_tells_texts_and_labels_apart(self, tmp_path):
+        contents = ["好,1\n坏,0\n", "好,1\n坏,1\n", "好坏,1\n不,0\n", "好,1\n坏不,0\n", "坏,0\n好,1\n"]
+        hashes = [
+            read_labelled(write(tmp_path / f"{index}.csv", f"text,label\n{content}")).sha256
+            for index, content in enumerate(contents)
+        ]
+        assert len(set(hashes)) == len(contents)
+        same = write(tmp_path / "same.tsv", "label\treview\n1\t好\n0\t坏\n", "gb18030")
+        assert read_labelled(same).sha256 == hashes[0]
+
+    def test_problems_are_described_in_one_line(self, tmp_path):
+        path = write(tmp_path / "a.csv", "text,label\n" + "好,1\n" * 1200 + "好,3\n" * 3)
+        assert read_labelled(path).describe_problems(limit=2) == (
+            "1,203 rows, 3 unusable: row 1,202: unknown label '3'; row 1,203: unknown label '3'; …"
+        )
+        assert read_labelled(write(tmp_path / "b.csv", "text,label\n好,1")).describe_problems() == "1 rows, 0 unusable"
+
+    def test_the_hotel_reviews(self, shared_data):
+        labelled = read_labelled(shared_data / "hotel" / "ChnSentiCorp_htl_all.csv")
+        assert labelled.describe_problems() == "7,766 rows, 1 unusable: row 6,376: empty text"
+        assert (labelled.labels == 1).sum() == 5322
+        assert (labelled.labels == 0).sum() == 2443, "and the row without text is the 2,444th negative"
+        _, test = train_test_split(len(labelled.texts), test_size=1 / 6, seed=42)
+        assert len(test) == 1295
+        assert (labelled.labels[test] == 1).sum() == 894
+
+
+class TestDocuments:
+    def test_every_kind_of_file(self, tmp_path):
+        write(tmp_path / "a.txt", "第一\r\n\n  \n第二\n", "gb18030")
+        write(tmp_path / "b.csv", 'id,content\n1,"第\n三"\n2,\n')
+        write(tmp_path / "deeper.tsv", "text\n第四\n")
+        (tmp_path / "c").mkdir()
+        write(tmp_path / "c" / "d.jsonl", '{"text": "第五"}\n')
+        pyarrow.parquet.write_table(pyarrow.table({"text": ["第六"]}), tmp_path / "e.parquet")
+        write(tmp_path / "notes.md", "不读")
+        names = ["a.txt", "b.csv", "c/d.jsonl", "deeper.tsv", "e.parquet"]
+        assert corpus_files([tmp_path]) == [tmp_path / name for name in names]
+        assert list(iter_texts([tmp_path])) == ["第一", "第二", "第\n三", "第五", "第四", "第六"]
+
+    def test_sources_come_in_their_order(self, tmp_path):
+        for name in "ab":
+            write(tmp_path / f"{name}.txt", f"{name}\n")
+        assert list(iter_texts([tmp_path / "b.txt", tmp_path / "a.txt"])) == ["b", "a"]
+        assert list(iter_texts([f"{tmp_path}/*.txt"])) == ["a", "b"]
+
+    def test_text_column(self, tmp_path):
+        path = write(tmp_path / "a.csv", "text,body\n标题,正文\n")
+        assert list(iter_texts([path], text_column="body")) == ["正文"]
+        with pytest.raises(InputError, match="no column 'x'.*--text-column"):
+            list(iter_texts([path], text_column="x"))
+
+    def test_rows_that_cannot_be_read_are_reported(self, tmp_path, caplog):
+        path = write(tmp_path / "a.csv", 'text,label\n好,1\n,1\n坏\n"好"的,1\n')
+        assert list(iter_texts([path])) == ["好"]
+        assert caplog.messages == [f"{path}: 2 rows left out, the first: row 4: 1 columns where the first row has 2"]
+
+    @pytest.mark.parametrize(
+        ("name", "header", "row"),
+        [
+            ("a.txt", "", "{}"),
+            ("a.csv", "text\n", '"{}"'),
+            ("a.tsv", "text\n", "{}"),
+            ("a.jsonl", "", '{{"text":"{}"}}'),
+        ],
+    )
+    def test_memory_is_constant(self, tmp_path, name, header, row):
+        path = write(tmp_path / name, header + (row.format("好" * 1000) + "\n") * 5000)
+        tracemalloc.start()
+        assert sum(1 for _ in iter_texts([path])) == 5000
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 0.4 * os.path.getsize(path)
+
+    def test_nothing_that_matches(self, tmp_path):
+        for source, complaint in [
+            (f"{tmp_path}/*.txt", "holds no file to read"),
+            (tmp_path, "holds no file to read: looked for .txt"),
+            (tmp_path / "missing.txt", "there is no file or folder .*missing.txt; give --corpus"),
+        ]:
+            with pytest.raises(InputError, match=complaint):
+                iter_texts([source])
+            with pytest.raises(InputError, match=complaint):
+                corpus_files([source])
+
+    def test_hub_ids_have_no_files(self, tmp_path):
+        path = write(tmp_path / "a.txt", "好")
+        assert corpus_files(["wikimedia/wikipedia:20231101.zh", path]) == [tmp_path / "a.txt"]
+
+    def test_sample(self):
+        texts = list(iter_texts(["sample"]))
+        assert len(texts) > 100
+        assert all(text.strip() and "\n" not in text for text in texts)

@@ -1,0 +1,108 @@
+"""What all commands of this project do alike: errors and exit statuses, kinds of arguments, quiet loading."""
+
+import argparse
+import contextlib
+import functools
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+EXIT_UNUSABLE_INPUT = 1
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class InputError(Exception):
+    """The input could not be used; the message says what is wrong, where (file, row, column), what to do."""
+
+
+def first_line(error: Exception) -> str:
+    """What another library's error says first, or its kind where it says nothing: fit for one sentence."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
+    """Decorates a script's `main(argv=None)`: it returns an exit status, and no traceback reaches the user.
+
+    An `InputError` becomes `error: …` on standard error and 1, Ctrl-C becomes 130, and a reader of standard
+    output that has gone away (`… | head`) ends the script with 0. Otherwise the status is what `main`
+    returned, or 0 for None.
+    """
+
+    @functools.wraps(main)
+    def main_with_status(argv: list[str] | None = None) -> int:
+        try:
+            status = main(argv)
+            # Short output is still buffered here: flushed any later, a broken pipe is out of our hands.
+            sys.stdout.flush()
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return EXIT_UNUSABLE_INPUT
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return EXIT_INTERRUPTED
+        except BrokenPipeError:
+            _discard_standard_output()
+            return 0
+        return status or 0
+
+    return main_with_status
+
+
+def _discard_standard_output() -> None:
+    """Points standard output at nothing, or the interpreter's last flush would complain about the pipe."""
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, sys.stdout.fileno())
+    os.close(null_device)
+
+
+def positive_int(text: str) -> int:
+    return _number(text, int, lambda value: value > 0, "a whole number above 0")
+
+
+def positive_float(text: str) -> float:
+    return _number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
+
+
+def share(text: str) -> float:
+    """Above 0 and below 1."""
+    return _number(text, float, lambda value: 0 < value < 1, "a number between 0 and 1")
+
+
+def probability(text: str) -> float:
+    """From 0 to 1, both included."""
+    return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+
+
+def _number(text: str, kind: type, accepts: Callable[[float], bool], description: str):
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not accepts(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {description}")
+    return value
+
+
+@contextlib.contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Silences what compiled code writes to standard error; Python's own errors are raised as ever.
+
+    TensorFlow tells of its start in a dozen lines before its own log level takes effect.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)

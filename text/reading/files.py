@@ -1,0 +1,132 @@
+"""Whole files: written so that a half-written one is never seen, hashed, and their encoding found."""
+
+import codecs
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from text.commands import InputError
+
+CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def write_atomically(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
+    """A file object ("w": UTF-8 text with `\\n`; "wb": bytes) whose content appears at `path` all at once.
+
+    If the block fails, what stood at `path` before is untouched. Parent folders are made.
+    Raises InputError where the folder cannot be written.
+    """
+    text_options = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    with replace_atomically(path) as temporary, open(temporary, mode, **text_options) as file:
+        yield file
+
+
+@contextmanager
+def replace_atomically(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary path for a writer that wants a path; what it wrote moves to `path` if the block succeeds.
+
+    It lies in the same folder, where a move is atomic, and has the same suffix, by which Keras and others
+    choose a format. Parent folders are made.
+    Raises InputError where the folder cannot be written or `path` is a folder.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    _check_writable(path, temporary)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Raises InputError where `path` cannot be written: to be asked before the work that is to be saved there."""
+    path = Path(path)
+    _check_writable(path, path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}"))
+
+
+def keep_previous(path: str | os.PathLike) -> Path | None:
+    """Moves a file that stands at `path` to `NAME.previous.SUFFIX`; returns where it is now, None if there was none."""
+    path = Path(path)
+    if not path.is_file():
+        return None
+    previous = path.with_name(f"{path.stem}.previous{path.suffix}")
+    os.replace(path, previous)
+    return previous
+
+
+def _check_writable(path: Path, temporary: Path) -> None:
+    """Fails before the work that is to be saved, not after it."""
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder; name a file in it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)
+        temporary.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from error
+
+
+@contextmanager
+def reading(path: str | os.PathLike) -> Iterator[None]:
+    """Turns an operating system's error while `path` is read into an InputError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def sha256_of_file(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal. Raises InputError where it cannot be read."""
+    with reading(path), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def detect_encoding(path: str | os.PathLike) -> str:
+    """The encoding in which the whole file decodes without error, read in constant memory.
+
+    'utf-8-sig' or 'utf-16' where a byte order mark says so, else 'utf-8', else 'gb18030'. UTF-8 goes first
+    because text in GB18030 is hardly ever valid UTF-8, while UTF-8 often passes for GB18030.
+    Raises InputError with the byte offset where none of them fits, or where the file cannot be read.
+    """
+    with reading(path), open(path, "rb") as file:
+        start = file.read(len(codecs.BOM_UTF8))
+        if start.startswith(codecs.BOM_UTF8):
+            candidates = ["utf-8-sig"]
+        elif start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            candidates = ["utf-16"]
+        else:
+            candidates = ["utf-8", "gb18030"]
+        failures = []
+        for encoding in candidates:
+            # Decoding with "-sig" would count the bytes from after the byte order mark.
+            offset = _first_undecodable_byte(file, encoding.removesuffix("-sig"))
+            if offset is None:
+                return encoding
+            failures.append(f"{encoding.upper()} (byte {offset:,} cannot be decoded)")
+    raise InputError(f"{path} is not text in {' nor in '.join(failures)}; save it as UTF-8")
+
+
+def _first_undecodable_byte(file: IO[bytes], encoding: str) -> int | None:
+    """The offset of the first byte of a binary file at which strict decoding fails, None if it succeeds."""
+    decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
+    file.seek(0)
+    position = 0
+    while True:
+        chunk = file.read(CHUNK_BYTES)
+        # The start of a character that the end of the last chunk cut in two.
+        pending = len(decoder.getstate()[0])
+        try:
+            decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            return position - pending + error.start
+        if not chunk:
+            return None
+        position += len(chunk)

@@ -1,0 +1,233 @@
+"""What the scripts are given to read, wherever it lies: labelled reviews, and documents without labels."""
+
+import glob
+import hashlib
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from text.commands import InputError
+from text.reading.hub import HubId, open_folder, open_hub, parse_hub_id
+from text.reading.tables import TABLE_SUFFIXES, Table, open_table, text_lines
+
+SAMPLE = "sample"
+DATA_FOLDER = Path(__file__).resolve().parents[2] / "data"
+SAMPLE_REVIEWS = DATA_FOLDER / "sample_reviews.csv"
+SAMPLE_CORPUS = DATA_FOLDER / "sample_corpus.txt"
+
+TEXT_COLUMNS = ("text", "review", "text_a", "content", "sentence", "comment")
+LABEL_COLUMNS = ("label", "labels", "sentiment", "polarity")
+POSITIVE, NEGATIVE, UNUSABLE = 1, 0, -1
+LABEL_WORDS = {
+    **dict.fromkeys(("true", "positive", "pos", "正面", "好评", "好評"), POSITIVE),
+    **dict.fromkeys(("false", "negative", "neg", "负面", "負面", "差评", "差評"), NEGATIVE),
+}
+EMPTY_TEXT = "empty text"
+CORPUS_SUFFIXES = (".txt", *TABLE_SUFFIXES)
+COLUMNS_SHOWN = 20
+COLUMN_CHARACTERS_SHOWN = 40
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """Every row of a data set in its order, unusable ones too: the original's split is drawn over all rows.
+
+    `labels` is int8 of shape `(n,)`: 1 positive, 0 negative, -1 where the row cannot be used. `problems` says
+    why, by the row's index. `sha256`, of all texts and labels, lets a model say what it was trained on.
+    """
+
+    name: str
+    texts: list[str]
+    labels: np.ndarray
+    problems: dict[int, str]
+    sha256: str
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Bool mask of shape `(n,)`: the rows that have a text and a label."""
+        return self.labels != UNUSABLE
+
+    def describe_problems(self, limit: int = 5) -> str:
+        """One line for a person: how many rows, how many of them unusable, and why the first `limit` are."""
+        counted = f"{len(self.texts):,} rows, {len(self.problems):,} unusable"
+        shown = "; ".join(list(self.problems.values())[:limit])
+        more = "; …" if len(self.problems) > limit else ""
+        return f"{counted}: {shown}{more}" if shown else counted
+
+
+def read_labelled(
+    source: str | os.PathLike, text_column: str | None = None, label_column: str | None = None
+) -> LabelledTexts:
+    """The labelled texts of a file (CSV, TSV, JSONL, Parquet), a folder, a hub id "owner/name", or "sample".
+
+    Columns that are not given are found by their usual names (`TEXT_COLUMNS`, `LABEL_COLUMNS`), in any case.
+    Labels are 1 and 0 in any form, or a word of `LABEL_WORDS`; a row with another is kept as unusable, like
+    one without text. Raises InputError where the source or a column is not there, or no row can be used.
+    """
+    table = _labelled_table(str(source))
+    text_column = _choose_column(table, text_column, TEXT_COLUMNS, "text")
+    label_column = _choose_column(table, label_column, LABEL_COLUMNS, "label")
+    texts, labels, problems = [], [], {}
+    for index, row in enumerate(table.rows):
+        text = row.values.get(text_column)
+        label, label_problem = _parse_label(row.values.get(label_column))
+        problem = row.problem or label_problem or _text_problem(text)
+        if problem:
+            problems[index] = f"row {row.number:,}: {problem}"
+        texts.append(text if isinstance(text, str) else "")
+        labels.append(UNUSABLE if problem else label)
+    labels = np.array(labels, dtype=np.int8)
+    labelled = LabelledTexts(table.name, texts, labels, problems, _sha256_of(texts, labels))
+    if not labelled.usable.any():
+        raise InputError(f"{table.name} has no row that can be used: {labelled.describe_problems()}")
+    return labelled
+
+
+def iter_texts(sources: Iterable[str | os.PathLike], text_column: str | None = None) -> Iterator[str]:
+    """The documents in all sources, one after the other, in constant memory; blank ones are left out.
+
+    A source is a text file (a document a line), a CSV, TSV, JSONL or Parquet file (its text column), a folder
+    of such files, a glob, "sample", or a hub id, with its configuration after a colon if it has one. Rows
+    that cannot be read are left out with a warning. Raises InputError at once where a source does not exist,
+    and on the way where a file cannot be read or has no text column.
+    """
+    resolved = [_resolve_corpus(str(source)) for source in sources]
+    return _iter_resolved(resolved, text_column)
+
+
+def corpus_files(sources: Iterable[str | os.PathLike]) -> list[Path]:
+    """The local files that `iter_texts` reads for these sources, in its order; hub ids have none.
+
+    Raises InputError where a source does not exist.
+    """
+    resolved = [_resolve_corpus(str(source)) for source in sources]
+    return [path for source in resolved if not isinstance(source, HubId) for path in source]
+
+
+def _labelled_table(source: str) -> Table:
+    if source == SAMPLE:
+        return open_table(SAMPLE_REVIEWS)
+    if os.path.isdir(source):
+        return open_folder(Path(source))
+    if os.path.exists(source):
+        return open_table(Path(source))
+    return open_hub(_hub_id_or_fail(source, "--dataset"), "--dataset")
+
+
+def _hub_id_or_fail(source: str, option: str) -> HubId:
+    """The hub id that a source is which is nothing on this disk."""
+    hub_id = parse_hub_id(source)
+    if hub_id is None or source.lower().endswith(CORPUS_SUFFIXES):
+        raise InputError(
+            f"there is no file or folder {source}; give {option} the path of one, a hub id owner/name, or {SAMPLE}"
+        )
+    return hub_id
+
+
+def _choose_column(table: Table, wanted: str | None, usual_names: tuple[str, ...], kind: str) -> str:
+    """The wanted column, or else the first of the usual names that the table has."""
+    if wanted is None:
+        by_name = {column.strip().lower(): column for column in reversed(table.columns)}
+        chosen = next((by_name[name] for name in usual_names if name in by_name), None)
+    else:
+        chosen = wanted if wanted in table.columns else None
+    if chosen is not None and table.columns.count(chosen) == 1:
+        return chosen
+    complaint = "no" if chosen is None else "more than one"
+    described = f"{kind} column" if wanted is None else f"column {wanted!r}"
+    columns = ", ".join(repr(column[:COLUMN_CHARACTERS_SHOWN]) for column in table.columns[:COLUMNS_SHOWN])
+    raise InputError(
+        f"{table.name} has {complaint} {described}; its columns are {columns}; name one with --{kind}-column"
+    )
+
+
+def _parse_label(value: object) -> tuple[int, str | None]:
+    """A label as `POSITIVE` or `NEGATIVE`, or `UNUSABLE` and the reason."""
+    # A missing value is None in JSON, nothing in CSV, and NaN, which differs from itself, among floats.
+    if value is None or value != value or not str(value).strip():
+        return UNUSABLE, "no label"
+    word = str(value).strip().lower()
+    if word in LABEL_WORDS:
+        return LABEL_WORDS[word], None
+    try:
+        number = float(word)
+    except ValueError:
+        number = None
+    if number in (POSITIVE, NEGATIVE):
+        return int(number), None
+    return UNUSABLE, f"unknown label '{str(value)[:COLUMN_CHARACTERS_SHOWN]}'"
+
+
+def _text_problem(text: object) -> str | None:
+    if text is None:
+        return EMPTY_TEXT
+    if not isinstance(text, str):
+        return "the text is not a string"
+    if not text.strip():
+        return EMPTY_TEXT
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and no tokenizer takes
+        return "the text is not valid Unicode"
+    return None
+
+
+def _sha256_of(texts: list[str], labels: np.ndarray) -> str:
+    digest = hashlib.sha256(labels.tobytes())
+    for text in texts:
+        encoded = text.encode("utf-8", errors="surrogatepass")
+        # The length keeps ["ab", "c"] apart from ["a", "bc"].
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+def _resolve_corpus(source: str) -> list[Path] | HubId:
+    """The files that a source of documents stands for, or its hub id."""
+    if source == SAMPLE:
+        return [SAMPLE_CORPUS]
+    if os.path.isdir(source):
+        files = (path for path in Path(source).rglob("*") if path.is_file())
+        found = sorted(path for path in files if path.suffix.lower() in CORPUS_SUFFIXES)
+    elif os.path.exists(source):
+        found = [Path(source)]
+    elif glob.has_magic(source):
+        found = sorted(Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file())
+    else:
+        return _hub_id_or_fail(source, "--corpus")
+    if not found:
+        raise InputError(f"{source} holds no file to read: looked for {', '.join(CORPUS_SUFFIXES)}")
+    return found
+
+
+def _iter_resolved(resolved: list[list[Path] | HubId], text_column: str | None) -> Iterator[str]:
+    for source in resolved:
+        if isinstance(source, HubId):
+            yield from _table_texts(open_hub(source, "--corpus", streaming=True), text_column)
+            continue
+        for path in source:
+            if path.suffix.lower() in TABLE_SUFFIXES:
+                yield from _table_texts(open_table(path), text_column)
+            else:
+                yield from (line for line in text_lines(path) if line.strip())
+
+
+def _table_texts(table: Table, text_column: str | None) -> Iterator[str]:
+    column = _choose_column(table, text_column, TEXT_COLUMNS, "text")
+    unreadable, first_problem = 0, ""
+    for row in table.rows:
+        text = row.values.get(column)
+        problem = row.problem or _text_problem(text)
+        if problem is None:
+            yield text
+        elif problem != EMPTY_TEXT:
+            unreadable += 1
+            first_problem = first_problem or f"row {row.number:,}: {problem}"
+    if unreadable:
+        logger.warning("%s: %d rows left out, the first: %s", table.name, unreadable, first_problem)

@@ -1,0 +1,194 @@
+"""The tokenizer: from text to the integers that the network reads, kept as one `tokenizer.json`.
+
+Every tokenizer here is a `tokenizers.Tokenizer`, whatever its vocabulary: our own Unigram pieces (the default), or
+the WordPiece vocabulary of `bert-base-chinese`. Cleaning is part of it (its normalizer), so that no caller can clean
+differently in training and in use.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from text.commands import InputError, first_line
+
+PAD, UNKNOWN, CLASSIFY, SEPARATE, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+OWN_TOKENIZER = Path(__file__).with_name("tokenizer.json")
+BERT_BASE_CHINESE = "bert-base-chinese"
+
+
+def load_tokenizer(source: str | os.PathLike = "own") -> Tokenizer:
+    """Returns the tokenizer that `source` names.
+
+    Args:
+        source: "own" (the vocabulary of this project), a `tokenizer.json`, a `vocab.txt` of WordPieces, a folder that
+            holds one of the two, or the hub's name of a BERT model such as "bert-base-chinese".
+
+    Raises:
+        InputError: there is no such file, it is not a tokenizer, it lacks a special token, or the hub is out of reach.
+    """
+    if source == "own":
+        return _read_tokenizer_file(OWN_TOKENIZER)
+    path = Path(source)
+    if path.is_dir():
+        candidates = [path / "tokenizer.json", path / "vocab.txt"]
+        found = next((candidate for candidate in candidates if candidate.is_file()), None)
+        if found is None:
+            raise InputError(f"{path}: the folder holds neither tokenizer.json nor vocab.txt")
+        path = found
+    if path.is_file():
+        return _read_vocabulary_file(path) if path.suffix == ".txt" else _read_tokenizer_file(path)
+    if path.suffix in {".json", ".txt"}:
+        raise InputError(f"{path}: no such tokenizer file")
+    return _download_tokenizer(str(source))
+
+
+def tokenizer_from_json(text: str, where: str = "tokenizer.json") -> Tokenizer:
+    """Returns the tokenizer that the JSON `text` describes; `where` names its place in an error.
+
+    Raises:
+        InputError: the text is not a tokenizer, or one of the five special tokens is missing.
+    """
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # the library raises bare `Exception`
+        raise InputError(f"{where}: not a tokenizer ({error})") from None
+    missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
+    if missing:
+        raise InputError(f"{where}: the vocabulary lacks {', '.join(missing)}")
+    if tokenizer.token_to_id(PAD) != 0:
+        raise InputError(f"{where}: {PAD} must be token 0, since the network takes 0 for padding")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    # A review may contain the characters "[SEP]"; they are what its author typed, not a command to the network.
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def wordpiece_tokenizer(vocabulary: list[str]) -> Tokenizer:
+    """Returns the tokenizer of an uncased BERT with the given WordPieces, in the order of their ids.
+
+    Does what `transformers.BertTokenizerFast` does for `bert-base-chinese`: each Chinese character is a token.
+    """
+    ids = {token: index for index, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=UNKNOWN, max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return _with_special_tokens(tokenizer)
+
+
+def train_unigram(
+    texts: Callable[[], Iterable[str]],
+    vocab_size: int = 21_128,
+    max_piece_length: int = 4,
+    min_count: int = 20,
+) -> Tokenizer:
+    """Returns a Unigram tokenizer with exactly `vocab_size` pieces, learnt from `texts`.
+
+    Text is NFKC-normalised and lower-cased, and no piece crosses a blank, a digit or the border between punctuation
+    and the rest. Kudo, "Subword Regularization" (2018), section 3.2.
+
+    Args:
+        texts: called twice, returns the documents each time.
+        vocab_size: number of entries, the five special tokens included.
+        max_piece_length: in characters.
+        min_count: a rarer character gets no entry, since the trainer would otherwise keep one for each.
+
+    Raises:
+        InputError: the texts are too few for so large a vocabulary.
+    """
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"[\s\p{C}]+"), "removed"),
+            pre_tokenizers.Punctuation("contiguous"),
+            pre_tokenizers.Digits(individual_digits=False),
+        ]
+    )
+    tokenizer.decoder = decoders.Fuse()
+    normalize = tokenizer.normalizer.normalize_str
+    counts = Counter(character for text in texts() for character in normalize(text))
+    rare = str.maketrans({character: " " for character, count in counts.items() if count < min_count})
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        unk_token=UNKNOWN,
+        max_piece_length=max_piece_length,
+        show_progress=True,
+    )
+    tokenizer.train_from_iterator((normalize(text).translate(rare) for text in texts()), trainer)
+    if tokenizer.get_vocab_size() != vocab_size:
+        raise InputError(
+            f"the texts give a vocabulary of {tokenizer.get_vocab_size():,} entries, not {vocab_size:,}: "
+            "give more text, or ask for fewer entries"
+        )
+    return _with_special_tokens(tokenizer)
+
+
+def encode_batch(tokenizer: Tokenizer, texts: Iterable[str], max_seq_len: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `[CLS] text [SEP]` for each text, cut and padded to `max_seq_len` tokens.
+
+    Returns:
+        input_ids: int32, (number of texts, max_seq_len); 0 is padding.
+        lengths: int32, (number of texts,): the tokens of the whole text, the two special ones included; greater than
+            `max_seq_len` where the end of the text was cut off.
+    """
+    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    input_ids = np.zeros((len(encodings), max_seq_len), np.int32)
+    lengths = np.zeros(len(encodings), np.int32)
+    classify, separate = tokenizer.token_to_id(CLASSIFY), tokenizer.token_to_id(SEPARATE)
+    for row, encoding in enumerate(encodings):
+        kept = encoding.ids[: max_seq_len - 2]
+        input_ids[row, : len(kept) + 2] = [classify, *kept, separate]
+        lengths[row] = len(encoding.ids) + 2
+    return input_ids, lengths
+
+
+def special_ids(tokenizer: Tokenizer) -> np.ndarray:
+    """Returns the ids of the five special tokens, int32, (5,), in the order of `SPECIAL_TOKENS`."""
+    return np.array([tokenizer.token_to_id(token) for token in SPECIAL_TOKENS], np.int32)
+
+
+def _with_special_tokens(tokenizer: Tokenizer) -> Tokenizer:
+    missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
+    if missing:
+        raise InputError(f"the vocabulary lacks {', '.join(missing)}")
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{CLASSIFY} $A {SEPARATE}",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (CLASSIFY, SEPARATE)],
+    )
+    return tokenizer_from_json(tokenizer.to_str())
+
+
+def _read_tokenizer_file(path: Path) -> Tokenizer:
+    try:
+        return tokenizer_from_json(path.read_text(encoding="utf-8"), where=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a tokenizer ({error})") from None
+
+
+def _read_vocabulary_file(path: Path) -> Tokenizer:
+    try:
+        # Only the line end is cut: a vocabulary may hold blanks such as U+3000 as entries.
+        vocabulary = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a vocabulary ({error})") from None
+    return wordpiece_tokenizer(vocabulary)
+
+
+def _download_tokenizer(name: str) -> Tokenizer:
+    from transformers import AutoTokenizer
+
+    try:
+        return tokenizer_from_json(AutoTokenizer.from_pretrained(name).backend_tokenizer.to_str(), where=name)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{name}: neither a file here nor a tokenizer that the hub gives ({first_line(error)}); "
+            "give --tokenizer a tokenizer.json, a vocab.txt or a folder with one, or set HF_ENDPOINT to a mirror"
+        ) from None

@@ -1,0 +1,1 @@
+"""Training: what turns integers into weights."""

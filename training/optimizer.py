@@ -1,0 +1,68 @@
+"""The optimizer: AdamW with a warmed-up, decaying learning rate, and slower rates for pre-trained layers."""
+
+import keras
+
+from layers import PACKAGE
+
+
+def decaying_learning_rate(peak: float, total_steps: int, warmup_share: float = 0.06):
+    """Returns a schedule that rises linearly to `peak` and falls to 0 along a cosine over `total_steps`."""
+    warmup_steps = min(max(1, round(total_steps * warmup_share)), total_steps - 1) if total_steps > 1 else 0
+    if not warmup_steps:
+        return peak
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=total_steps - warmup_steps,
+        warmup_target=peak,
+        warmup_steps=warmup_steps,
+    )
+
+
+def pretraining_optimizer(peak: float, total_steps: int, weight_decay: float = 0.01) -> keras.optimizers.Optimizer:
+    """Returns AdamW for pre-training; biases and normalisations do not decay."""
+    optimizer = keras.optimizers.AdamW(
+        decaying_learning_rate(peak, total_steps),
+        weight_decay=weight_decay,
+        beta_2=0.98,
+        epsilon=1e-6,
+        global_clipnorm=1.0,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
+
+
+def fine_tuning_optimizer(learning_rate: float, head_learning_rate: float, total_steps: int):
+    """Returns AdamW for fine-tuning: `head_learning_rate` for the new layer, `learning_rate` for all others."""
+    return DiscriminativeAdamW(
+        decaying_learning_rate(head_learning_rate, total_steps),
+        factors={"classification_output": 1.0},
+        other_factor=learning_rate / head_learning_rate,
+        weight_decay=0.0,
+        epsilon=1e-6,
+        global_clipnorm=1.0,
+    )
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class DiscriminativeAdamW(keras.optimizers.AdamW):
+    """AdamW with a learning rate of its own for some layers. Howard and Ruder, "ULMFiT" (2018), section 3.2.
+
+    Args:
+        learning_rate: of a layer with factor 1.
+        factors: by name of a layer, what its learning rate is multiplied with.
+        other_factor: the factor of all other layers.
+        options: see `keras.optimizers.AdamW`.
+    """
+
+    def __init__(self, learning_rate, factors: dict[str, float], other_factor: float = 1.0, **options):
+        super().__init__(learning_rate, **options)
+        self.factors = factors
+        self.other_factor = other_factor
+
+    def update_step(self, gradient, variable, learning_rate):
+        layer_name = variable.path.split("/")[0]
+        factor = self.factors.get(layer_name, self.other_factor)
+        super().update_step(gradient, variable, learning_rate * factor)
+
+    def get_config(self):
+        return super().get_config() | {"factors": self.factors, "other_factor": self.other_factor}

@@ -1,0 +1,136 @@
+"""Pre-training by masked language modelling: from packed rows to trained weights and their figures."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+
+import keras
+
+from model import BertMaskedLM
+from text.batches import MaskedBatches
+from text.masking import Masker
+from text.packing import PackedCorpus
+from training.checkpoint import Checkpoint
+from training.loop import History, ProgressBar, TimeLimit, fit_epochs
+from training.losses import masked_accuracy, masked_lm_loss
+from training.optimizer import pretraining_optimizer
+
+CALIBRATION_STEPS = 10
+# The held-out rows keep their masks in all epochs and all runs, so that their figures can be compared.
+HELD_OUT_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingPlan:
+    """How long and how fast to train. `max_steps` and `max_minutes` cut the epochs short; None does not."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    jit_compile: bool = True
+
+
+def pretrain(
+    model: BertMaskedLM,
+    corpus: PackedCorpus,
+    masker: Masker,
+    plan: PretrainingPlan,
+    checkpoint: Checkpoint,
+    *,
+    resume: bool = False,
+    after_epoch: Callable[[], None] | None = None,
+) -> History:
+    """Trains `model` in place; returns the figures of each epoch.
+
+    The learning rate falls to zero at the end of the budget. For a budget in minutes the number of steps is estimated
+    from a few of them, whose effect is undone; the minutes bound the run in any case.
+
+    Raises:
+        InputError: the checkpoint to resume from cannot be used, or the loss is no longer a number.
+    """
+
+    end = time.monotonic() + 60 * (plan.max_minutes or math.inf)
+
+    def training_batches(epoch=0, first_batch=0, last_batch=None):
+        return MaskedBatches(
+            corpus.train,
+            masker,
+            plan.batch_size,
+            mask_seed=plan.seed,
+            seed=plan.seed,
+            epoch=epoch,
+            first_batch=first_batch,
+            last_batch=last_batch,
+        )
+
+    steps_per_epoch = len(training_batches())
+    total_steps = min(plan.epochs * steps_per_epoch, plan.max_steps or math.inf)
+    if resume:
+        checkpoint.load()
+        total_steps = checkpoint.progress["total_steps"]
+    elif plan.max_minutes:
+        total_steps = min(
+            total_steps, _affordable_steps(model, training_batches(last_batch=2 * CALIBRATION_STEPS), plan)
+        )
+    checkpoint.progress["total_steps"] = total_steps
+    time_limit = [TimeLimit(end)] if plan.max_minutes else []
+    _compile(model, plan, total_steps)
+    if resume:
+        checkpoint.restore(model)
+    held_out = MaskedBatches(corpus.held_out, masker, plan.batch_size, mask_seed=HELD_OUT_SEED)
+
+    def validate():
+        figures = model.evaluate(held_out, verbose=0, return_dict=True)
+        return figures | {"perplexity": math.exp(min(figures["loss"], 100.0))}
+
+    def remaining_batches(epoch, first_batch):
+        steps_left = total_steps - epoch * steps_per_epoch
+        return training_batches(epoch, first_batch, last_batch=max(first_batch, min(steps_left, steps_per_epoch)))
+
+    tokens_per_batch = training_batches().batch_size * model.config.max_seq_len
+    return fit_epochs(
+        model,
+        remaining_batches,
+        validate,
+        math.ceil(total_steps / steps_per_epoch),
+        checkpoint=checkpoint,
+        callbacks=[ProgressBar(" tokens", tokens_per_batch), *time_limit],
+        after_epoch=after_epoch,
+    )
+
+
+def _compile(model: BertMaskedLM, plan: PretrainingPlan, total_steps: int) -> None:
+    model.compile(
+        pretraining_optimizer(plan.learning_rate, total_steps),
+        masked_lm_loss(),
+        weighted_metrics=[masked_accuracy],
+        jit_compile=plan.jit_compile,
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def _affordable_steps(model: BertMaskedLM, batches: MaskedBatches, plan: PretrainingPlan) -> int:
+    """Returns how many steps fit into `max_minutes`, from the time of a few after as many unmeasured, compiling ones.
+
+    The weights are put back.
+    """
+    started = time.monotonic()
+    weights = model.get_weights()
+    _compile(model, plan, total_steps=len(batches))
+    ends = []
+    model.fit(
+        batches,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.monotonic()))
+        ],
+    )
+    model.set_weights(weights)
+    half = len(ends) // 2
+    seconds_per_step = (ends[-1] - ends[half - 1]) / (len(ends) - half)
+    # A little less than the time would allow, for the held-out figures.
+    return max(1, int(0.97 * (60 * plan.max_minutes - (time.monotonic() - started)) / seconds_per_step))

@@ -1,0 +1,90 @@
+"""The folder of a run: what it was asked for, with which versions, and what came of it."""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import platform
+import sys
+from pathlib import Path
+
+from text.commands import InputError
+from text.reading.files import write_atomically
+
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "tokenizers", "datasets", "transformers")
+CHECKPOINT_NAME = "checkpoint.npz"
+RECORD_NAME = "run.json"
+# What may differ between an interrupted run and the one that takes it up.
+FREE_ARGUMENTS = {"resume", "dry_run", "max_minutes"}
+
+
+def start_run(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """Prepares `args.run_folder`, records arguments and versions in it, and returns the arguments of the run.
+
+    With `args.resume` they are those of the interrupted run, which the command line may repeat but not change.
+
+    Raises:
+        InputError: the folder holds an interrupted run that would be lost, or none to resume, or another one.
+    """
+    folder = Path(args.run_folder)
+    checkpoint = folder / CHECKPOINT_NAME
+    if args.resume:
+        return _resumed_arguments(args, parser, argv, folder)
+    if checkpoint.is_file():
+        raise InputError(
+            f"{folder} holds an interrupted run: go on with --resume, choose another --run-folder, "
+            f"or delete {checkpoint}"
+        )
+    if not args.dry_run:
+        if (folder / RECORD_NAME).is_file():
+            print(f"replacing the report of an earlier run in {folder}", file=sys.stderr)
+        with write_atomically(folder / RECORD_NAME) as file:
+            json.dump({"arguments": vars(args)} | environment(), file, indent=2, ensure_ascii=False)
+            file.write("\n")
+    return args
+
+
+def finish_run(folder: str) -> None:
+    """Removes the checkpoint of a run that has come to its end."""
+    Path(folder, CHECKPOINT_NAME).unlink(missing_ok=True)
+
+
+def environment() -> dict:
+    """Returns when, on what and with which versions this process runs."""
+    import keras
+
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "backend": keras.backend.backend(),
+        "versions": versions,
+    }
+
+
+def _resumed_arguments(args, parser, argv, folder) -> argparse.Namespace:
+    try:
+        recorded = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))["arguments"]
+    except (OSError, ValueError, KeyError):
+        raise InputError(f"{folder}: there is no interrupted run to resume") from None
+    given = _given_arguments(args, parser, argv)
+    for name, value in given.items():
+        if name not in FREE_ARGUMENTS and recorded.get(name) != value:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"the interrupted run in {folder} has {option} {recorded.get(name)}, not {value}")
+    free = {name: value for name, value in vars(args).items() if name in FREE_ARGUMENTS}
+    return argparse.Namespace(**recorded | free)
+
+
+def _given_arguments(args, parser, argv) -> dict:
+    """Returns the arguments that the command line names, without the defaults."""
+    nothing = object()
+    # A default is not put where the namespace has a value already.
+    parsed = parser.parse_args(argv, namespace=argparse.Namespace(**dict.fromkeys(vars(args), nothing)))
+    return {name: value for name, value in vars(parsed).items() if value is not nothing}
