@@ -3,17 +3,26 @@
 Every tokenizer here is a `tokenizers.Tokenizer`, whatever its vocabulary: our own Unigram pieces (the default), or
 the WordPiece vocabulary of `bert-base-chinese`. Cleaning is part of it (its normalizer), so that no caller can clean
 differently in training and in use.
+
+`python -m text.tokenizer --corpus FILE … --output tokenizer.json` trains a vocabulary of our own kind.
 """
 
+import argparse
+import contextlib
+import math
 import os
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from text.commands import InputError, first_line
+from text.commands import InputError, exits_with_status, first_line, positive_int, quiet_imports
+from text.reading.files import check_writable, write_atomically
+from text.reading.hub import hub_answers, offline
+from text.reading.readers import iter_texts
 
 PAD, UNKNOWN, CLASSIFY, SEPARATE, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 OWN_TOKENIZER = Path(__file__).with_name("tokenizer.json")
@@ -68,17 +77,24 @@ def tokenizer_from_json(text: str, where: str = "tokenizer.json") -> Tokenizer:
     return tokenizer
 
 
-def wordpiece_tokenizer(vocabulary: list[str]) -> Tokenizer:
+def wordpiece_tokenizer(vocabulary: list[str], where: str = "vocab.txt") -> Tokenizer:
     """Returns the tokenizer of an uncased BERT with the given WordPieces, in the order of their ids.
 
     Does what `transformers.BertTokenizerFast` does for `bert-base-chinese`: each Chinese character is a token.
+    `where` names the vocabulary's place in an error.
+
+    Raises:
+        InputError: one of the five special tokens is missing, or an entry stands there twice.
     """
     ids = {token: index for index, token in enumerate(vocabulary)}
+    if len(ids) < len(vocabulary):  # there would be ids beyond the size that the network is built for
+        repeated = next(token for index, token in enumerate(vocabulary) if ids[token] != index)
+        raise InputError(f"{where}: the vocabulary has {repeated!r} more than once")
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token=UNKNOWN, max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    return _with_special_tokens(tokenizer)
+    return _with_special_tokens(tokenizer, where)
 
 
 def train_unigram(
@@ -99,7 +115,7 @@ def train_unigram(
         min_count: a rarer character gets no entry, since the trainer would otherwise keep one for each.
 
     Raises:
-        InputError: the texts are too few for so large a vocabulary.
+        InputError: the texts are too few for so large a vocabulary, or have too many characters for so small a one.
     """
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
@@ -121,13 +137,18 @@ def train_unigram(
         max_piece_length=max_piece_length,
         show_progress=True,
     )
-    tokenizer.train_from_iterator((normalize(text).translate(rare) for text in texts()), trainer)
+    try:
+        tokenizer.train_from_iterator((normalize(text).translate(rare) for text in texts()), trainer)
+    except Exception as error:  # bare where the characters alone are more than the entries
+        if type(error) is not Exception:
+            raise
+        raise InputError(f"no vocabulary of {vocab_size:,} entries from these texts: {first_line(error)}") from None
     if tokenizer.get_vocab_size() != vocab_size:
         raise InputError(
             f"the texts give a vocabulary of {tokenizer.get_vocab_size():,} entries, not {vocab_size:,}: "
             "give more text, or ask for fewer entries"
         )
-    return _with_special_tokens(tokenizer)
+    return _with_special_tokens(tokenizer, "the texts")
 
 
 def encode_batch(tokenizer: Tokenizer, texts: Iterable[str], max_seq_len: int) -> tuple[np.ndarray, np.ndarray]:
@@ -154,16 +175,16 @@ def special_ids(tokenizer: Tokenizer) -> np.ndarray:
     return np.array([tokenizer.token_to_id(token) for token in SPECIAL_TOKENS], np.int32)
 
 
-def _with_special_tokens(tokenizer: Tokenizer) -> Tokenizer:
+def _with_special_tokens(tokenizer: Tokenizer, where: str) -> Tokenizer:
     missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
     if missing:
-        raise InputError(f"the vocabulary lacks {', '.join(missing)}")
+        raise InputError(f"{where}: the vocabulary lacks {', '.join(missing)}")
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{CLASSIFY} $A {SEPARATE}",
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in (CLASSIFY, SEPARATE)],
     )
-    return tokenizer_from_json(tokenizer.to_str())
+    return tokenizer_from_json(tokenizer.to_str(), where)
 
 
 def _read_tokenizer_file(path: Path) -> Tokenizer:
@@ -179,16 +200,70 @@ def _read_vocabulary_file(path: Path) -> Tokenizer:
         vocabulary = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a vocabulary ({error})") from None
-    return wordpiece_tokenizer(vocabulary)
+    return wordpiece_tokenizer(vocabulary, where=str(path))
 
 
 def _download_tokenizer(name: str) -> Tokenizer:
-    from transformers import AutoTokenizer
+    with quiet_imports():
+        import huggingface_hub
+        from transformers import AutoTokenizer
 
+    huggingface_hub.logging.set_verbosity_error()
     try:
-        return tokenizer_from_json(AutoTokenizer.from_pretrained(name).backend_tokenizer.to_str(), where=name)
+        # The library itself would go on trying for 49 seconds.
+        with contextlib.nullcontext() if hub_answers() else offline():
+            tokenizer = AutoTokenizer.from_pretrained(name).backend_tokenizer
+        return tokenizer_from_json(tokenizer.to_str(), where=name)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{name}: neither a file here nor a tokenizer that the hub gives ({first_line(error)}); "
             "give --tokenizer a tokenizer.json, a vocab.txt or a folder with one, or set HF_ENDPOINT to a mirror"
         ) from None
+
+
+def thinned_texts(sources: list[str], characters_per_source: int) -> Iterator[str]:
+    """Yields the documents of each source, but every second, third, … alone of one with more text than asked for.
+
+    So no source rules the vocabulary by its size; the documents left out are spread evenly over it.
+    """
+    for source in sources:
+        characters = sum(map(len, iter_texts([source])))
+        step = math.ceil(characters / characters_per_source)
+        for number, text in enumerate(iter_texts([source])):
+            if number % step == 0:
+                yield text
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Trains a vocabulary and writes it as one tokenizer.json.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--corpus", nargs="+", required=True, metavar="SOURCE", help="as pretrain.py takes it")
+    parser.add_argument("--output", default="tokenizer.json", metavar="FILE", help="where the tokenizer goes")
+    parser.add_argument("--vocab-size", type=positive_int, default=21_128, help="entries, special tokens included")
+    parser.add_argument("--max-piece-length", type=positive_int, default=4, help="characters a piece")
+    parser.add_argument("--min-count", type=positive_int, default=10, help="a rarer character gets no entry")
+    parser.add_argument(
+        "--characters-per-source", type=positive_int, default=1_400_000, help="use no more than that of a source"
+    )
+    return parser
+
+
+@exits_with_status
+def main(argv=None) -> None:
+    args = build_parser().parse_args(argv)
+    check_writable(args.output)
+    tokenizer = train_unigram(
+        lambda: thinned_texts(args.corpus, args.characters_per_source),
+        args.vocab_size,
+        args.max_piece_length,
+        args.min_count,
+    )
+    with write_atomically(args.output) as file:
+        file.write(tokenizer.to_str())
+    print(f"Tokenizer with {tokenizer.get_vocab_size():,} entries saved to {args.output}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
