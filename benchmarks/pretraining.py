@@ -1,0 +1,100 @@
+"""Compares the speed of pre-training with the usual tools: same sizes, same texts, one run.
+
+    python -m benchmarks.pretraining --corpus reviews.txt
+
+The contenders, see `benchmarks.pretraining_contenders`, take turns on the CPU, each turn in a process of its own, so
+that a noisy machine disturbs all alike; the median of the turns counts.
+
+Real tokens are those that came from a text: neither padding nor [CLS] and [SEP]. Characters are those of the text that
+these tokens stand for: of a text that was cut off, the part that was kept.
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from text.commands import InputError, exits_with_status, positive_int
+from text.reading.readers import corpus_files
+from text.tokenizer import BERT_BASE_CHINESE
+
+OURS = "this project"
+BACKENDS = {OURS: "tensorflow", "transformers": "torch", "keras_hub": "tensorflow"}
+UNITS = ("tokens", "characters")
+PACKAGES = ("tensorflow", "keras", "keras-hub", "torch", "transformers")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--corpus", default="sample", metavar="FILE", help="one document a line, or sample")
+    parser.add_argument("--tokenizer", default="own", help="what this project tokenises with, as pretrain.py takes it")
+    parser.add_argument(
+        "--bert-vocabulary",
+        default=BERT_BASE_CHINESE,
+        metavar="NAME",
+        help="what the others tokenise with: a hub name or a vocab.txt",
+    )
+    parser.add_argument("--batch-size", type=positive_int, default=128, help="rows a step, for all")
+    parser.add_argument("--steps", type=positive_int, default=60, help="measured steps a turn")
+    parser.add_argument("--turns", type=positive_int, default=3, help="turns of each contender")
+    return parser
+
+
+@exits_with_status
+def main(argv=None) -> None:
+    args = build_parser().parse_args(argv)
+    corpus_files([args.corpus])  # says at once if it is not there
+    missing = [package for package in ("torch", "transformers", "keras_hub") if not importlib.util.find_spec(package)]
+    if missing:
+        raise InputError(f"there is no {' and no '.join(missing)} here: pip install -r requirements-dev.txt")
+    speeds = {name: [] for name in BACKENDS}
+    with tempfile.TemporaryDirectory() as cache_folder:
+        settings = json.dumps(vars(args) | {"cache_folder": cache_folder})
+        for turn in range(args.turns):
+            for name in BACKENDS:
+                print(f"turn {turn + 1} of {args.turns}: {name}…", file=sys.stderr, flush=True)
+                speed = _measure_in_own_process(name, settings)
+                print("   ", ", ".join(f"{speed[unit]:,.0f} {unit}/s" for unit in UNITS), file=sys.stderr, flush=True)
+                speeds[name].append(speed)
+    _print_table(
+        {name: [statistics.median(turn[unit] for turn in turns) for unit in UNITS] for name, turns in speeds.items()}
+    )
+    print(f"{_machine()}; {args.batch_size} rows a step, median of {args.turns} x {args.steps} steps")
+
+
+def _measure_in_own_process(name: str, settings: str) -> dict[str, float]:
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.pretraining_contenders", name, settings],
+        env=os.environ | {"KERAS_BACKEND": BACKENDS[name], "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    if result.returncode:
+        raise InputError(f"{name} could not be measured, for the reason above")
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def _print_table(medians: dict[str, list[float]]) -> None:
+    print(f"{'':12} {'real tokens/s':>14} {'characters/s':>14} {'ours, tokens':>14} {'ours, characters':>17}")
+    for name, (tokens, characters) in medians.items():
+        token_ratio, character_ratio = (
+            ours / other for ours, other in zip(medians[OURS], (tokens, characters), strict=True)
+        )
+        print(f"{name:12} {tokens:14,.0f} {characters:14,.0f} {token_ratio:13.2f}x {character_ratio:16.2f}x")
+
+
+def _machine() -> str:
+    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES)
+    return f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}, {versions}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

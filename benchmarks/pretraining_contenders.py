@@ -1,0 +1,227 @@
+"""The contenders of `benchmarks.pretraining`: each prepares its rows, trains some steps, and says how fast it was.
+
+All have the sizes of `BertConfig`, no dropout, the same number of rows a step, and steps that are not measured first,
+among which the compilation is. Text becomes integers before the clock starts, masks are drawn while it runs.
+
+- This project, as `training.pretraining` does it: rows packed from the whole corpus, its own tokenizer, XLA.
+- transformers: `BertForMaskedLM` on PyTorch in a plain loop, texts padded or cut to a row each,
+  `DataCollatorForLanguageModeling`, torch's AdamW, neither clipping nor a schedule.
+- keras_hub: `BertMaskedLM` with XLA and the optimizer, loss and metric that its `compile` chooses, texts padded or cut
+  to a row each. Its masks are drawn by our `Masker`, which costs less than its own preprocessor, so in its favour.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+import warnings
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from text.commands import InputError, exits_with_status, quiet_imports
+
+with quiet_imports():
+    import keras
+
+    from model import BertConfig, BertMaskedLM
+    from text.batches import MaskedBatches
+    from text.masking import Masker
+    from text.packing import PackedRows, pack_corpus
+    from text.reading.readers import iter_texts
+    from text.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN, encode_batch, load_tokenizer, special_ids
+    from training.pretraining import compile_for_pretraining
+
+CONFIG = BertConfig(dropout_rate=0.0)
+MASK_RATE = 0.15
+LEARNING_RATE = 2e-3
+SCHEDULED_STEPS = 10_000
+WARM_UP_STEPS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class UnpackedTexts:
+    """Texts of which each fills one row, as far as there is room.
+
+    Attributes:
+        texts: the texts, one a row.
+        tokenizer: what they are tokenised with.
+        tokens, characters: integers, (rows,), how much of each text its row holds.
+    """
+
+    texts: list[str]
+    tokenizer: Tokenizer
+    tokens: np.ndarray
+    characters: np.ndarray
+
+
+def measure_ours(settings: argparse.Namespace) -> dict[str, float]:
+    """Returns the real tokens and the characters a second of this project."""
+    tokenizer = _load_fitting_tokenizer(settings.tokenizer)
+    packed = pack_corpus([settings.corpus], tokenizer, CONFIG.max_seq_len, settings.cache_folder).train
+    input_ids = packed.input_ids[_draw(len(packed.input_ids), settings)]
+    batches = MaskedBatches(
+        dataclasses.replace(packed, input_ids=input_ids), _masker(tokenizer), settings.batch_size, mask_seed=0
+    )
+    model = BertMaskedLM(CONFIG)
+    compile_for_pretraining(model, LEARNING_RATE, SCHEDULED_STEPS)
+    seconds = _seconds_of_fit(model, batches)
+    not_from_text = [tokenizer.token_to_id(token) for token in (PAD, CLASSIFY, SEPARATE)]
+    tokens = (~np.isin(input_ids, not_from_text)).sum(axis=1)
+    return _speeds(tokens, tokens * packed.characters_per_token, seconds, settings)
+
+
+def measure_transformers(settings: argparse.Namespace) -> dict[str, float]:
+    """Returns the real tokens and the characters a second of transformers on PyTorch."""
+    with quiet_imports():
+        import torch
+        from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling, PreTrainedTokenizerFast
+
+    unpacked = _unpacked_texts(settings)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=unpacked.tokenizer,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        cls_token=CLASSIFY,
+        sep_token=SEPARATE,
+        mask_token=MASK,
+    )
+    columns = tokenizer(
+        unpacked.texts,
+        padding="max_length",
+        truncation=True,
+        max_length=CONFIG.max_seq_len,
+        return_special_tokens_mask=True,
+    )
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASK_RATE)
+    batches = torch.utils.data.DataLoader(rows, settings.batch_size, collate_fn=collator)
+    model = BertForMaskedLM(
+        BertConfig(
+            vocab_size=CONFIG.vocab_size,
+            hidden_size=CONFIG.d_model,
+            num_hidden_layers=CONFIG.num_layers,
+            num_attention_heads=CONFIG.num_heads,
+            intermediate_size=CONFIG.dff,
+            max_position_embeddings=CONFIG.max_seq_len,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+    )
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
+    step_ends = []
+    for batch in batches:
+        optimizer.zero_grad()
+        model(**batch).loss.backward()
+        optimizer.step()
+        step_ends.append(time.perf_counter())
+    return _speeds(unpacked.tokens, unpacked.characters, _measured_seconds(step_ends), settings)
+
+
+def measure_keras_hub(settings: argparse.Namespace) -> dict[str, float]:
+    """Returns the real tokens and the characters a second of keras_hub on TensorFlow."""
+    with quiet_imports():
+        import keras_hub
+
+    class KerasHubBatches(MaskedBatches):
+        # The same arrays under the names of its inputs.
+        def batch(self, rows, number):
+            inputs, targets, weights = super().batch(rows, number)
+            renamed = {
+                "token_ids": inputs["input_ids"],
+                "segment_ids": inputs["token_type_ids"],
+                "padding_mask": inputs["input_ids"] != 0,
+                "mask_positions": inputs["masked_positions"],
+            }
+            return renamed, targets, weights
+
+    unpacked = _unpacked_texts(settings)
+    input_ids, _ = encode_batch(unpacked.tokenizer, unpacked.texts, CONFIG.max_seq_len)
+    rows = PackedRows(input_ids, None, len(input_ids), unpacked.characters.sum(), unpacked.tokens.sum())
+    batches = KerasHubBatches(rows, _masker(unpacked.tokenizer), settings.batch_size, mask_seed=0)
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=CONFIG.vocab_size,
+        num_layers=CONFIG.num_layers,
+        num_heads=CONFIG.num_heads,
+        hidden_dim=CONFIG.d_model,
+        intermediate_dim=CONFIG.dff,
+        dropout=0.0,
+        max_sequence_length=CONFIG.max_seq_len,
+    )
+    model = keras_hub.models.BertMaskedLM(backbone)
+    model.compile(jit_compile=True)
+    # Its backbone has a pooling layer, which this task does not train.
+    warnings.filterwarnings("ignore", "Gradients do not exist")
+    return _speeds(unpacked.tokens, unpacked.characters, _seconds_of_fit(model, batches), settings)
+
+
+MEASURES = {"this project": measure_ours, "transformers": measure_transformers, "keras_hub": measure_keras_hub}
+
+
+def _unpacked_texts(settings: argparse.Namespace) -> UnpackedTexts:
+    tokenizer = _load_fitting_tokenizer(settings.bert_vocabulary)
+    texts = list(iter_texts([settings.corpus]))
+    texts = [texts[index] for index in _draw(len(texts), settings)]
+    # Where the last token that fits ends in the text. Two places of a row go to [CLS] and [SEP].
+    kept = [
+        encoding.offsets[: CONFIG.max_seq_len - 2]
+        for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)
+    ]
+    characters = np.array([offsets[-1][1] if offsets else 0 for offsets in kept])
+    return UnpackedTexts(texts, tokenizer, np.array([len(offsets) for offsets in kept]), characters)
+
+
+def _load_fitting_tokenizer(source: str) -> Tokenizer:
+    tokenizer = load_tokenizer(source)
+    if tokenizer.get_vocab_size() > CONFIG.vocab_size:
+        raise InputError(f"{source}: {tokenizer.get_vocab_size():,} entries; the models have {CONFIG.vocab_size:,}")
+    return tokenizer
+
+
+def _masker(tokenizer: Tokenizer) -> Masker:
+    special = special_ids(tokenizer)
+    return Masker(tokenizer.get_vocab_size(), special, tokenizer.token_to_id(MASK), CONFIG.max_seq_len, MASK_RATE)
+
+
+def _draw(count: int, settings: argparse.Namespace) -> np.ndarray:
+    """Returns which of `count` rows a turn takes, in random order; over again where it takes more than there are."""
+    order = np.random.default_rng(0).permutation(count)
+    return np.resize(order, (WARM_UP_STEPS + settings.steps) * settings.batch_size)
+
+
+def _seconds_of_fit(model: keras.Model, batches: MaskedBatches) -> float:
+    step_ends = []
+    callback = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: step_ends.append(time.perf_counter())
+    )
+    # Keras' own `fit`, since that of keras_hub takes no `PyDataset`: it only prepares text, which is done here already.
+    # Unshuffled, so that it is known which rows the measured steps have.
+    keras.Model.fit(model, batches, shuffle=False, verbose=0, callbacks=[callback])
+    return _measured_seconds(step_ends)
+
+
+def _measured_seconds(step_ends: list[float]) -> float:
+    return step_ends[-1] - step_ends[WARM_UP_STEPS - 1]
+
+
+def _speeds(
+    tokens: np.ndarray, characters: np.ndarray, seconds: float, settings: argparse.Namespace
+) -> dict[str, float]:
+    """Returns the speeds, per second, of the steps that took `seconds`, from what each row holds."""
+    first = WARM_UP_STEPS * settings.batch_size
+    return {
+        "tokens": float(tokens[first:].sum() / seconds),
+        "characters": float(characters[first:].sum() / seconds),
+    }
+
+
+@exits_with_status
+def main(argv=None) -> None:
+    name, settings = sys.argv[1:] if argv is None else argv
+    print(json.dumps(MEASURES[name](argparse.Namespace(**json.loads(settings)))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
