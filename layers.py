@@ -38,12 +38,18 @@ class BertEmbedding(layers.Layer):
         self.d_model = d_model
         self.type_vocab_size = type_vocab_size
         self.dropout_rate = dropout_rate
-        initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-        self.token_embedding = layers.Embedding(vocab_size, d_model, initializer, name="token_embedding")
-        self.position_embedding = layers.Embedding(max_seq_len, d_model, initializer, name="position_embedding")
-        self.segment_embedding = layers.Embedding(type_vocab_size, d_model, initializer, name="segment_embedding")
-        self.normalization = layers.LayerNormalization(epsilon=1e-6, name="normalization")
-        self.dropout = layers.Dropout(dropout_rate, name="dropout")
+        dtype = self.dtype_policy
+
+        def embedding(size, name):
+            # One initializer for all three would draw the same numbers three times.
+            initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+            return layers.Embedding(size, d_model, initializer, name=name, dtype=dtype)
+
+        self.token_embedding = embedding(vocab_size, "token_embedding")
+        self.position_embedding = embedding(max_seq_len, "position_embedding")
+        self.segment_embedding = embedding(type_vocab_size, "segment_embedding")
+        self.normalization = layers.LayerNormalization(epsilon=1e-6, name="normalization", dtype=dtype)
+        self.dropout = layers.Dropout(dropout_rate, name="dropout", dtype=dtype)
 
     def build(self, input_ids_shape, token_type_ids_shape=None):
         ids_shape = (None, None)
@@ -112,16 +118,21 @@ class TransformerEncoder(layers.Layer):
         self.dff = dff
         self.dropout_rate = dropout_rate
         self.normalize_first = normalize_first
+        dtype = self.dtype_policy
         self.attention = layers.MultiHeadAttention(
-            num_heads, d_model // num_heads, dropout=dropout_rate, name="attention"
+            num_heads, d_model // num_heads, dropout=dropout_rate, name="attention", dtype=dtype
         )
-        self.attention_normalization = layers.LayerNormalization(epsilon=1e-6, name="attention_normalization")
-        self.attention_dropout = layers.Dropout(dropout_rate, name="attention_dropout")
+        self.attention_normalization = layers.LayerNormalization(
+            epsilon=1e-6, name="attention_normalization", dtype=dtype
+        )
+        self.attention_dropout = layers.Dropout(dropout_rate, name="attention_dropout", dtype=dtype)
         # ReLU is the original's choice; the exact GELU would not survive the export to ONNX.
-        self.feed_forward_hidden = layers.Dense(dff, activation="relu", name="feed_forward_hidden")
-        self.feed_forward_output = layers.Dense(d_model, name="feed_forward_output")
-        self.feed_forward_normalization = layers.LayerNormalization(epsilon=1e-6, name="feed_forward_normalization")
-        self.feed_forward_dropout = layers.Dropout(dropout_rate, name="feed_forward_dropout")
+        self.feed_forward_hidden = layers.Dense(dff, activation="relu", name="feed_forward_hidden", dtype=dtype)
+        self.feed_forward_output = layers.Dense(d_model, name="feed_forward_output", dtype=dtype)
+        self.feed_forward_normalization = layers.LayerNormalization(
+            epsilon=1e-6, name="feed_forward_normalization", dtype=dtype
+        )
+        self.feed_forward_dropout = layers.Dropout(dropout_rate, name="feed_forward_dropout", dtype=dtype)
 
     def build(self, inputs_shape, padding_mask_shape=None):
         self.attention.build(inputs_shape, inputs_shape)
@@ -208,9 +219,10 @@ class MaskedLMHead(layers.Layer):
         super().__init__(**kwargs)
         self.vocab_size = vocab_size
         self.d_model = d_model
+        dtype = self.dtype_policy
         # The tanh approximation of the GELU, since the exact one would not survive the export to ONNX.
-        self.transform = layers.Dense(d_model, activation=_gelu_tanh, name="transform")
-        self.normalization = layers.LayerNormalization(epsilon=1e-6, name="normalization")
+        self.transform = layers.Dense(d_model, activation=_gelu_tanh, name="transform", dtype=dtype)
+        self.normalization = layers.LayerNormalization(epsilon=1e-6, name="normalization", dtype=dtype)
         self._token_table = None
 
     def tie(self, embedding: BertEmbedding) -> None:

@@ -10,7 +10,7 @@ import argparse
 import dataclasses
 import os
 import random
-import zipfile
+import textwrap
 from pathlib import Path
 
 import keras
@@ -19,7 +19,7 @@ from keras import layers, ops
 from layers import PACKAGE, BertEmbedding, MaskedLMHead, MaskedMeanPooling, TransformerEncoder
 from text.commands import InputError, exits_with_status, first_line, positive_float, positive_int
 from text.reading.files import check_writable, keep_previous, replace_atomically
-from text.reading.readers import LabelledTexts
+from text.reading.readers import LabelledTexts, source_name
 
 MAX_SEQ_LEN = 64
 BATCH_SIZE = 32
@@ -229,7 +229,7 @@ def save_classifier(
     classifier.metadata = {
         "labels": ["负面", "正面"],
         "threshold": threshold,
-        "data": {"name": labelled.name, "rows": len(labelled.texts), "sha256": labelled.sha256},
+        "data": {"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256},
         "test": test,
     }
     keep_previous(path)
@@ -247,10 +247,11 @@ def load_model(path: str | os.PathLike, expected: type[BertModel] = BertModel) -
         raise InputError(f"{path}: no such model file; {_how_to_make(expected)}")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:
+        # A damaged file fails in as many ways as it has parts: with NotImplementedError and EOFError, for instance.
+        reason = textwrap.shorten(first_line(error), 160, placeholder="…")
         raise InputError(
-            f"{path}: not a model file of this project, or a damaged one ({first_line(error)}); "
-            f"{_how_to_make(expected)}"
+            f"{path}: not a model file of this project, or a damaged one ({reason}); {_how_to_make(expected)}"
         ) from None
     if not isinstance(model, expected):
         raise InputError(f"{path}: holds a {type(model).__name__}, not a {expected.__name__}; {_how_to_make(expected)}")
@@ -304,6 +305,6 @@ def main(argv=None) -> None:
     )
     train_classifier(classifier, reviews, plan)
     assessment = assess(predict_probabilities(classifier, reviews.test), reviews, POSITIVE_THRESHOLD)
-    print_assessment(assessment, reviews.labelled.name)
+    print_assessment(assessment, source_name(reviews.labelled.name))
     save_classifier(classifier, args.output, POSITIVE_THRESHOLD, reviews.labelled, assessment["test"])
     print(f"Model saved to {args.output}")
