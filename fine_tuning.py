@@ -7,7 +7,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from text.commands import exits_with_status, positive_float, positive_int, probability, quiet_imports, share
+from text.commands import (
+    exits_with_status,
+    parse_arguments,
+    positive_float,
+    positive_int,
+    probability,
+    quiet_imports,
+    seed,
+    share,
+)
 from text.reading.files import check_writable
 
 MAX_SEQ_LEN = 64
@@ -45,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--head-learning-rate", type=positive_float, default=HEAD_LEARNING_RATE, help="of the new layer"
     )
     training.add_argument("--no-xla", action="store_true", help="do not compile the training step with XLA")
-    training.add_argument("--seed", type=int, default=SEED, help="of weights, order and dropout")
+    training.add_argument("--seed", type=seed, default=SEED, help="of weights, order and dropout")
 
     result = parser.add_argument_group("result")
     result.add_argument("--threshold", type=probability, default=0.7, help="lowest probability of a positive verdict")
@@ -62,13 +71,14 @@ def build_parser() -> argparse.ArgumentParser:
 def _unfreeze(text: str) -> int | str:
     if text == "all":
         return text
-    return positive_int(text)
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a number of encoders nor all")
 
 
 @exits_with_status
 def main(argv=None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
+    args, given = parse_arguments(build_parser(), argv)
     with quiet_imports():  # only now, so that --help does not wait for them
         import keras
 
@@ -76,13 +86,14 @@ def main(argv=None) -> None:
         from evaluation.plots import plot_confusion_matrix, plot_training_curves
         from evaluation.report import write_metrics
         from model import BertModel, classifier_from_pretrained, load_model, save_classifier
+        from text.reading.readers import source_name
         from text.reviews import load_reviews, print_reviews
         from text.tokenizer import tokenizer_from_json
         from training.checkpoint import Checkpoint
         from training.classification import FineTuningPlan, predict_probabilities, train_classifier
         from training.run import CHECKPOINT_NAME, environment, finish_run, start_run
 
-    args = start_run(args, parser, argv)
+    args = argparse.Namespace(**start_run(vars(args), given))
     check_writable(args.output)
     keras.utils.set_random_seed(args.seed)
     classifier = classifier_from_pretrained(load_model(args.pretrained, BertModel), args.unfreeze)
@@ -95,15 +106,22 @@ def main(argv=None) -> None:
         label_column=args.label_column,
     )
     print_reviews(reviews)
-    classifier.summary(line_length=100)
+    classifier.summary()
     if args.dry_run:
         return
-    plan = FineTuningPlan(args.epochs, args.batch_size, args.learning_rate, args.head_learning_rate, args.seed)
+    plan = FineTuningPlan(
+        args.epochs,
+        args.batch_size,
+        args.learning_rate,
+        args.head_learning_rate,
+        args.seed,
+        jit_compile=not args.no_xla,
+    )
     checkpoint = Checkpoint(Path(args.run_folder, CHECKPOINT_NAME))
     history = train_classifier(classifier, reviews, plan, checkpoint, resume=args.resume)
 
     assessment = assess(predict_probabilities(classifier, reviews.test), reviews, args.threshold)
-    print_assessment(assessment, reviews.labelled.name)
+    print_assessment(assessment, source_name(reviews.labelled.name))
     save_classifier(classifier, args.output, args.threshold, reviews.labelled, assessment["test"])
     folder = Path(args.report_folder)
     plot_training_curves(history, folder / PLOT_SAVE_PATH)

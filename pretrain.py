@@ -5,7 +5,17 @@ import sys
 import time
 from pathlib import Path
 
-from text.commands import InputError, exits_with_status, positive_float, positive_int, quiet_imports, share
+from text.commands import (
+    InputError,
+    exits_with_status,
+    parse_arguments,
+    positive_float,
+    positive_int,
+    probability,
+    quiet_imports,
+    seed,
+    share,
+)
 from text.reading.files import check_writable, keep_previous
 
 BATCH_SIZE = 128
@@ -43,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     network.add_argument("--num-layers", type=positive_int, default=2, help="encoders")
     network.add_argument("--num-heads", type=positive_int, default=4, help="attention heads an encoder")
     network.add_argument("--dff", type=positive_int, default=256, help="width of the feed-forward networks")
-    network.add_argument("--dropout-rate", type=float, default=0.0, help="dropout during pre-training")
+    network.add_argument("--dropout-rate", type=probability, default=0.0, help="dropout during pre-training")
 
     training = parser.add_argument_group("training")
     training.add_argument("--epochs", type=positive_int, default=EPOCHS, help="times to go through the text")
@@ -60,11 +70,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="mixed_float16 or mixed_bfloat16 is faster on a GPU",
     )
     training.add_argument("--no-xla", action="store_true", help="do not compile the training step with XLA")
-    training.add_argument("--seed", type=int, default=SEED, help="of weights, order and masks")
+    training.add_argument("--seed", type=seed, default=SEED, help="of weights, order and masks")
 
     result = parser.add_argument_group("result")
     result.add_argument("--output", default="mini_bert_zh_hk.keras", metavar="FILE", help="where the model goes")
     result.add_argument("--run-folder", default=RUN_FOLDER, help="curves, metrics.json, run.json and checkpoint")
+    result.add_argument(
+        "--checkpoint-seconds", type=positive_float, default=60.0, help="time between two writings of the checkpoint"
+    )
     result.add_argument("--resume", action="store_true", help="go on with the interrupted run of the run folder")
     result.add_argument("--dry-run", action="store_true", help="prepare everything, say what would be done, and stop")
     return parser
@@ -72,8 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 @exits_with_status
 def main(argv=None) -> None:
-    parser = build_parser()
-    args = parser.parse_args(argv)
+    args, given = parse_arguments(build_parser(), argv)
     with quiet_imports():  # only now, so that --help does not wait for them
         import keras
 
@@ -82,13 +94,13 @@ def main(argv=None) -> None:
         from model import save_model
         from text.masking import Masker
         from text.packing import pack_corpus
+        from text.reading.readers import source_name
         from text.tokenizer import MASK, special_ids, tokenizer_from_json
-        from training.blanks import print_filled_blanks
         from training.checkpoint import Checkpoint
-        from training.pretraining import PretrainingPlan, pretrain
+        from training.pretraining import PretrainingPlan, pretrain, print_filled_blanks
         from training.run import CHECKPOINT_NAME, environment, finish_run, start_run
 
-    args = start_run(args, parser, argv)
+    args = argparse.Namespace(**start_run(vars(args), given))
     check_writable(args.output)
     keras.utils.set_random_seed(args.seed)
     keras.mixed_precision.set_global_policy(args.precision)
@@ -130,18 +142,19 @@ def main(argv=None) -> None:
     )
     run_folder = Path(args.run_folder)
     started = time.monotonic()
+    checkpoint = Checkpoint(run_folder / CHECKPOINT_NAME, args.checkpoint_seconds)
     history = pretrain(
         model,
         corpus,
         masker,
         plan,
-        Checkpoint(run_folder / CHECKPOINT_NAME),
+        checkpoint,
         resume=args.resume,
         after_epoch=lambda: print_filled_blanks(model, tokenizer),
     )
     metrics = {
         "corpus": {
-            "sources": args.corpus,
+            "sources": [source_name(source) for source in args.corpus],
             "sha256": corpus.sha256,
             "documents": corpus.train.documents,
             "characters": corpus.train.characters,
@@ -168,6 +181,8 @@ def _load_or_build(args: argparse.Namespace):
     if args.pretrained:
         return load_model(args.pretrained, BertMaskedLM)
     tokenizer = load_tokenizer(args.tokenizer)
+    if args.max_seq_len < 3:
+        raise InputError(f"--max-seq-len {args.max_seq_len} has no room for a token between [CLS] and [SEP]")
     if args.d_model % args.num_heads:
         raise InputError(f"--num-heads {args.num_heads} does not divide --d-model {args.d_model}")
     config = BertConfig(

@@ -58,7 +58,7 @@ def hub_is_a_folder(monkeypatch):
             asked.append((name, config))
             return load_dataset(str(folder), **options)
 
-        monkeypatch.setattr(hub, "_hub_answers", lambda: True)
+        monkeypatch.setattr(hub, "hub_answers", lambda: True)
         monkeypatch.setattr(datasets, "load_dataset", load)
         return asked
 
@@ -157,7 +157,7 @@ class TestHubThatDoesNotAnswer:
         downloaded = reviews.rename(reviews.with_name("hotel_reviews"))
         datasets.load_dataset(str(downloaded))
         (cache / "hotel_reviews").rename(cache / "owner___hotel_reviews")
-        monkeypatch.setattr(hub, "_hub_answers", lambda: False)
+        monkeypatch.setattr(hub, "hub_answers", lambda: False)
         table = open_hub(HubId("owner/hotel_reviews", None), "--dataset", streaming)
         assert [row.values["text"] for row in table.rows] == ["好", None, "坏"]
         assert "using the copy of owner/hotel_reviews downloaded earlier" in caplog.text
@@ -171,7 +171,7 @@ class TestHubThatDoesNotAnswer:
         monkeypatch.setattr("huggingface_hub.get_session", Session)
         monkeypatch.setattr(hub, "PROBE_SECONDS", 0.1)
         start = time.monotonic()
-        assert not hub._hub_answers()
+        assert not hub.hub_answers()
         assert time.monotonic() - start < 2
 
 

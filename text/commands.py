@@ -56,12 +56,26 @@ def _discard_standard_output() -> None:
     os.close(null_device)
 
 
+def parse_arguments(parser: argparse.ArgumentParser, argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
+    """The arguments, and by name those among them that the command line gives, which are no defaults."""
+    args = parser.parse_args(argv)
+    nothing = object()
+    # A default is not put where the namespace has a value already.
+    parsed = parser.parse_args(argv, namespace=argparse.Namespace(**dict.fromkeys(vars(args), nothing)))
+    return args, {name: value for name, value in vars(parsed).items() if value is not nothing}
+
+
 def positive_int(text: str) -> int:
     return _number(text, int, lambda value: value > 0, "a whole number above 0")
 
 
 def positive_float(text: str) -> float:
     return _number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
+
+
+def seed(text: str) -> int:
+    """What NumPy takes to draw from."""
+    return _number(text, int, lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295")
 
 
 def share(text: str) -> float:

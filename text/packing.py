@@ -135,6 +135,7 @@ class RowPacker:
         longest = self.max_seq_len - 2
         for start in range(0, len(ids), longest):
             piece = list(zip(ids[start : start + longest], continues_word[start : start + longest], strict=True))
+            piece[0] = (piece[0][0], False)  # a cut inside a word leaves its first half in another row
             yield from self._place([*piece, (self.separate_id, False)])
 
     def finish(self) -> Iterator[list[tuple[int, bool]]]:
@@ -217,7 +218,10 @@ def _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_wor
         for block in _blocks(texts, DOCUMENTS_PER_BLOCK):
             # The fast form leaves out the offsets, which only the search for words needs.
             encode = tokenizer.encode_batch if whole_words else tokenizer.encode_batch_fast
-            for text, encoding in zip(block, encode(block, add_special_tokens=False), strict=True):
+            encodings = encode(block, add_special_tokens=False)
+            # Best fit wastes less where the long pieces come first (best fit decreasing).
+            longest_first = sorted(range(len(block)), key=lambda n: len(encodings[n]) % (max_seq_len - 2), reverse=True)
+            for text, encoding in ((block[number], encodings[number]) for number in longest_first):
                 continues = _continues_word(text, encoding.offsets) if whole_words else [False] * len(encoding.ids)
                 part = "held_out" if _is_held_out(text, held_out_share) else "train"
                 writers[part].add(text, encoding.ids, continues)
@@ -247,9 +251,10 @@ def _blocks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
 
 
 def _fingerprints(sources: list[str]) -> list[str]:
-    """Returns the hashes of the files behind the sources, and the names of those sources that are not files."""
+    """Returns the hashes and kinds of the files behind the sources, and the names of those that are not files."""
     fingerprints = []
     for source in sources:
         files = corpus_files([source])
-        fingerprints.extend([sha256_of_file(file) for file in files] or [source])
+        # The kind, because the same bytes are other documents as a table than as lines.
+        fingerprints.extend([sha256_of_file(file) + file.suffix.lower() for file in files] or [source])
     return fingerprints

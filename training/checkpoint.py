@@ -51,7 +51,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.progress["batch"] = self._first_batch + batch + 1
-        if time.monotonic() - self._last_write >= self.interval:
+        # After the last batch the figures of the validation are still to come: `finish_epoch` writes then.
+        if batch + 1 < self.params["steps"] and time.monotonic() - self._last_write >= self.interval:
             self.save(self.model)
 
     def save(self, model: keras.Model) -> None:
@@ -77,7 +78,7 @@ class Checkpoint(keras.callbacks.Callback):
             with np.load(self.path) as arrays:
                 self._saved = {name: arrays[name] for name in arrays.files}
             self.progress = json.loads(str(self._saved.pop("progress")))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{self.path}: the checkpoint is damaged ({error}); start anew") from None
 
     def restore(self, model: keras.Model) -> None:
@@ -91,7 +92,8 @@ class Checkpoint(keras.callbacks.Callback):
             for kind in _state_of(model)
         }
         self._saved = {}
-        self._metrics_to_restore = states.pop("metrics")
+        metrics = states.pop("metrics")
+        self._metrics_to_restore = metrics if self.progress.get("batch") else None
         try:
             for kind, values in states.items():
                 _assign(_state_of(model)[kind], values)

@@ -40,6 +40,8 @@ def fit_epochs(
     """
     progress = checkpoint.progress if checkpoint else {}
     history = progress.get("history", {})
+    if progress.get("batch"):
+        validate()  # Keras makes the variables of its metrics at their first use, and theirs are to be restored
     for epoch in range(progress.get("epoch", 0), epochs):
         started = time.monotonic()
         first_batch = checkpoint.start_epoch(epoch, history) if checkpoint else 0
@@ -47,11 +49,23 @@ def fit_epochs(
         if len(batches) <= 0:
             break
         watchers = [*callbacks, checkpoint] if checkpoint else [*callbacks]
-        figures = model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, verbose=0, callbacks=watchers).history
-        logs = {name: float(values[-1]) for name, values in figures.items()}
-        if not math.isfinite(logs["loss"]):
-            raise InputError(f"the loss became {logs['loss']} in epoch {epoch + 1}: try a smaller --learning-rate")
-        logs |= {f"val_{name}": float(value) for name, value in validate().items()}
+        try:
+            # The batches have their order; left to itself, Keras would mix them with a generator that nothing keeps.
+            figures = model.fit(
+                batches, initial_epoch=epoch, epochs=epoch + 1, verbose=0, callbacks=watchers, shuffle=False
+            ).history
+        except KeyboardInterrupt:
+            if checkpoint and checkpoint.path.is_file():
+                print(f"\nThe run is kept in {checkpoint.path.parent}: --resume goes on with it.", file=sys.stderr)
+            raise
+        validation = validate()
+        logs = {name: float(figures[name][-1]) for name in _loss_first(figures)}
+        logs |= {f"val_{name}": float(validation[name]) for name in _loss_first(validation)}
+        for name in ("loss", "val_loss"):
+            if not math.isfinite(logs[name]):
+                if checkpoint:  # resumed, the run would only come here again
+                    checkpoint.path.unlink(missing_ok=True)
+                raise InputError(f"the {name} became {logs[name]} in epoch {epoch + 1}: try a smaller --learning-rate")
         for name, value in logs.items():
             history.setdefault(name, []).append(value)
         print_epoch(epoch, epochs, time.monotonic() - started, logs)
@@ -62,6 +76,10 @@ def fit_epochs(
         if model.stop_training:
             break
     return history
+
+
+def _loss_first(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: name != "loss")
 
 
 def print_epoch(epoch: int, epochs: int, seconds: float, logs: dict[str, float]) -> None:

@@ -59,9 +59,14 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):
         self.factors = factors
         self.other_factor = other_factor
 
+    def build(self, variables):
+        super().build(variables)
+        layer_names = [variable.path.split("/")[0] for variable in variables]
+        self._factor_of_variable = [self.factors.get(name, self.other_factor) for name in layer_names]
+
     def update_step(self, gradient, variable, learning_rate):
-        layer_name = variable.path.split("/")[0]
-        factor = self.factors.get(layer_name, self.other_factor)
+        # The backends hand over their own variables, which do not know what layer they belong to.
+        factor = self._factor_of_variable[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * factor)
 
     def get_config(self):

@@ -6,19 +6,30 @@ import time
 from collections.abc import Callable
 
 import keras
+import numpy as np
+from keras import ops
+from tokenizers import Tokenizer
 
 from model import BertMaskedLM
 from text.batches import MaskedBatches
 from text.masking import Masker
 from text.packing import PackedCorpus
+from text.tokenizer import CLASSIFY, MASK, SEPARATE, special_ids
 from training.checkpoint import Checkpoint
 from training.loop import History, ProgressBar, TimeLimit, fit_epochs
-from training.losses import masked_accuracy, masked_lm_loss
 from training.optimizer import pretraining_optimizer
 
 CALIBRATION_STEPS = 10
 # The held-out rows keep their masks in all epochs and all runs, so that their figures can be compared.
 HELD_OUT_SEED = 0
+
+BLANK = "＿"
+SENTENCES = (
+    "房间很＿，下次还会来。",
+    "服务态度＿，再也不会来了！",
+    "早餐的品种很＿，味道也不错。",
+    "隔音很＿，一晚上都没睡好。",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +89,7 @@ def pretrain(
         )
     checkpoint.progress["total_steps"] = total_steps
     time_limit = [TimeLimit(end)] if plan.max_minutes else []
-    _compile(model, plan, total_steps)
+    compile_for_pretraining(model, plan.learning_rate, total_steps, plan.jit_compile)
     if resume:
         checkpoint.restore(model)
     held_out = MaskedBatches(corpus.held_out, masker, plan.batch_size, mask_seed=HELD_OUT_SEED)
@@ -103,12 +114,15 @@ def pretrain(
     )
 
 
-def _compile(model: BertMaskedLM, plan: PretrainingPlan, total_steps: int) -> None:
+def compile_for_pretraining(
+    model: BertMaskedLM, learning_rate: float, total_steps: int, jit_compile: bool = True
+) -> None:
+    """Gives `model` optimizer, loss and metric; its learning rate falls to zero at `total_steps`."""
     model.compile(
-        pretraining_optimizer(plan.learning_rate, total_steps),
+        pretraining_optimizer(learning_rate, total_steps),
         masked_lm_loss(),
         weighted_metrics=[masked_accuracy],
-        jit_compile=plan.jit_compile,
+        jit_compile=jit_compile,
     )
     model.optimizer.build(model.trainable_variables)
 
@@ -120,10 +134,11 @@ def _affordable_steps(model: BertMaskedLM, batches: MaskedBatches, plan: Pretrai
     """
     started = time.monotonic()
     weights = model.get_weights()
-    _compile(model, plan, total_steps=len(batches))
+    compile_for_pretraining(model, plan.learning_rate, len(batches), plan.jit_compile)
     ends = []
     model.fit(
         batches,
+        epochs=math.ceil(2 * CALIBRATION_STEPS / len(batches)),  # a short text has fewer batches
         verbose=0,
         callbacks=[
             keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.monotonic()))
@@ -134,3 +149,52 @@ def _affordable_steps(model: BertMaskedLM, batches: MaskedBatches, plan: Pretrai
     seconds_per_step = (ends[-1] - ends[half - 1]) / (len(ends) - half)
     # A little less than the time would allow, for the held-out figures.
     return max(1, int(0.97 * (60 * plan.max_minutes - (time.monotonic() - started)) / seconds_per_step))
+
+
+def masked_lm_loss() -> keras.losses.Loss:
+    """Returns the cross-entropy of the hidden tokens, divided by the number of real targets, in nats."""
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+
+
+def masked_accuracy(targets, logits):
+    """Returns, (batch, predictions), 1 where the hidden token has the highest score.
+
+    Compares the score of the target with the highest one, which the loss computes anyway; searching for the best token
+    in each row would cost another pass over the vocabulary.
+    """
+    targets = ops.expand_dims(ops.cast(targets, "int32"), -1)
+    target_scores = ops.squeeze(ops.take_along_axis(logits, targets, axis=-1), -1)
+    return ops.cast(target_scores >= ops.max(logits, axis=-1), "float32")
+
+
+def fill_blank(model: BertMaskedLM, tokenizer: Tokenizer, sentence: str, count: int = 3) -> list[tuple[str, float]]:
+    """Returns the `count` likeliest tokens for the blank "＿" in `sentence`, each with its probability.
+
+    Of a sentence that is too long for the model, its ends are left out.
+    """
+    before, after = (tokenizer.encode(part, add_special_tokens=False).ids for part in sentence.split(BLANK, maxsplit=1))
+    room = model.config.max_seq_len - 3
+    before = before[max(0, len(before) - room) :]
+    after = after[: room - len(before)]
+    classify, separate, mask = (tokenizer.token_to_id(token) for token in (CLASSIFY, SEPARATE, MASK))
+    ids = [classify, *before, mask, *after, separate]
+    input_ids = np.zeros((1, model.config.max_seq_len), np.int32)
+    input_ids[0, : len(ids)] = ids
+    inputs = {
+        "input_ids": input_ids,
+        "token_type_ids": np.zeros_like(input_ids),
+        "masked_positions": np.array([[len(before) + 1]], np.int32),
+    }
+    logits = keras.ops.convert_to_numpy(model(inputs, training=False))[0, 0]
+    logits[special_ids(tokenizer)] = -np.inf
+    probabilities = np.exp(logits - logits.max())
+    probabilities /= probabilities.sum()
+    best = np.argsort(-probabilities)[:count]
+    return [(tokenizer.id_to_token(int(token)), float(probabilities[token])) for token in best]
+
+
+def print_filled_blanks(model: BertMaskedLM, tokenizer: Tokenizer) -> None:
+    """Prints the model's guesses for a few sentences."""
+    for sentence in SENTENCES:
+        guesses = "  ".join(f"{token} {share:.0%}" for token, share in fill_blank(model, tokenizer, sentence))
+        print(f"  {sentence}  →  {guesses}", flush=True)

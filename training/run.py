@@ -1,6 +1,5 @@
 """The folder of a run: what it was asked for, with which versions, and what came of it."""
 
-import argparse
 import datetime
 import importlib.metadata
 import json
@@ -15,33 +14,37 @@ PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "tokenizers", "datas
 CHECKPOINT_NAME = "checkpoint.npz"
 RECORD_NAME = "run.json"
 # What may differ between an interrupted run and the one that takes it up.
-FREE_ARGUMENTS = {"resume", "dry_run", "max_minutes"}
+FREE_ARGUMENTS = {"resume", "dry_run", "max_minutes", "run_folder"}
 
 
-def start_run(args: argparse.Namespace, parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
-    """Prepares `args.run_folder`, records arguments and versions in it, and returns the arguments of the run.
+def start_run(arguments: dict, given: dict) -> dict:
+    """Prepares the run folder, records arguments and versions in it, and returns the arguments of the run.
 
-    With `args.resume` they are those of the interrupted run, which the command line may repeat but not change.
+    With "resume" they are those of the interrupted run, which the command line may repeat but not change.
+
+    Args:
+        arguments: all arguments of the script by name; "run_folder", "resume" and "dry_run" among them.
+        given: those that the command line names, which are no defaults.
 
     Raises:
         InputError: the folder holds an interrupted run that would be lost, or none to resume, or another one.
     """
-    folder = Path(args.run_folder)
+    folder = Path(arguments["run_folder"])
     checkpoint = folder / CHECKPOINT_NAME
-    if args.resume:
-        return _resumed_arguments(args, parser, argv, folder)
+    if arguments["resume"]:
+        return _resumed_arguments(arguments, given, folder)
     if checkpoint.is_file():
         raise InputError(
             f"{folder} holds an interrupted run: go on with --resume, choose another --run-folder, "
             f"or delete {checkpoint}"
         )
-    if not args.dry_run:
+    if not arguments["dry_run"]:
         if (folder / RECORD_NAME).is_file():
             print(f"replacing the report of an earlier run in {folder}", file=sys.stderr)
         with write_atomically(folder / RECORD_NAME) as file:
-            json.dump({"arguments": vars(args)} | environment(), file, indent=2, ensure_ascii=False)
+            json.dump({"arguments": arguments} | environment(), file, indent=2, ensure_ascii=False)
             file.write("\n")
-    return args
+    return arguments
 
 
 def finish_run(folder: str) -> None:
@@ -68,23 +71,16 @@ def environment() -> dict:
     }
 
 
-def _resumed_arguments(args, parser, argv, folder) -> argparse.Namespace:
+def _resumed_arguments(arguments: dict, given: dict, folder: Path) -> dict:
     try:
         recorded = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))["arguments"]
+        foreign = recorded.keys() != arguments.keys()
     except (OSError, ValueError, KeyError):
         raise InputError(f"{folder}: there is no interrupted run to resume") from None
-    given = _given_arguments(args, parser, argv)
+    if foreign:
+        raise InputError(f"{folder} holds the run of another script, or of another version of this one")
     for name, value in given.items():
-        if name not in FREE_ARGUMENTS and recorded.get(name) != value:
+        if name not in FREE_ARGUMENTS and recorded[name] != value:
             option = "--" + name.replace("_", "-")
-            raise InputError(f"the interrupted run in {folder} has {option} {recorded.get(name)}, not {value}")
-    free = {name: value for name, value in vars(args).items() if name in FREE_ARGUMENTS}
-    return argparse.Namespace(**recorded | free)
-
-
-def _given_arguments(args, parser, argv) -> dict:
-    """Returns the arguments that the command line names, without the defaults."""
-    nothing = object()
-    # A default is not put where the namespace has a value already.
-    parsed = parser.parse_args(argv, namespace=argparse.Namespace(**dict.fromkeys(vars(args), nothing)))
-    return {name: value for name, value in vars(parsed).items() if value is not nothing}
+            raise InputError(f"the interrupted run in {folder} has {option} {recorded[name]}, not {value}")
+    return recorded | {name: arguments[name] for name in FREE_ARGUMENTS & arguments.keys()}

@@ -57,9 +57,9 @@ def open_hub(hub_id: HubId, option: str, streaming: bool = False) -> Table:
     Raises InputError where there is no copy, or where the hub has no such data set or does not hand it out.
     """
     datasets = _import_datasets()
-    reachable = _hub_answers()
+    reachable = hub_answers()
     try:
-        with contextlib.nullcontext() if reachable else _offline():
+        with contextlib.nullcontext() if reachable else offline():
             loaded = datasets.load_dataset(hub_id.name, hub_id.config, streaming=streaming)
     except datasets.exceptions.DatasetNotFoundError as error:
         reason = f"the Hugging Face hub does not have it or does not let you read it ({first_line(error)})"
@@ -98,7 +98,7 @@ def _endpoint() -> str:
     return huggingface_hub.constants.ENDPOINT
 
 
-def _hub_answers() -> bool:
+def hub_answers() -> bool:
     """Whether the hub answers one request at once; `datasets` itself would go on trying for 23 seconds."""
     import huggingface_hub
 
@@ -119,7 +119,7 @@ def _hub_answers() -> bool:
 
 
 @contextlib.contextmanager
-def _offline() -> Iterator[None]:
+def offline() -> Iterator[None]:
     """Makes `datasets` go straight to its cache, as HF_HUB_OFFLINE=1 does, which is read only at import."""
     import datasets
     import huggingface_hub

@@ -110,6 +110,11 @@ def corpus_files(sources: Iterable[str | os.PathLike]) -> list[Path]:
     return [path for source in resolved if not isinstance(source, HubId) for path in source]
 
 
+def source_name(source: str | os.PathLike) -> str:
+    """What to call a source in a model file: a hub id as it is, a file or folder without the way to it."""
+    return Path(source).name if os.path.exists(source) else str(source)
+
+
 def _labelled_table(source: str) -> Table:
     if source == SAMPLE:
         return open_table(SAMPLE_REVIEWS)

@@ -1,0 +1,168 @@
+"""Batches of an epoch: their order, where an interrupted epoch goes on, masks and labels that stay with their rows."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from text.batches import EpochBatches, LabelledBatches, MaskedBatches
+from text.masking import Masker
+from text.packing import PackedRows
+
+COUNTS, BATCH_SIZES = st.integers(1, 60), st.integers(1, 80)
+SEEDS, EPOCHS = st.none() | st.integers(0, 9), st.integers(0, 3)
+
+
+class RowNumbers(EpochBatches):
+    """Batches that are the numbers of their rows."""
+
+    def batch(self, rows, number):
+        return rows.tolist()
+
+
+def batches_of(dataset):
+    return [dataset[index] for index in range(len(dataset))]
+
+
+def assert_equal_batches(one, other):
+    """Compares nested tuples, dicts and arrays."""
+    assert type(one) is type(other)
+    if isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+        return
+    assert len(one) == len(other)
+    keys = one if isinstance(one, dict) else range(len(one))
+    for key in keys:
+        assert_equal_batches(one[key], other[key])
+
+
+class TestEpochBatches:
+    @given(count=COUNTS, batch_size=BATCH_SIZES, seed=SEEDS, epoch=EPOCHS)
+    def test_whole_batches_and_no_row_twice(self, count, batch_size, seed, epoch):
+        batches = batches_of(RowNumbers(count, batch_size, seed=seed, epoch=epoch))
+        size = min(batch_size, count)
+        assert [len(batch) for batch in batches] == [size] * (count // size)
+        rows = [row for batch in batches for row in batch]
+        assert len(set(rows)) == len(rows)
+        assert set(rows) <= set(range(count))
+        assert all(batch == sorted(batch) for batch in batches)
+
+    @given(count=COUNTS, batch_size=BATCH_SIZES, seed=SEEDS, epoch=EPOCHS)
+    def test_the_order_depends_on_seed_and_epoch_alone(self, count, batch_size, seed, epoch):
+        first, again = (batches_of(RowNumbers(count, batch_size, seed=seed, epoch=epoch)) for _ in range(2))
+        assert first == again
+
+    def test_another_epoch_or_seed_has_another_order_and_leaves_out_others(self):
+        epochs = [batches_of(RowNumbers(105, 10, seed=seed, epoch=epoch)) for seed, epoch in [(1, 0), (1, 1), (2, 0)]]
+        left_out = [set(range(105)) - set(np.concatenate(batches)) for batches in epochs]
+        for one, other in [(0, 1), (0, 2), (1, 2)]:
+            assert epochs[one] != epochs[other]
+            assert left_out[one] != left_out[other]
+
+    def test_without_a_seed_rows_keep_their_order(self):
+        assert batches_of(RowNumbers(7, 3)) == [[0, 1, 2], [3, 4, 5]]
+
+    @given(data=st.data(), count=COUNTS, batch_size=BATCH_SIZES, seed=SEEDS, epoch=EPOCHS)
+    def test_a_part_of_an_epoch(self, data, count, batch_size, seed, epoch):
+        options = {"seed": seed, "epoch": epoch}
+        full = batches_of(RowNumbers(count, batch_size, **options))
+        first = data.draw(st.integers(0, len(full)))
+        last = data.draw(st.none() | st.integers(first, len(full) + 2))
+        part = RowNumbers(count, batch_size, first_batch=first, last_batch=last, **options)
+        assert batches_of(part) == full[first:last]
+
+    def test_a_batch_larger_than_the_data_is_all_of_it(self):
+        assert batches_of(RowNumbers(3, 32)) == [[0, 1, 2]]
+
+
+class TestMaskedBatches:
+    VOCAB_SIZE, LENGTH, COUNT = 300, 16, 21
+    MASKER = Masker(VOCAB_SIZE, np.arange(5), 4, LENGTH, 0.3)
+
+    @pytest.fixture
+    def rows(self):
+        input_ids = np.random.default_rng(0).integers(5, self.VOCAB_SIZE, (self.COUNT, self.LENGTH)).astype(np.uint16)
+        input_ids[:, 0] = 2
+        input_ids[:, -1] = 3
+        return PackedRows(input_ids, None, self.COUNT, 0, 0)
+
+    def batches(self, rows, **options):
+        options = {"mask_seed": 7, "seed": 1, "epoch": 2} | options
+        return batches_of(MaskedBatches(rows, self.MASKER, 4, **options))
+
+    def test_the_text_is_that_of_the_rows_none_twice(self, rows):
+        known = {tuple(row): number for number, row in enumerate(rows.input_ids.tolist())}
+        found = []
+        for inputs, targets, weights in self.batches(rows):
+            assert {name: array.dtype for name, array in inputs.items()} == dict.fromkeys(inputs, np.int32)
+            assert not inputs["token_type_ids"].any()
+            assert targets.shape == weights.shape == inputs["masked_positions"].shape == (4, 5)
+            assert weights.sum(axis=1).tolist() == [4] * 4
+            restored = inputs["input_ids"].copy()
+            assert np.any(restored == 4)
+            np.put_along_axis(restored, inputs["masked_positions"], targets, axis=1)
+            found.extend(known[tuple(row)] for row in restored.tolist())
+        assert len(set(found)) == len(found) == 20
+
+    @pytest.mark.parametrize("first", [0, 1, 4, 5])
+    def test_an_epoch_taken_up_again_has_the_same_batches(self, rows, first):
+        full = self.batches(rows)
+        assert len(full) == 5
+        assert_equal_batches(self.batches(rows, first_batch=first), full[first:])
+        assert_equal_batches(self.batches(rows, last_batch=first), full[:first])
+
+    def test_masks_are_drawn_anew_for_each_batch_and_epoch(self, rows):
+        same = PackedRows(np.tile(rows.input_ids[:1], (self.COUNT, 1)), None, self.COUNT, 0, 0)
+        batches = [*self.batches(same), *self.batches(same, epoch=3), *self.batches(same, mask_seed=8)]
+        drawn = {batch[0]["masked_positions"].tobytes() for batch in batches}
+        assert len(drawn) == len(batches)
+
+    def test_the_masks_do_not_depend_on_the_order_of_rows(self, rows):
+        same = PackedRows(np.tile(rows.input_ids[:1], (self.COUNT, 1)), None, self.COUNT, 0, 0)
+        assert_equal_batches(self.batches(same, seed=1), self.batches(same, seed=None))
+
+    def test_words_stay_with_their_rows(self, rows):
+        # In row n the one word of two tokens begins at place 1 + n % 13.
+        continues_word = np.zeros(rows.input_ids.shape, bool)
+        starts = 1 + np.arange(self.COUNT) % 13
+        continues_word[np.arange(self.COUNT), starts + 1] = True
+        known = {tuple(row): number for number, row in enumerate(rows.input_ids.tolist())}
+        with_words = PackedRows(rows.input_ids, continues_word, self.COUNT, 0, 0)
+        seen = set()
+        for epoch in range(10):
+            for inputs, targets, weights in self.batches(with_words, epoch=epoch):
+                restored = inputs["input_ids"].copy()
+                np.put_along_axis(restored, inputs["masked_positions"], targets, axis=1)
+                for row, positions, weight in zip(restored.tolist(), inputs["masked_positions"], weights, strict=True):
+                    start = starts[known[tuple(row)]]
+                    hidden = set(positions[weight > 0].tolist())
+                    assert (start in hidden) == (start + 1 in hidden)
+                    seen.add(start in hidden)
+        assert seen == {True, False}
+
+
+class TestLabelledBatches:
+    INPUTS = np.arange(23 * 3).reshape(23, 3)
+    LABELS = INPUTS[:, 0].astype(np.float32) / 3
+
+    def test_labels_stay_with_their_rows(self):
+        batches = batches_of(LabelledBatches(self.INPUTS, self.LABELS, 4, seed=3, epoch=1))
+        assert len(batches) == 5
+        for inputs, labels in batches:
+            assert inputs.shape == (4, 3)
+            assert labels.dtype == np.float32
+            np.testing.assert_array_equal(inputs[:, 0] / 3, labels)
+        rows = np.concatenate([labels for _, labels in batches])
+        assert len(set(rows)) == len(rows) == 20
+
+    def test_named_inputs(self):
+        named = {"input_ids": self.INPUTS, "token_type_ids": -self.INPUTS}
+        plain = batches_of(LabelledBatches(self.INPUTS, self.LABELS, 4, seed=3))
+        expected = [({"input_ids": inputs, "token_type_ids": -inputs}, labels) for inputs, labels in plain]
+        assert_equal_batches(batches_of(LabelledBatches(named, self.LABELS, 4, seed=3)), expected)
+
+    def test_taken_up_again(self):
+        full = batches_of(LabelledBatches(self.INPUTS, self.LABELS, 4, seed=3))
+        part = LabelledBatches(self.INPUTS, self.LABELS, 4, seed=3, first_batch=2, last_batch=4)
+        assert_equal_batches(batches_of(part), full[2:4])

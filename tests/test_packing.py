@@ -1,0 +1,294 @@
+"""Packed rows: that they hold every document, what they are cached by, and where words go on."""
+
+import dataclasses
+import random
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import rjieba
+from hypothesis import given
+from hypothesis import strategies as st
+
+from text import packing
+from text.commands import InputError
+from text.packing import RowPacker, pack_corpus
+from text.reading.readers import SAMPLE_CORPUS, iter_texts
+from text.tokenizer import OWN_TOKENIZER, SPECIAL_TOKENS, load_tokenizer, wordpiece_tokenizer
+
+PAD, CLASSIFY, SEPARATE = 0, 2, 3
+SAMPLE_TEXTS = list(iter_texts(["sample"]))
+
+
+def character_tokenizer(more=()):
+    """One that makes a token of each character of the sample, and pieces of one letter of Latin words."""
+    characters = sorted(set("".join(SAMPLE_TEXTS).lower()) - {" "})
+    latin = [f"##{character}" for character in characters if character.isascii()]
+    return wordpiece_tokenizer([*SPECIAL_TOKENS, *characters, *latin, *more])
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return character_tokenizer()
+
+
+def pieces_expected(tokenizer, texts, max_seq_len):
+    longest = max_seq_len - 2
+    encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
+    return Counter(
+        tuple(encoding.ids[start : start + longest])
+        for encoding in encodings
+        for start in range(0, len(encoding.ids), longest)
+    )
+
+
+def pieces_in(rows):
+    """What stands between the separators of the rows, after a look at how the rows are made."""
+    pieces = Counter()
+    for row in np.asarray(rows).tolist():
+        length = row.index(PAD) if PAD in row else len(row)
+        assert set(row[length:]) <= {PAD}, "padding stands at the end only"
+        assert row[0] == CLASSIFY
+        assert row[length - 1] == SEPARATE
+        ends = [0, *(place for place in range(length) if row[place] == SEPARATE)]
+        assert all(end - start > 1 for start, end in pairwise(ends)), "no piece is empty"
+        pieces.update(tuple(row[start + 1 : end]) for start, end in pairwise(ends))
+    return pieces
+
+
+def all_pieces(corpus):
+    return pieces_in(corpus.train.input_ids) + pieces_in(corpus.held_out.input_ids)
+
+
+def write_lines(path, lines):
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return str(path)
+
+
+class TestRowPacker:
+    @pytest.mark.parametrize("open_rows", [2, packing.OPEN_ROWS])
+    @given(
+        documents=st.lists(st.lists(st.integers(5, 99), max_size=30), max_size=40),
+        max_seq_len=st.integers(3, 12),
+    )
+    def test_every_token_is_in_some_row_in_order(self, open_rows, documents, max_seq_len):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(packing, "OPEN_ROWS", open_rows)
+            packer = RowPacker(max_seq_len, CLASSIFY, SEPARATE)
+            rows = [row for ids in documents for row in packer.add(ids, [False] * len(ids))]
+            assert sum(map(len, packer._open_rows)) <= open_rows
+            rows.extend(packer.finish())
+        assert all(len(row) <= max_seq_len for row in rows)
+        longest = max_seq_len - 2
+        expected = Counter(tuple(ids[at : at + longest]) for ids in documents for at in range(0, len(ids), longest))
+        assert pieces_in([[token for token, _ in row] + [PAD] * (max_seq_len - len(row)) for row in rows]) == expected
+
+    def test_a_piece_goes_into_the_fullest_row_with_room(self):
+        packer = RowPacker(8, CLASSIFY, SEPARATE)
+        rows = [row for ids in ([5] * 4, [6] * 5, [7] * 2, [8]) for row in packer.add(ids, [False] * len(ids))]
+        rows.extend(packer.finish())
+        assert [[token for token, _ in row] for row in rows] == [
+            [CLASSIFY, *[6] * 5, SEPARATE],
+            [CLASSIFY, *[5] * 4, SEPARATE, 8, SEPARATE],
+            [CLASSIFY, 7, 7, SEPARATE],
+        ]
+
+    def test_a_word_that_a_row_cuts_begins_anew(self):
+        rows = list(RowPacker(4, CLASSIFY, SEPARATE).add([5, 6, 7, 8], [False, True, True, True]))
+        assert [continues for row in rows for _, continues in row] == [False, False, True, False] * 2
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("rows")
+
+
+class TestSample:
+    @pytest.mark.parametrize("max_seq_len", [16, 64])
+    def test_every_document_is_in_the_rows(self, folder, tokenizer, max_seq_len):
+        corpus = pack_corpus(["sample"], tokenizer, max_seq_len, folder, held_out_share=0.1)
+        for part in (corpus.train, corpus.held_out):
+            assert part.input_ids.shape[1] == max_seq_len
+            assert part.input_ids.dtype == np.uint16
+            assert part.continues_word is None
+        assert all_pieces(corpus) == pieces_expected(tokenizer, SAMPLE_TEXTS, max_seq_len)
+
+    @pytest.mark.skipif(not OWN_TOKENIZER.is_file(), reason="the project's own vocabulary has not been trained yet")
+    def test_next_to_nothing_is_padding(self, folder):
+        corpus = pack_corpus(["sample"], load_tokenizer(), 64, folder)
+        assert np.mean(corpus.train.input_ids == PAD) < 0.05
+
+    def test_counts(self, folder, tokenizer):
+        corpus = pack_corpus(["sample"], tokenizer, 64, folder, held_out_share=0.1)
+        parts = (corpus.train, corpus.held_out)
+        assert sum(part.documents for part in parts) == len(SAMPLE_TEXTS)
+        assert sum(part.characters for part in parts) == len("".join(SAMPLE_TEXTS))
+        for part in parts:
+            assert part.tokens == np.sum(~np.isin(part.input_ids, [PAD, CLASSIFY, SEPARATE]))
+            assert part.characters_per_token == part.characters / part.tokens
+        assert 0.05 < corpus.held_out.documents / len(SAMPLE_TEXTS) < 0.15
+
+    def test_as_many_documents_as_asked_for(self, folder, tokenizer):
+        corpus = pack_corpus(["sample"], tokenizer, 64, folder, held_out_share=0.3, max_documents=40)
+        assert corpus.train.documents + corpus.held_out.documents == 40
+        assert all_pieces(corpus) == pieces_expected(tokenizer, SAMPLE_TEXTS[:40], 64)
+
+    def test_training_rows_hold_nothing_that_was_held_out(self, folder, tokenizer):
+        corpus = pack_corpus(["sample"], tokenizer, 256, folder, held_out_share=0.3)
+        train, held_out = pieces_in(corpus.train.input_ids), pieces_in(corpus.held_out.input_ids)
+        assert held_out
+        assert train.keys() & held_out.keys() == set()
+
+
+def test_copies_of_a_document_are_on_one_side(tmp_path, tokenizer):
+    documents = [text[:40] for text in SAMPLE_TEXTS[:60]] * 4
+    random.Random(0).shuffle(documents)
+    source = write_lines(tmp_path / "a.txt", documents)
+    corpus = pack_corpus([source], tokenizer, 64, tmp_path / "rows", held_out_share=0.3)
+    assert set(pieces_in(corpus.train.input_ids).values()) == {4}
+    assert set(pieces_in(corpus.held_out.input_ids).values()) == {4}
+    assert corpus.train.documents + corpus.held_out.documents == 240
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [[], ["", "  "], ["只有一个"], ["\u200b", "\u200b"]],
+    ids=["no line", "blank lines", "one document", "documents without a token"],
+)
+def test_too_little_text_is_an_input_error_each_time(tmp_path, tokenizer, lines):
+    source = write_lines(tmp_path / "a.txt", lines)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"a\.txt: too little text, \d documents"):
+            pack_corpus([source], tokenizer, 16, tmp_path / "rows")
+
+
+@pytest.mark.parametrize(("vocab_size", "dtype"), [(2**16, np.uint16), (2**16 + 1, np.uint32)])
+def test_a_large_vocabulary_takes_32_bits(tmp_path, vocab_size, dtype):
+    small = character_tokenizer().get_vocab_size()
+    large = character_tokenizer([*(f"##{number}" for number in range(10, 10 + vocab_size - small - 1)), "鱻"])
+    assert large.token_to_id("鱻") == vocab_size - 1
+    source = write_lines(tmp_path / "a.txt", [text + "鱻" for text in SAMPLE_TEXTS[:40]])
+    corpus = pack_corpus([source], large, 64, tmp_path / "rows", held_out_share=0.3)
+    assert corpus.train.input_ids.dtype == corpus.held_out.input_ids.dtype == dtype
+    for part in (corpus.train, corpus.held_out):
+        assert np.sum(part.input_ids == vocab_size - 1) == part.documents
+
+
+class TestCache:
+    @pytest.fixture
+    def pack(self, tmp_path, tokenizer):
+        source = write_lines(
+            tmp_path / "a.csv", ["text,title", *(f"{text[:20]},{text[20:26]}" for text in SAMPLE_TEXTS[:80])]
+        )
+
+        def pack(**changes):
+            arguments = {"sources": [source], "tokenizer": tokenizer, "max_seq_len": 32, "held_out_share": 0.3}
+            return pack_corpus(**({"cache_folder": tmp_path / "rows"} | arguments | changes))
+
+        return pack
+
+    def files(self, folder):
+        return {path.relative_to(folder): (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.rglob("*.*")}
+
+    def test_packed_once(self, tmp_path, pack):
+        first = pack()
+        before = self.files(tmp_path / "rows")
+        again = pack()
+        assert again.sha256 == first.sha256
+        assert self.files(tmp_path / "rows") == before
+        assert {path.suffix for path in before} == {".npy", ".json"}, "nothing temporary is left"
+        for part in ("train", "held_out"):
+            self.assert_same_rows(getattr(first, part), getattr(again, part))
+
+    def assert_same_rows(self, one, other):
+        for name, value in dataclasses.asdict(one).items():
+            np.testing.assert_array_equal(value, getattr(other, name))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"max_seq_len": 33},
+            {"held_out_share": 0.31},
+            {"whole_words": True},
+            {"max_documents": 70},
+            {"text_column": "title"},
+            {"tokenizer": character_tokenizer(["鱻"])},
+            {"sources": [str(SAMPLE_CORPUS)]},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )
+    def test_any_other_setting_is_packed_anew(self, pack, changes):
+        first, other = pack(), pack(**changes)
+        assert first.sha256 != other.sha256
+        assert pack().sha256 == first.sha256
+
+    def test_a_changed_file_is_packed_anew(self, tmp_path, pack):
+        source = write_lines(tmp_path / "b.txt", SAMPLE_TEXTS[:80])
+        first = pack(sources=[source])
+        write_lines(tmp_path / "b.txt", SAMPLE_TEXTS[:81])
+        other = pack(sources=[source])
+        assert first.sha256 != other.sha256
+        assert other.train.documents + other.held_out.documents == 81
+
+    def test_the_name_of_a_file_does_not_matter_but_its_kind_does(self, tmp_path, pack):
+        content = ["text", *SAMPLE_TEXTS[:80]]
+        as_text, copy, as_table = (
+            pack(sources=[write_lines(tmp_path / name, content)]) for name in ("a.txt", "b.txt", "c.tsv")
+        )
+        assert as_text.sha256 == copy.sha256 != as_table.sha256
+        assert as_text.train.documents + as_text.held_out.documents == 81
+        assert as_table.train.documents + as_table.held_out.documents == 80
+
+    def test_a_run_killed_half_way_is_packed_again(self, tmp_path, pack, monkeypatch):
+        fresh = pack(cache_folder=tmp_path / "other")
+        sides = iter([True, False] * 25)
+        with monkeypatch.context() as patch:
+            patch.setattr(packing, "_is_held_out", lambda text, share: next(sides))
+            with pytest.raises(StopIteration):
+                pack()
+        [folder] = (tmp_path / "rows").iterdir()
+        (folder / "train_input_ids.npy").write_bytes(b"half a file")
+        again = pack()
+        self.assert_same_rows(again.train, fresh.train)
+        self.assert_same_rows(again.held_out, fresh.held_out)
+        assert {path.suffix for path in folder.iterdir()} == {".npy", ".json"}
+
+
+class TestWholeWords:
+    def test_a_known_sentence(self, tmp_path, tokenizer):
+        assert rjieba.cut("服务态度很好") == ["服务态度", "很", "好"]
+        source = write_lines(tmp_path / "a.txt", ["服务态度很好", *SAMPLE_TEXTS[:60]])
+        corpus = pack_corpus([source], tokenizer, 64, tmp_path / "rows", held_out_share=0.3, whole_words=True)
+        ids = tokenizer.encode("服务态度很好", add_special_tokens=False).ids
+        assert self.pieces(corpus)[tuple(ids), (False, True, True, True, False, False)] == 1
+
+    @pytest.mark.parametrize("max_seq_len", [16, 512])
+    def test_words_go_on_as_rjieba_cuts(self, tmp_path, tokenizer, max_seq_len):
+        corpus = pack_corpus(["sample"], tokenizer, max_seq_len, tmp_path, held_out_share=0.3, whole_words=True)
+        expected, longest = Counter(), max_seq_len - 2
+        for text in SAMPLE_TEXTS:
+            word_of = [number for number, word in enumerate(rjieba.cut(text)) for _ in word]
+            assert len(word_of) == len(text)
+            encoding = tokenizer.encode(text, add_special_tokens=False)
+            words = [word_of[start] for start, _ in encoding.offsets]
+            for start in range(0, len(words), longest):
+                piece = words[start : start + longest]
+                continues = [False, *(one == other for one, other in pairwise(piece))]
+                expected[tuple(encoding.ids[start : start + longest]), tuple(continues)] += 1
+        assert self.pieces(corpus) == expected
+
+    def pieces(self, corpus):
+        """The pieces of the rows with their marks; special tokens and padding never bear one, nor what follows."""
+        pieces = Counter()
+        for part in (corpus.train, corpus.held_out):
+            assert part.continues_word.dtype == bool
+            assert part.continues_word.shape == part.input_ids.shape
+            for row, marks in zip(part.input_ids.tolist(), part.continues_word.tolist(), strict=True):
+                places = [place for place, token in enumerate(row) if token in (CLASSIFY, SEPARATE, PAD)]
+                assert not any(marks[place] for place in places)
+                for start, end in pairwise([*places, len(row)]):
+                    if end - start > 1:
+                        assert not marks[start + 1]
+                        pieces[tuple(row[start + 1 : end]), tuple(marks[start + 1 : end])] += 1
+        return pieces

@@ -1,0 +1,387 @@
+"""The pre-training script as a person runs it: in a folder of its own, killed and taken up again."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import pretrain
+from model import BertMaskedLM, load_model
+from text.reading.readers import iter_texts
+from text.tokenizer import train_unigram
+from training.pretraining import SENTENCES
+from training.run import CHECKPOINT_NAME, RECORD_NAME
+
+ROOT = Path(__file__).resolve().parents[1]
+VOCAB_SIZE = 1500
+SIZES = ["--d-model", "16", "--dff", "32", "--max-seq-len", "32"]
+EPOCHS = 3
+FIGURES = ["loss", "masked_accuracy", "val_loss", "val_masked_accuracy", "val_perplexity"]
+# A step that is not compiled with XLA is ready sooner, which is what most tests here wait for.
+QUICK = ["--no-xla", "--max-steps", "2"]
+PROGRESS = re.compile(r"(packing|epoch \d+): .*it/s.*|(packing|epoch \d+): .*(documents|tokens)(/s)?.*|\s*")
+# Without the log level that TensorFlow has set in this process, which would hide how the script sets its own.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+ENVIRONMENT["HF_HUB_OFFLINE"] = "1"
+LIST_MODULES = """
+import runpy, sys
+
+sys.argv = ["pretrain.py", "--help"]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print(sorted(sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def tokenizer_file(tmp_path_factory):
+    texts = list(iter_texts(["sample"]))
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    path.write_text(train_unigram(lambda: texts, VOCAB_SIZE, min_count=2).to_str(), encoding="utf-8", newline="\n")
+    return path
+
+
+@pytest.fixture
+def arguments(tokenizer_file):
+    return ["--corpus", "sample", "--tokenizer", str(tokenizer_file), *SIZES]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder to run `pretrain.main` in, whose precision is its own affair."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    keras.mixed_precision.set_global_policy("float32")
+
+
+def start(arguments, folder):
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "pretrain.py"), *arguments],
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def run(arguments, folder):
+    process = start(arguments, folder)
+    output, error = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, output, error)
+
+
+def weights_of(path):
+    return load_model(path, BertMaskedLM).get_weights()
+
+
+def metrics_of(folder):
+    return json.loads((folder / "runs/pretraining/metrics.json").read_text(encoding="utf-8"))
+
+
+def assert_one_error(standard_error, *words):
+    """Checks that standard error ends in one sentence, with nothing but progress before it."""
+    *before, error = standard_error.splitlines()
+    assert error.startswith("error: ")
+    assert all(PROGRESS.fullmatch(piece) for line in before for piece in line.split("\r"))
+    for word in words:
+        assert word in error
+
+
+class TestArguments:
+    def test_help_shows_every_default(self, monkeypatch, capsys):
+        monkeypatch.setenv("COLUMNS", "300")
+        with pytest.raises(SystemExit, match="0"):
+            pretrain.main(["--help"])
+        shown = " ".join(capsys.readouterr().out.split())
+        for option, default in vars(pretrain.build_parser().parse_args([])).items():
+            entry = re.search(
+                rf"--{option.replace('_', '-')}\b (?:(?! --).)*\(default: {re.escape(str(default))}\)", shown
+            )
+            assert entry, option
+
+    def test_help_does_not_wait_for_keras(self):
+        process = subprocess.run([sys.executable, "-c", LIST_MODULES], cwd=ROOT, capture_output=True, encoding="utf-8")
+        assert "--mask-rate" in process.stdout
+        modules = process.stderr
+        assert "'text.commands'" in modules
+        for package in ("keras", "tensorflow", "jax", "torch", "transformers", "datasets", "numpy"):
+            assert f"'{package}'" not in modules
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            ["--epochs", "0"],
+            ["--batch-size", "many"],
+            ["--learning-rate", "-1"],
+            ["--learning-rate", "nan"],
+            ["--mask-rate", "1"],
+            ["--held-out-share", "0"],
+            ["--dropout-rate", "1.5"],
+            ["--max-minutes", "0"],
+            ["--precision", "float8"],
+            ["--seed", "-1"],
+            ["--seed", "4294967296"],
+            ["--corpus"],
+            ["stray"],
+        ],
+    )
+    def test_wrong_arguments(self, here, capsys, wrong):
+        with pytest.raises(SystemExit, match="2"):
+            pretrain.main(wrong)
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert wrong[0].removeprefix("--") in captured.err
+        assert list(here.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("sizes", "word"), [(["--num-heads", "3"], "--num-heads 3"), (["--max-seq-len", "2"], "--max-seq-len 2")]
+    )
+    def test_sizes_that_do_not_fit(self, here, capsys, arguments, sizes, word):
+        assert pretrain.main([*arguments, *sizes]) == 1
+        assert_one_error(capsys.readouterr().err, word)
+
+    @pytest.mark.parametrize("content", [None, "", "\n\n", "一行而已\n"])
+    def test_a_corpus_without_text(self, here, capsys, arguments, content):
+        if content is not None:
+            Path("corpus.txt").write_text(content, encoding="utf-8")
+        assert pretrain.main([*arguments, "--corpus", "corpus.txt"]) == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert_one_error(captured.err, "corpus.txt", "sample" if content is None else "too little text")
+        assert not Path("mini_bert_zh_hk.keras").exists()
+
+    def test_a_tokenizer_that_is_none(self, here, capsys, arguments):
+        Path("tokenizer.json").write_text("{}", encoding="utf-8")
+        assert pretrain.main([*arguments, "--tokenizer", "tokenizer.json"]) == 1
+        assert_one_error(capsys.readouterr().err, "tokenizer.json")
+
+    def test_an_output_that_cannot_be_written(self, here, capsys, arguments):
+        assert pretrain.main([*arguments, "--output", str(here)]) == 1
+        assert_one_error(capsys.readouterr().err, "folder")
+
+    def test_without_a_network(self, tmp_path):
+        process = run([], tmp_path)
+        assert process.returncode == 1
+        assert process.stdout == ""
+        assert_one_error(process.stderr, pretrain.CORPUS, "--corpus sample", "HF_ENDPOINT")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tokenizer_file):
+    """The folder and the process of an undisturbed run, compiled with XLA, with dropout."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, run(disturbable(tokenizer_file), folder)
+
+
+def disturbable(tokenizer_file):
+    """The arguments of a run with many short batches, which writes its checkpoint after each of them."""
+    sizes = ["--batch-size", "8", "--dropout-rate", "0.1", "--epochs", str(EPOCHS), "--checkpoint-seconds", "0.0001"]
+    return ["--corpus", "sample", "--tokenizer", str(tokenizer_file), *SIZES, *sizes]
+
+
+@pytest.mark.slow
+class TestWholeRun:
+    def test_what_is_printed(self, finished):
+        _, process = finished
+        assert process.returncode == 0, process.stderr
+        lines = process.stdout.splitlines()
+        assert re.fullmatch(r"training: \d+ documents, [\d,]+ characters, [\d,]+ tokens \(.*\), \d+ rows", lines[0])
+        assert re.fullmatch(r"held out: \d+ documents, .* rows", lines[1])
+        assert "parameters" in lines[2]
+        epochs, last = lines[3:-1], lines[-1]
+        assert len(epochs) == EPOCHS * (1 + len(SENTENCES))
+        for number in range(EPOCHS):
+            figures, *blanks = epochs[number * (1 + len(SENTENCES)) :][: 1 + len(SENTENCES)]
+            head, _, *shown = figures.split(" - ")
+            assert head == f"Epoch {number + 1}/{EPOCHS}"
+            assert [figure.split(": ")[0] for figure in shown] == FIGURES
+            for sentence, line in zip(SENTENCES, blanks, strict=True):
+                assert re.fullmatch(rf"  {sentence}  →  (\S+ \d+%(  )?){{3}}", line)
+        assert "mini_bert_zh_hk.keras" in last
+
+    def test_nothing_but_progress_on_standard_error(self, finished):
+        _, process = finished
+        pieces = re.split(r"[\r\n]+", process.stderr)
+        assert [piece for piece in pieces if not PROGRESS.fullmatch(piece)] == []
+        assert any(piece.startswith(f"epoch {EPOCHS}:") for piece in pieces)
+
+    def test_what_is_written(self, finished):
+        folder, _ = finished
+        names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        run_folder = ("metrics.json", "pretraining_curves.png", RECORD_NAME)
+        assert {name for name in names if not name.startswith("runs/cache")} == {
+            "mini_bert_zh_hk.keras",
+            *(f"runs/pretraining/{name}" for name in run_folder),
+        }
+        with Image.open(folder / "runs/pretraining/pretraining_curves.png") as picture:
+            picture.verify()
+            assert picture.format == "PNG" and picture.width >= 1500
+        record = json.loads((folder / "runs/pretraining" / RECORD_NAME).read_text(encoding="utf-8"))
+        assert record["arguments"]["batch_size"] == 8
+        assert record["arguments"]["learning_rate"] == pretrain.LEARNING_RATE
+
+    def test_metrics(self, finished):
+        folder, process = finished
+        metrics = metrics_of(folder)
+        assert list(metrics["history"]) == FIGURES
+        assert [len(values) for values in metrics["history"].values()] == [EPOCHS] * len(FIGURES)
+        losses = metrics["history"]["loss"]
+        assert losses[0] < np.log(VOCAB_SIZE) + 0.2
+        assert losses[-1] < losses[0] - 0.3
+        perplexity = metrics["history"]["val_perplexity"][-1]
+        assert perplexity == pytest.approx(np.exp(metrics["history"]["val_loss"][-1]))
+        assert metrics["held_out"] == {
+            name: metrics["history"][f"val_{name}"][-1] for name in ("loss", "perplexity", "masked_accuracy")
+        }
+        assert f"val_perplexity: {perplexity:.4f}" in process.stdout
+        assert metrics["epochs"] == EPOCHS
+        assert metrics["corpus"]["sources"] == ["sample"]
+
+    def test_the_model(self, finished, tokenizer_file):
+        folder, _ = finished
+        model = load_model(folder / "mini_bert_zh_hk.keras", BertMaskedLM)
+        assert (model.config.vocab_size, model.config.d_model, model.config.max_seq_len) == (VOCAB_SIZE, 16, 32)
+        assert model.tokenizer_json == tokenizer_file.read_text(encoding="utf-8")
+        assert model.metadata["held_out"] == metrics_of(folder)["held_out"]
+        assert model.metadata["corpus"]["sources"] == ["sample"]
+
+
+def progress_of(checkpoint):
+    """Returns the place in the run, (epoch, batch), that a checkpoint holds; None while there is none."""
+    try:
+        with np.load(checkpoint) as arrays:
+            progress = json.loads(str(arrays["progress"]))
+    except FileNotFoundError:
+        return None
+    return progress["epoch"], progress["batch"]
+
+
+def kill_in_mid_epoch(arguments, folder, after):
+    """Runs until the checkpoint is past the place `after` and well inside an epoch, kills, returns the place."""
+    checkpoint = folder / "runs/pretraining" / CHECKPOINT_NAME
+    process = start(arguments, folder)
+    try:
+        while process.poll() is None:
+            place = progress_of(checkpoint)
+            if place is not None and place > after and 5 <= place[1] <= 40:
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        _, error = process.communicate()
+    assert process.returncode == -signal.SIGKILL, error
+    epoch, batch = progress_of(checkpoint)
+    assert batch > 0
+    return epoch, batch
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, tokenizer_file):
+    """The folder of a run killed twice: in its first epoch, and taken up again, in a later one."""
+    folder = tmp_path_factory.mktemp("killed")
+    assert kill_in_mid_epoch(disturbable(tokenizer_file), folder, after=(0, 0))[0] == 0
+    assert kill_in_mid_epoch(["--resume"], folder, after=(1, 0))[0] >= 1
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+class TestKilledRun:
+    def test_starting_over_is_refused(self, killed, arguments, monkeypatch, capsys):
+        monkeypatch.chdir(killed)
+        assert pretrain.main(arguments) == 1
+        assert_one_error(capsys.readouterr().err, "--resume", "--run-folder")
+        assert not Path("mini_bert_zh_hk.keras").exists()
+
+    def test_another_learning_rate_is_refused(self, killed, monkeypatch, capsys):
+        monkeypatch.chdir(killed)
+        assert pretrain.main(["--resume", "--learning-rate", "0.5"]) == 1
+        assert_one_error(capsys.readouterr().err, "--learning-rate 0.002, not 0.5")
+
+    def test_ends_as_if_it_had_never_been_killed(self, killed, finished, tokenizer_file, monkeypatch, capsys):
+        process = run(["--resume", *disturbable(tokenizer_file)], killed)
+        assert process.returncode == 0, process.stderr
+        assert metrics_of(killed)["history"] == metrics_of(finished[0])["history"]
+        weights, expected = (weights_of(folder / "mini_bert_zh_hk.keras") for folder in (killed, finished[0]))
+        for value, other in zip(weights, expected, strict=True):
+            np.testing.assert_array_equal(value, other)
+        assert not (killed / "runs/pretraining" / CHECKPOINT_NAME).exists()
+        monkeypatch.chdir(killed)
+        assert pretrain.main(["--resume"]) == 1
+        assert_one_error(capsys.readouterr().err, "no interrupted run")
+
+
+@pytest.mark.slow
+class TestOptions:
+    def test_dry_run(self, here, arguments, capsys):
+        assert pretrain.main([*arguments, "--dry-run"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split(":")[0] for line in lines] == ["training", "held out", "model"]
+        assert [path.name for path in here.rglob("*") if "cache" not in path.parts] == ["runs"]
+
+    def test_max_steps_and_what_stands_there_is_kept(self, here, arguments, capsys):
+        Path("model.keras").write_text("earlier", encoding="utf-8")
+        assert pretrain.main([*arguments, *QUICK, "--output", "model.keras", "--run-folder", "one"]) == 0
+        assert "Epoch 1/1" in capsys.readouterr().out
+        assert Path("model.previous.keras").read_text(encoding="utf-8") == "earlier"
+        assert zipfile.is_zipfile("model.keras")
+
+    def test_max_steps_beyond_an_epoch(self, here, arguments, capsys):
+        # All rows make one batch, so that each epoch has one step.
+        assert pretrain.main([*arguments, "--no-xla", "--batch-size", "1000", "--max-steps", "3"]) == 0
+        assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("Epoch")][-1][
+            :9
+        ] == "Epoch 3/3"
+
+    def test_max_minutes(self, here, arguments, capsys):
+        options = ["--no-xla", "--batch-size", "1000", "--epochs", "100000", "--max-minutes", "0.02"]
+        assert pretrain.main([*arguments, *options]) == 0
+        assert len(metrics_of(here)["history"]["loss"]) < 100_000
+        assert weights_of("mini_bert_zh_hk.keras")
+
+    def test_whole_words_in_short_rows(self, here, arguments, capsys):
+        assert pretrain.main([*arguments, *QUICK, "--whole-words", "--max-seq-len", "6"]) == 0
+        assert list(Path("runs/cache").rglob("train_continues_word.npy"))
+        assert SENTENCES[0] in capsys.readouterr().out  # which is longer than a row
+
+    def test_goes_on_from_a_model(self, here, arguments, finished):
+        pretrained = finished[0] / "mini_bert_zh_hk.keras"
+        tiny_steps = ["--learning-rate", "1e-9", "--batch-size", "64"]
+        assert pretrain.main(["--corpus", "sample", "--pretrained", str(pretrained), *QUICK, *tiny_steps]) == 0
+        for value, other in zip(weights_of("mini_bert_zh_hk.keras"), weights_of(pretrained), strict=True):
+            np.testing.assert_allclose(value, other, atol=1e-6)
+        held_out, expected = (metrics_of(folder)["history"]["val_loss"][-1] for folder in (here, finished[0]))
+        assert held_out == pytest.approx(expected, rel=0.02)
+
+    def test_precision(self, here, arguments):
+        assert pretrain.main([*arguments, *QUICK, "--precision", "mixed_float16"]) == 0
+        keras.mixed_precision.set_global_policy("float32")
+        model = load_model("mini_bert_zh_hk.keras", BertMaskedLM)
+        assert model.get_layer("transformer_encoder").compute_dtype == "float32"
+        assert all(np.isfinite(weights).all() for weights in model.get_weights())
+
+    def test_a_learning_rate_that_breaks_the_run(self, here, arguments, capsys):
+        broken = [*arguments, "--no-xla", "--max-steps", "4", "--learning-rate", "1e30"]
+        assert pretrain.main(broken) == 1
+        assert_one_error(capsys.readouterr().err, "--learning-rate")
+        assert not Path("mini_bert_zh_hk.keras").exists()
+        # The advice can be followed at once.
+        assert pretrain.main([*arguments, "--learning-rate", "0.001", "--dry-run"]) == 0
+
+    def test_a_model_that_cannot_be_gone_on_with(self, here, capsys):
+        Path("model.keras").write_bytes(b"no model")
+        assert pretrain.main(["--corpus", "sample", "--pretrained", "model.keras"]) == 1
+        assert_one_error(capsys.readouterr().err, "model.keras")
