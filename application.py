@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import sys
 
 from text.commands import exits_with_status, probability
@@ -33,11 +34,16 @@ def build_parser() -> argparse.ArgumentParser:
 @exits_with_status
 def main(argv=None) -> int:
     args = build_parser().parse_args(argv)
+    # For a few texts, NumPy has answered before TensorFlow has started.
+    os.environ.setdefault("KERAS_BACKEND", "numpy")
     from serving.predictor import Predictor
 
-    print("loading the model…", end="\r", file=sys.stderr, flush=True)
+    at_terminal = sys.stderr.isatty()
+    if at_terminal:
+        print("loading the model…", end="\r", file=sys.stderr, flush=True)
     predictor = Predictor(args.model, args.threshold)
-    print("                  ", end="\r", file=sys.stderr, flush=True)
+    if at_terminal:
+        print("                  ", end="\r", file=sys.stderr, flush=True)
     show = _as_json if args.json else _as_text
     if args.text is None:
         return prompt(predictor, show)
@@ -58,6 +64,8 @@ def answer(predictor, texts: list[str], show) -> int:
 
 def prompt(predictor, show) -> int:
     """Asks for reviews and judges them, until `exit`, the end of the input or Ctrl-C."""
+    if hasattr(sys.stdin, "reconfigure"):  # one undecodable line is no reason to lose the others
+        sys.stdin.reconfigure(errors="surrogateescape")
     print(f"Type a review and press Enter; {EXIT_WORD} ends.", file=sys.stderr)
     while True:
         try:

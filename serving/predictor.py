@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from text.commands import InputError, quiet_imports
+from serving.keras_runtime import KerasRuntime
+from text.commands import InputError
 from text.tokenizer import UNKNOWN, encode_batch, tokenizer_from_json
-
-BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,10 @@ class Predictor:
     """
 
     def __init__(self, model_path: str | os.PathLike, threshold: float | None = None):
-        with quiet_imports():
-            from model import BertClassifier, load_model
-
-        self._model = load_model(model_path, BertClassifier)
-        self._tokenizer = tokenizer_from_json(self._model.tokenizer_json, where=str(model_path))
+        self._runtime = KerasRuntime(model_path)
+        self._tokenizer = tokenizer_from_json(self._runtime.tokenizer_json, where=str(model_path))
         self._unknown_id = self._tokenizer.token_to_id(UNKNOWN)
-        metadata = self._model.metadata
+        metadata = self._runtime.metadata
         self.negative_label, self.positive_label = metadata.get("labels", ("负面", "正面"))
         self.threshold = metadata.get("threshold", 0.7) if threshold is None else threshold
         if not 0 <= self.threshold <= 1:
@@ -61,13 +57,14 @@ class Predictor:
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Returns one prediction a text, in their order; one that cannot be judged says why in `problem`."""
-        max_seq_len = self._model.config.max_seq_len
-        input_ids, lengths = encode_batch(self._tokenizer, texts, max_seq_len)
+        max_seq_len = self._runtime.max_seq_len
+        readable = [text if _is_unicode(text) else "" for text in texts]
+        input_ids, lengths = encode_batch(self._tokenizer, readable, max_seq_len)
         problems = [self._problem(text, ids) for text, ids in zip(texts, input_ids, strict=True)]
         judged = np.array([problem is None for problem in problems], bool)
         probabilities = np.full(len(texts), np.nan)
         if judged.any():
-            probabilities[judged] = self._probabilities(input_ids[judged])
+            probabilities[judged] = self._runtime.probabilities(input_ids[judged])
         return [
             Prediction(text, problem=problem)
             if problem
@@ -75,17 +72,9 @@ class Predictor:
             for text, problem, probability, length in zip(texts, problems, probabilities, lengths, strict=True)
         ]
 
-    def _probabilities(self, input_ids: np.ndarray) -> np.ndarray:
-        import keras
-
-        batches = []
-        for start in range(0, len(input_ids), BATCH_SIZE):
-            batch = input_ids[start : start + BATCH_SIZE]
-            outputs = self._model({"input_ids": batch, "token_type_ids": np.zeros_like(batch)}, training=False)
-            batches.append(keras.ops.convert_to_numpy(outputs)[:, 0])
-        return np.concatenate(batches)
-
     def _problem(self, text: str, input_ids: np.ndarray) -> str | None:
+        if not _is_unicode(text):
+            return "the text is not valid Unicode"
         if not text.strip():
             return "the text is empty"
         # What stands between [CLS] and [SEP].
@@ -103,3 +92,12 @@ class Predictor:
             probability if positive else 1 - probability,
             bool(cut),
         )
+
+
+def _is_unicode(text: str) -> bool:
+    """Returns whether the text is free of halves of surrogate pairs, as undecodable bytes leave them."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

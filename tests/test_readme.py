@@ -1,0 +1,59 @@
+"""The two READMEs: the same commands in both, and none that the scripts would refuse."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+
+
+def code_blocks(path, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def commands():
+    for block in code_blocks(READMES[0], "bash"):
+        for line in block.splitlines():
+            yield from line.split(" && ")
+
+
+@pytest.mark.parametrize("language", ["bash", "python", "text"])
+def test_both_readmes_show_the_same_code(language):
+    english, chinese = (code_blocks(path, language) for path in READMES)
+    assert english == chinese
+    assert english
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if re.match(r"python \w+\.py", command)])
+def test_the_scripts_take_the_options_shown(command):
+    _, script, *arguments = shlex.split(command)
+    importlib.import_module(script.removesuffix(".py")).build_parser().parse_args(arguments)
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
+def test_no_figure_is_left_open(path):
+    assert "@@" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
+def test_the_files_linked_to_are_there(path):
+    links = re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8"))
+    assert links and all((ROOT / link).exists() for link in links if not link.startswith("http"))
+
+
+def test_the_test_command_is_the_one_that_ci_calls():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "requirements-dev.txt" in script and re.search(r"^python -m pytest$", script, re.MULTILINE)
+    assert "pip install -r requirements-dev.txt && python -m pytest" in READMES[0].read_text(encoding="utf-8")
+
+
+def test_the_python_examples_run(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    for block in code_blocks(READMES[0], "python"):
+        exec(compile(block, "README.md", "exec"), {})  # the README's own example
+    printed = capsys.readouterr().out
+    assert "1,456,577" in printed and "正面" in printed and "负面" in printed
