@@ -122,6 +122,9 @@ class BertClassifier(BertModel):
 
     Args:
         unfreeze: how much beside the head is trained: a number of encoders, counted from the top, or "all".
+
+    Raises:
+        InputError: there are fewer encoders than are to be unfrozen.
     """
 
     def __init__(
@@ -132,6 +135,8 @@ class BertClassifier(BertModel):
         unfreeze: int | str = 0,
         name="bert_classifier",
     ):
+        if unfreeze != "all" and not 0 <= unfreeze <= config.num_layers:
+            raise InputError(f"{unfreeze} encoders cannot be unfrozen: the model has {config.num_layers}")
         backbone = build_backbone(config)
         pooled = MaskedMeanPooling(name="pooled_output")(
             backbone.output["sequence_output"], backbone.output["padding_mask"]
@@ -197,8 +202,6 @@ def classifier_from_pretrained(pretrained: BertModel, unfreeze: int | str = 0, *
         changes: fields of `BertConfig` that do not touch the shapes of the weights, such as `dropout_rate`.
     """
     config = dataclasses.replace(pretrained.config, **changes)
-    if unfreeze != "all" and not 0 <= unfreeze <= config.num_layers:
-        raise InputError(f"{unfreeze} encoders cannot be unfrozen: the model has {config.num_layers}")
     classifier = BertClassifier(config, pretrained.tokenizer_json, unfreeze=unfreeze)
     for source, target in zip(backbone_layers(pretrained), backbone_layers(classifier), strict=True):
         target.set_weights(source.get_weights())

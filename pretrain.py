@@ -26,6 +26,8 @@ SEED = 42
 CORPUS = "wikimedia/wikipedia:20231101.zh"
 RUN_FOLDER = "runs/pretraining"
 CACHE_FOLDER = "runs/cache"
+# What a model that is trained on has already.
+FIXED_BY_PRETRAINED = ("tokenizer", "max_seq_len", "d_model", "num_layers", "num_heads", "dff", "dropout_rate")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,7 +87,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 @exits_with_status
 def main(argv=None) -> None:
-    args, given = parse_arguments(build_parser(), argv)
+    parser = build_parser()
+    args, given = parse_arguments(parser, argv)
+    if args.pretrained and (fixed := [name for name in FIXED_BY_PRETRAINED if name in given]):
+        options = ", ".join("--" + name.replace("_", "-") for name in fixed)
+        parser.error(f"the model of --pretrained has its own tokenizer and sizes: leave out {options}")
     with quiet_imports():  # only now, so that --help does not wait for them
         import keras
 

@@ -19,7 +19,7 @@ KNOWS_NOTHING_OF = {
     "evaluation": ("training", "serving", "keras", "tensorflow", "jax", "torch"),
     "serving": ("training", "evaluation"),
     "pretrain.py": ("serving", "training.classification"),
-    "fine_tuning.py": ("training.pretraining", "training.pretraining"),
+    "fine_tuning.py": ("training.pretraining",),
     "application.py": ("training", "evaluation"),
 }
 MOST_LINES = 320

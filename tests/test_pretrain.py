@@ -132,6 +132,7 @@ class TestArguments:
             ["--max-minutes", "0"],
             ["--precision", "float8"],
             ["--seed", "-1"],
+            ["--pretrained", "model.keras", "--d-model", "32"],
             ["--seed", "4294967296"],
             ["--corpus"],
             ["stray"],
@@ -314,6 +315,8 @@ class TestKilledRun:
     def test_ends_as_if_it_had_never_been_killed(self, killed, finished, tokenizer_file, monkeypatch, capsys):
         process = run(["--resume", *disturbable(tokenizer_file)], killed)
         assert process.returncode == 0, process.stderr
+        assert f"Epoch {EPOCHS}/{EPOCHS}" in process.stdout
+        assert f"Epoch 1/{EPOCHS}" not in process.stdout
         assert metrics_of(killed)["history"] == metrics_of(finished[0])["history"]
         weights, expected = (weights_of(folder / "mini_bert_zh_hk.keras") for folder in (killed, finished[0]))
         for value, other in zip(weights, expected, strict=True):

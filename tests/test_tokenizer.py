@@ -353,4 +353,4 @@ class TestOwnVocabulary:
 
     def test_hardly_a_token_of_the_sample_is_unknown(self, own):
         ids = np.concatenate([ids_of(own, text) for text in read_labelled("sample").texts])
-        assert np.mean(ids == own.token_to_id(UNKNOWN)) <= 0.002
+        assert np.mean(ids == own.token_to_id(UNKNOWN)) <= 0.005
