@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import os
 import sys
 
 from text.commands import exits_with_status, probability
@@ -34,8 +33,6 @@ def build_parser() -> argparse.ArgumentParser:
 @exits_with_status
 def main(argv=None) -> int:
     args = build_parser().parse_args(argv)
-    # For a few texts, NumPy has answered before TensorFlow has started.
-    os.environ.setdefault("KERAS_BACKEND", "numpy")
     from serving.predictor import Predictor
 
     at_terminal = sys.stderr.isatty()
@@ -70,12 +67,12 @@ def prompt(predictor, show) -> int:
     while True:
         try:
             text = _read_line()
+            if text.strip().lower() == EXIT_WORD:
+                return 0
+            answer(predictor, [text], show)
         except (EOFError, KeyboardInterrupt):
             print(file=sys.stderr)
             return 0
-        if text.strip().lower() == EXIT_WORD:
-            return 0
-        answer(predictor, [text], show)
 
 
 def _read_line() -> str:

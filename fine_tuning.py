@@ -25,6 +25,7 @@ EPOCHS = 5
 LEARNING_RATE = 5e-5
 HEAD_LEARNING_RATE = 1e-2
 TEST_SIZE = 1 / 6
+DROPOUT_RATE = 0.1
 SEED = 42
 PLOT_SAVE_PATH = "training_curves.png"
 DATASET = "XiangPan/ChnSentiCorp_htl_8k"
@@ -52,6 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     training.add_argument(
         "--head-learning-rate", type=positive_float, default=HEAD_LEARNING_RATE, help="of the new layer"
+    )
+    training.add_argument(
+        "--dropout-rate", type=probability, default=DROPOUT_RATE, help="share of values dropped in unfrozen training"
     )
     training.add_argument("--no-xla", action="store_true", help="do not compile the training step with XLA")
     training.add_argument("--seed", type=seed, default=SEED, help="of weights, order and dropout")
@@ -95,8 +99,9 @@ def main(argv=None) -> None:
 
     args = argparse.Namespace(**start_run(vars(args), given))
     check_writable(args.output)
+    check_writable(Path(args.report_folder, PLOT_SAVE_PATH))
     keras.utils.set_random_seed(args.seed)
-    classifier = classifier_from_pretrained(load_model(args.pretrained, BertModel), args.unfreeze)
+    classifier = classifier_from_pretrained(load_model(args.pretrained, BertModel), args.unfreeze, args.dropout_rate)
     reviews = load_reviews(
         args.dataset,
         tokenizer_from_json(classifier.tokenizer_json),
@@ -117,7 +122,7 @@ def main(argv=None) -> None:
         args.seed,
         jit_compile=not args.no_xla,
     )
-    checkpoint = Checkpoint(Path(args.run_folder, CHECKPOINT_NAME))
+    checkpoint = Checkpoint(Path(args.run_folder, CHECKPOINT_NAME), data_sha256=reviews.labelled.sha256)
     history = train_classifier(classifier, reviews, plan, checkpoint, resume=args.resume)
 
     assessment = assess(predict_probabilities(classifier, reviews.test), reviews, args.threshold)

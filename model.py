@@ -1,8 +1,11 @@
 """The mini-BERT: its configuration, its builders and the file that it lives in; run as a script, the basic training."""
 
 if __name__ == "__main__":
+    from text.commands import quiet_imports
+
     # Keras finds the classes below by name, so they must exist once: in the module `model`, not here as well.
-    from model import main
+    with quiet_imports():
+        from model import main
 
     raise SystemExit(main())
 
@@ -194,14 +197,16 @@ def feature_extractor(classifier: BertClassifier) -> keras.Model:
     return keras.Model(classifier.input, classifier.get_layer("pooled_output").output, name="feature_extractor")
 
 
-def classifier_from_pretrained(pretrained: BertModel, unfreeze: int | str = 0, **changes) -> BertClassifier:
+def classifier_from_pretrained(
+    pretrained: BertModel, unfreeze: int | str = 0, dropout_rate: float = BertConfig.dropout_rate
+) -> BertClassifier:
     """Returns a classifier with the backbone and the tokenizer of `pretrained` and a fresh head.
 
     Args:
         unfreeze: see `BertClassifier`.
-        changes: fields of `BertConfig` that do not touch the shapes of the weights, such as `dropout_rate`.
+        dropout_rate: in training; pre-training may have done without dropout, a few thousand reviews may not.
     """
-    config = dataclasses.replace(pretrained.config, **changes)
+    config = dataclasses.replace(pretrained.config, dropout_rate=dropout_rate)
     classifier = BertClassifier(config, pretrained.tokenizer_json, unfreeze=unfreeze)
     for source, target in zip(backbone_layers(pretrained), backbone_layers(classifier), strict=True):
         target.set_weights(source.get_weights())
@@ -262,7 +267,7 @@ def load_model(path: str | os.PathLike, expected: type[BertModel] = BertModel) -
 
 
 def _how_to_make(expected: type[BertModel]) -> str:
-    script = "pretrain.py" if expected is BertMaskedLM else "fine_tuning.py"
+    script = "fine_tuning.py" if expected is BertClassifier else "pretrain.py"
     return f"`python {script}` makes one"
 
 

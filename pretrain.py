@@ -148,7 +148,7 @@ def main(argv=None) -> None:
     )
     run_folder = Path(args.run_folder)
     started = time.monotonic()
-    checkpoint = Checkpoint(run_folder / CHECKPOINT_NAME, args.checkpoint_seconds)
+    checkpoint = Checkpoint(run_folder / CHECKPOINT_NAME, args.checkpoint_seconds, corpus.sha256)
     history = pretrain(
         model,
         corpus,

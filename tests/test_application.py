@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -337,13 +338,15 @@ class TestPrompt:
             stdout=subprocess.PIPE,
             encoding="utf-8",
             start_new_session=True,
+            # Whoever started the tests in the background has made them, and all their children, deaf to Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             shown = self.read_until(terminal, process, "> ")
             os.write(terminal, GOOD.encode() + b"\n")
             shown += self.read_until(terminal, process, "> ")
             os.write(terminal, b"\x03")
-            output, _ = process.communicate()
+            output, _ = process.communicate(timeout=120)
         finally:
             process.kill()
             process.wait()

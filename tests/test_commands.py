@@ -45,6 +45,33 @@ def test_input_error_is_one_line_and_status_1(capsys):
     assert output.out == ""
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "Permission denied", "runs/cache"), ["Permission denied", "runs/cache"]),
+        (ModuleNotFoundError("No module named 'jax'", name="jax"), ["jax is not installed", "KERAS_BACKEND"]),
+    ],
+)
+def test_what_the_machine_lacks_is_one_line_and_status_1(capsys, error, words):
+    @exits_with_status
+    def main(argv=None):
+        raise error
+
+    assert main() == 1
+    line = capsys.readouterr().err
+    assert line.startswith("error: ") and line.count("\n") == 1
+    assert all(word in line for word in words)
+
+
+def test_a_terminal_without_chinese_shows_escapes():
+    script = SCRIPT.format(body="print('正面')")
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    process = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, encoding="latin-1"
+    )
+    assert (process.returncode, process.stdout, process.stderr) == (0, "\\u6b63\\u9762\n", "")
+
+
 def test_interrupt_is_status_130(capsys):
     @exits_with_status
     def main(argv=None):

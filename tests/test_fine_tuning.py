@@ -123,7 +123,7 @@ class TestWholeRun:
         folder, process = finished
         assert process.returncode == 0, process.stderr
         lines = process.stdout.splitlines()
-        assert lines[0] == f"{SAMPLE_REVIEWS}: 504 rows, 0 unusable"
+        assert lines[0] == f"{SAMPLE_REVIEWS.name}: 504 rows, 0 unusable"
         counts = [int(re.fullmatch(rf"{part}: (\d+) reviews, .*", line)[1]) for part, line in
                   zip(("training", "validation", "test"), lines[1:4], strict=True)]  # fmt: skip
         assert sum(counts) == 504

@@ -256,7 +256,7 @@ class TestUnusableFile:
         with pytest.raises(InputError) as caught:
             load_model(path, expected)
         message = str(caught.value)
-        script = "pretrain.py" if expected is BertMaskedLM else "fine_tuning.py"
+        script = "fine_tuning.py" if expected is BertClassifier else "pretrain.py"
         assert message.startswith(f"{path}: ")
         assert message.endswith(f"`python {script}` makes one")
         assert "\n" not in message and "Traceback" not in message and len(message) < 400

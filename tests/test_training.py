@@ -206,6 +206,12 @@ class TestCheckpoint:
     def path(self, tmp_path):
         return tmp_path / CHECKPOINT_NAME
 
+    def test_other_data_is_refused(self, path):
+        fit(small_network(), Checkpoint(path, data_sha256="one"))
+        Checkpoint(path, data_sha256="one").load()
+        with pytest.raises(InputError, match="data has changed"):
+            Checkpoint(path, data_sha256="other").load()
+
     def test_round_trip(self, path):
         model, checkpoint = small_network(), Checkpoint(path)
         checkpoint.progress["total_steps"] = 18
@@ -343,7 +349,7 @@ class TestLoop:
         labels = LABELS * np.float32(np.nan) if when == "training" else LABELS
         validate = (lambda: {"loss": math.nan}) if when == "validation" else None
         checkpoint = Checkpoint(tmp_path / CHECKPOINT_NAME, interval=0)
-        with pytest.raises(InputError, match="became nan in epoch 1.*--learning-rate"):
+        with pytest.raises(InputError, match="became nan in epoch 1.*smaller learning rate"):
             fit(small_network(), checkpoint, lambda **place: batches_of(**place, labels=labels), validate)
         # What is kept would lead to the same end, and stand in the way of the next run.
         assert not checkpoint.path.exists()

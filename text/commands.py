@@ -31,6 +31,10 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def main_with_status(argv: list[str] | None = None) -> int:
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal that cannot show Chinese shows escapes, not a traceback.
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
         try:
             status = main(argv)
             # Short output is still buffered here: flushed any later, a broken pipe is out of our hands.
@@ -44,6 +48,15 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
         except BrokenPipeError:
             _discard_standard_output()
             return 0
+        except ModuleNotFoundError as error:
+            print(
+                f"error: {error.name} is not installed: install it, or set KERAS_BACKEND to a backend that is",
+                file=sys.stderr,
+            )
+            return EXIT_UNUSABLE_INPUT
+        except OSError as error:  # a full disk, a folder without permission
+            print(f"error: {error}", file=sys.stderr)
+            return EXIT_UNUSABLE_INPUT
         return status or 0
 
     return main_with_status

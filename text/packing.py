@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from text.commands import InputError
-from text.reading.files import replace_atomically, sha256_of_file, write_atomically
+from text.reading.files import check_writable, replace_atomically, sha256_of_file, write_atomically
 from text.reading.readers import corpus_files, iter_texts
 from text.tokenizer import CLASSIFY, SEPARATE
 
@@ -83,6 +83,7 @@ def pack_corpus(
         InputError: a source cannot be read, or there is too little text to hold anything out.
     """
     settings = {
+        "format": 1,  # to be raised when other rows come of the same text
         "tokenizer": hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
         "texts": _fingerprints(sources),
         "text_column": text_column,
@@ -94,7 +95,7 @@ def pack_corpus(
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     folder = Path(cache_folder, digest[:16])
     if not (folder / "counts.json").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder / "counts.json")
         texts = itertools.islice(iter_texts(sources, text_column), max_documents)
         _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_words)
     counts = json.loads((folder / "counts.json").read_text())

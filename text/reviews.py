@@ -7,7 +7,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from text.commands import InputError
-from text.reading.readers import LabelledTexts, read_labelled
+from text.reading.readers import LabelledTexts, read_labelled, source_name
 from text.tokenizer import encode_batch
 
 SPLIT_SEED = 42
@@ -83,7 +83,7 @@ def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer: Tokenizer, max_s
 
 def print_reviews(reviews: Reviews) -> None:
     """Prints how many rows each part has, and which rows cannot be used."""
-    print(f"{reviews.labelled.name}: {reviews.labelled.describe_problems()}")
+    print(f"{source_name(reviews.labelled.name)}: {reviews.labelled.describe_problems()}")
     for name, part in (("training", reviews.train), ("validation", reviews.validation), ("test", reviews.test)):
         print(
             f"{name}: {len(part.texts):,} reviews, {part.labels.mean():.1%} positive, "

@@ -20,13 +20,15 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         path: the `.npz` file.
         interval: seconds between two writes.
+        data_sha256: stands for the data; a run is resumed on the same data alone.
     """
 
-    def __init__(self, path: Path, interval: float = 60.0):
+    def __init__(self, path: Path, interval: float = 60.0, data_sha256: str = ""):
         super().__init__()
         self.path = Path(path)
         self.interval = interval
-        self.progress = {}
+        self.data_sha256 = data_sha256
+        self.progress = {"data_sha256": data_sha256}
         self._first_batch = 0
         self._saved = {}
         self._metrics_to_restore = None
@@ -70,7 +72,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Reads the file; `progress` is then that of the interrupted run.
 
         Raises:
-            InputError: there is no such file, or it is damaged.
+            InputError: there is no such file, it is damaged, or it is of a run on other data.
         """
         if not self.path.is_file():
             raise InputError(f"{self.path}: there is no interrupted run to resume")
@@ -80,6 +82,8 @@ class Checkpoint(keras.callbacks.Callback):
             self.progress = json.loads(str(self._saved.pop("progress")))
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{self.path}: the checkpoint is damaged ({error}); start anew") from None
+        if self.progress.get("data_sha256") != self.data_sha256:
+            raise InputError(f"{self.path}: the data has changed since the run was interrupted; start anew")
 
     def restore(self, model: keras.Model) -> None:
         """Puts the state that was loaded into `model`, which must be compiled and its optimizer built.

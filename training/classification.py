@@ -80,7 +80,8 @@ def _whitening(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     variances, directions = np.linalg.eigh(np.cov(features, rowvar=False))
     # A direction in which next to nothing varies is noise, and is not blown up.
     scales = 1 / np.sqrt(np.maximum(variances, 1e-4 * variances.max()) + 1e-12)
-    return mean, (directions * scales).astype(features.dtype)
+    # Turned back to the features' own axes, since the sign of a direction differs from one machine to the next.
+    return mean, (directions * scales @ directions.T).astype(features.dtype)
 
 
 def _fit(model, train_inputs, validation_inputs, reviews, plan, checkpoint, resume, jit_compile) -> History:

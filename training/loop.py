@@ -65,7 +65,7 @@ def fit_epochs(
             if not math.isfinite(logs[name]):
                 if checkpoint:  # resumed, the run would only come here again
                     checkpoint.path.unlink(missing_ok=True)
-                raise InputError(f"the {name} became {logs[name]} in epoch {epoch + 1}: try a smaller --learning-rate")
+                raise InputError(f"the {name} became {logs[name]} in epoch {epoch + 1}: try a smaller learning rate")
         for name, value in logs.items():
             history.setdefault(name, []).append(value)
         print_epoch(epoch, epochs, time.monotonic() - started, logs)

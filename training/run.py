@@ -63,9 +63,9 @@ def environment() -> dict:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "backend": keras.backend.backend(),
         "versions": versions,
     }
@@ -77,6 +77,8 @@ def _resumed_arguments(arguments: dict, given: dict, folder: Path) -> dict:
         foreign = recorded.keys() != arguments.keys()
     except (OSError, ValueError, KeyError):
         raise InputError(f"{folder}: there is no interrupted run to resume") from None
+    if not (folder / CHECKPOINT_NAME).is_file():
+        raise InputError(f"{folder}: there is no interrupted run to resume; the one there has come to its end")
     if foreign:
         raise InputError(f"{folder} holds the run of another script, or of another version of this one")
     for name, value in given.items():
