@@ -19,7 +19,7 @@ from text.commands import (
 )
 from text.reading.files import check_writable
 
-MAX_SEQ_LEN = 64
+MAX_SEQ_LEN = 64  # of the original; a run takes the length that its pre-trained model has
 BATCH_SIZE = 32
 EPOCHS = 5
 LEARNING_RATE = 5e-5

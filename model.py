@@ -27,7 +27,7 @@ from text.reading.readers import LabelledTexts, source_name
 MAX_SEQ_LEN = 64
 BATCH_SIZE = 32
 EPOCHS = 15
-LEARNING_RATE = 2e-5
+LEARNING_RATE = 2e-5  # of pre-trained weights, which stay frozen here
 HEAD_LEARNING_RATE = 1e-2
 TEST_SIZE = 1 / 6
 
