@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from text.commands import InputError
-from text.reading.files import check_writable, replace_atomically, sha256_of_file, write_atomically
+from text.reading.files import check_writable, sha256_of_file, write_atomically
 from text.reading.readers import corpus_files, iter_texts
 from text.tokenizer import CLASSIFY, SEPARATE
 
@@ -189,9 +190,13 @@ class _RowWriter:
             raw_file = self.raw_files[name]
             raw_file.close()
             raw_path = Path(raw_file.name)
-            flat = np.fromfile(raw_path, self.dtype if name == "input_ids" else bool)
-            with replace_atomically(path) as temporary:
-                np.save(temporary, flat.reshape(-1, self.packer.max_seq_len))
+            dtype = np.dtype(self.dtype if name == "input_ids" else bool)
+            rows = raw_path.stat().st_size // (dtype.itemsize * self.packer.max_seq_len)
+            header = {"descr": dtype.str, "fortran_order": False, "shape": (rows, self.packer.max_seq_len)}
+            # Copied, not loaded: the rows of an encyclopaedia do not fit into every memory.
+            with write_atomically(path, "wb") as file, open(raw_path, "rb") as raw_rows:
+                np.lib.format.write_array_header_1_0(file, header)
+                shutil.copyfileobj(raw_rows, file)
             raw_path.unlink()
 
     def _write(self, rows: Iterable[list[tuple[int, bool]]]) -> None:
