@@ -65,9 +65,7 @@ def tokenizer_from_json(text: str, where: str = "tokenizer.json") -> Tokenizer:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the library raises bare `Exception`
         raise InputError(f"{where}: not a tokenizer ({error})") from None
-    missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
-    if missing:
-        raise InputError(f"{where}: the vocabulary lacks {', '.join(missing)}")
+    _require_special_tokens(tokenizer, where)
     if tokenizer.token_to_id(PAD) != 0:
         raise InputError(f"{where}: {PAD} must be token 0, since the network takes 0 for padding")
     tokenizer.no_truncation()
@@ -175,10 +173,14 @@ def special_ids(tokenizer: Tokenizer) -> np.ndarray:
     return np.array([tokenizer.token_to_id(token) for token in SPECIAL_TOKENS], np.int32)
 
 
-def _with_special_tokens(tokenizer: Tokenizer, where: str) -> Tokenizer:
+def _require_special_tokens(tokenizer: Tokenizer, where: str) -> None:
     missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
     if missing:
         raise InputError(f"{where}: the vocabulary lacks {', '.join(missing)}")
+
+
+def _with_special_tokens(tokenizer: Tokenizer, where: str) -> Tokenizer:
+    _require_special_tokens(tokenizer, where)  # before the library adds the ones that are missing
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{CLASSIFY} $A {SEPARATE}",
