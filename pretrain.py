@@ -21,7 +21,7 @@ from text.reading.files import check_writable, keep_previous
 BATCH_SIZE = 128
 EPOCHS = 5
 LEARNING_RATE = 2e-3
-MASK_RATE = 0.15
+MASK_RATE = 0.2
 SEED = 42
 CORPUS = "wikimedia/wikipedia:20231101.zh"
 RUN_FOLDER = "runs/pretraining"
@@ -39,6 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
         default=[CORPUS],
         metavar="SOURCE",
         help="text files with one document a line, tables, folders, globs, hub data sets (ID:CONFIGURATION), or sample",
+    )
+    text.add_argument(
+        "--exclude", nargs="+", default=[], metavar="SOURCE", help="leave out the texts that stand here, of a test say"
     )
     text.add_argument("--text-column", metavar="NAME", help="column of the text in tables; found by itself if usual")
     text.add_argument("--max-documents", type=positive_int, metavar="N", help="read no more than N documents")
@@ -98,8 +101,8 @@ def main(argv=None) -> None:
         from evaluation.plots import plot_training_curves
         from evaluation.report import write_metrics
         from model import save_model
-        from text.masking import Masker
-        from text.packing import pack_corpus
+        from text.corpus.masking import Masker
+        from text.corpus.packing import pack_corpus
         from text.reading.readers import source_name
         from text.tokenizer import MASK, special_ids, tokenizer_from_json
         from training.checkpoint import Checkpoint
@@ -117,6 +120,7 @@ def main(argv=None) -> None:
         tokenizer,
         model.config.max_seq_len,
         args.cache_folder,
+        exclude=args.exclude,
         text_column=args.text_column,
         held_out_share=args.held_out_share,
         whole_words=args.whole_words,

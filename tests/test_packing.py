@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from text import packing
 from text.commands import InputError
-from text.packing import RowPacker, pack_corpus
+from text.corpus.packing import RowPacker, pack_corpus
 from text.reading.readers import SAMPLE_CORPUS, iter_texts
 from text.tokenizer import OWN_TOKENIZER, SPECIAL_TOKENS, load_tokenizer, wordpiece_tokenizer
 
@@ -213,6 +213,7 @@ class TestCache:
             {"whole_words": True},
             {"max_documents": 70},
             {"text_column": "title"},
+            {"exclude": [str(SAMPLE_CORPUS)]},
             {"tokenizer": character_tokenizer(["鱻"])},
             {"sources": [str(SAMPLE_CORPUS)]},
         ],

@@ -147,6 +147,27 @@ class TestSources:
         assert (labelled.labels[test] == 1).sum() == 894
 
 
+class TestGroups:
+    def test_only_of_a_named_column(self, tmp_path):
+        path = write(tmp_path / "a.csv", "text,label,domain\n好,1,film\n坏,0,\n")
+        assert read_labelled(path).groups is None
+        assert read_labelled(path, group_column="domain").groups == ["film", ""]
+        with pytest.raises(InputError, match="has no column 'topic'.*--group-column"):
+            read_labelled(path, group_column="topic")
+
+
+class TestExclude:
+    def test_texts_are_known_by_their_letters(self, tmp_path):
+        corpus = write(tmp_path / "a.txt", "房间 很好！\n房间很好，服务也好\nＷｉＦｉ快\n早餐不错\n")
+        test = write(tmp_path / "test.csv", "text,label\n房间很好,1\n“wifi 快”。,1\n")
+        assert list(iter_texts([corpus], exclude=[test])) == ["房间很好，服务也好", "早餐不错"]
+        assert len(list(iter_texts([corpus], exclude=[]))) == 4
+
+    def test_a_source_that_is_not_there(self, tmp_path):
+        with pytest.raises(InputError, match="there is no file or folder"):
+            iter_texts(["sample"], exclude=[str(tmp_path / "none.txt")])
+
+
 class TestDocuments:
     def test_every_kind_of_file(self, tmp_path):
         write(tmp_path / "a.txt", "第一\r\n\n  \n第二\n", "gb18030")

@@ -3,26 +3,17 @@
 Every tokenizer here is a `tokenizers.Tokenizer`, whatever its vocabulary: our own Unigram pieces (the default), or
 the WordPiece vocabulary of `bert-base-chinese`. Cleaning is part of it (its normalizer), so that no caller can clean
 differently in training and in use.
-
-`python -m text.tokenizer --corpus FILE … --output tokenizer.json` trains a vocabulary of our own kind.
 """
 
-import argparse
 import contextlib
-import math
 import os
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from text.commands import InputError, exits_with_status, first_line, positive_int, quiet_imports
-from text.reading.files import check_writable, write_atomically
+from text.commands import InputError, first_line, quiet_imports
 from text.reading.hub import hub_answers, offline
-from text.reading.readers import iter_texts
 
 PAD, UNKNOWN, CLASSIFY, SEPARATE, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 OWN_TOKENIZER = Path(__file__).with_name("tokenizer.json")
@@ -92,80 +83,7 @@ def wordpiece_tokenizer(vocabulary: list[str], where: str = "vocab.txt") -> Toke
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    return _with_special_tokens(tokenizer, where)
-
-
-def train_unigram(
-    texts: Callable[[], Iterable[str]],
-    vocab_size: int = 21_128,
-    max_piece_length: int = 4,
-    min_count: int = 20,
-) -> Tokenizer:
-    """Returns a Unigram tokenizer with exactly `vocab_size` pieces, learnt from `texts`.
-
-    Text is NFKC-normalised and lower-cased, and no piece crosses a blank, a digit or the border between punctuation
-    and the rest. Kudo, "Subword Regularization" (2018), section 3.2.
-
-    Args:
-        texts: called twice, returns the documents each time.
-        vocab_size: number of entries, the five special tokens included.
-        max_piece_length: in characters.
-        min_count: a rarer character gets no entry, since the trainer would otherwise keep one for each.
-
-    Raises:
-        InputError: the texts are too few for so large a vocabulary, or have too many characters for so small a one.
-    """
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(r"[\s\p{C}]+"), "removed"),
-            pre_tokenizers.Punctuation("contiguous"),
-            pre_tokenizers.Digits(individual_digits=False),
-        ]
-    )
-    tokenizer.decoder = decoders.Fuse()
-    normalize = tokenizer.normalizer.normalize_str
-    counts = Counter(character for text in texts() for character in normalize(text))
-    rare = str.maketrans({character: " " for character, count in counts.items() if count < min_count})
-    trainer = trainers.UnigramTrainer(
-        vocab_size=vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
-        unk_token=UNKNOWN,
-        max_piece_length=max_piece_length,
-        show_progress=True,
-    )
-    try:
-        tokenizer.train_from_iterator((normalize(text).translate(rare) for text in texts()), trainer)
-    except Exception as error:  # bare where the characters alone are more than the entries
-        if type(error) is not Exception:
-            raise
-        raise InputError(f"no vocabulary of {vocab_size:,} entries from these texts: {first_line(error)}") from None
-    if tokenizer.get_vocab_size() != vocab_size:
-        raise InputError(
-            f"the texts give a vocabulary of {tokenizer.get_vocab_size():,} entries, not {vocab_size:,}: "
-            "give more text, or ask for fewer entries"
-        )
-    return _with_special_tokens(tokenizer, "the texts")
-
-
-def encode_batch(tokenizer: Tokenizer, texts: Iterable[str], max_seq_len: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `[CLS] text [SEP]` for each text, cut and padded to `max_seq_len` tokens.
-
-    Returns:
-        input_ids: int32, (number of texts, max_seq_len); 0 is padding.
-        lengths: int32, (number of texts,): the tokens of the whole text, the two special ones included; greater than
-            `max_seq_len` where the end of the text was cut off.
-    """
-    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-    input_ids = np.zeros((len(encodings), max_seq_len), np.int32)
-    lengths = np.zeros(len(encodings), np.int32)
-    classify, separate = tokenizer.token_to_id(CLASSIFY), tokenizer.token_to_id(SEPARATE)
-    for row, encoding in enumerate(encodings):
-        kept = encoding.ids[: max_seq_len - 2]
-        input_ids[row, : len(kept) + 2] = [classify, *kept, separate]
-        lengths[row] = len(encoding.ids) + 2
-    return input_ids, lengths
+    return with_special_tokens(tokenizer, where)
 
 
 def special_ids(tokenizer: Tokenizer) -> np.ndarray:
@@ -179,7 +97,12 @@ def _require_special_tokens(tokenizer: Tokenizer, where: str) -> None:
         raise InputError(f"{where}: the vocabulary lacks {', '.join(missing)}")
 
 
-def _with_special_tokens(tokenizer: Tokenizer, where: str) -> Tokenizer:
+def with_special_tokens(tokenizer: Tokenizer, where: str) -> Tokenizer:
+    """Returns the tokenizer, whose vocabulary has the five special tokens, as one that puts them around a text.
+
+    Raises:
+        InputError: one of the five is missing; `where` names the vocabulary's place.
+    """
     _require_special_tokens(tokenizer, where)  # before the library adds the ones that are missing
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -221,51 +144,3 @@ def _download_tokenizer(name: str) -> Tokenizer:
             f"{name}: neither a file here nor a tokenizer that the hub gives ({first_line(error)}); "
             "give --tokenizer a tokenizer.json, a vocab.txt or a folder with one, or set HF_ENDPOINT to a mirror"
         ) from None
-
-
-def thinned_texts(sources: list[str], characters_per_source: int) -> Iterator[str]:
-    """Yields the documents of each source, but every second, third, … alone of one with more text than asked for.
-
-    So no source rules the vocabulary by its size; the documents left out are spread evenly over it.
-    """
-    for source in sources:
-        characters = sum(map(len, iter_texts([source])))
-        step = math.ceil(characters / characters_per_source)
-        for number, text in enumerate(iter_texts([source])):
-            if number % step == 0:
-                yield text
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Trains a vocabulary and writes it as one tokenizer.json.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--corpus", nargs="+", required=True, metavar="SOURCE", help="as pretrain.py takes it")
-    parser.add_argument("--output", default="tokenizer.json", metavar="FILE", help="where the tokenizer goes")
-    parser.add_argument("--vocab-size", type=positive_int, default=21_128, help="entries, special tokens included")
-    parser.add_argument("--max-piece-length", type=positive_int, default=4, help="characters a piece")
-    parser.add_argument("--min-count", type=positive_int, default=10, help="a rarer character gets no entry")
-    parser.add_argument(
-        "--characters-per-source", type=positive_int, default=1_400_000, help="use no more than that of a source"
-    )
-    return parser
-
-
-@exits_with_status
-def main(argv=None) -> None:
-    args = build_parser().parse_args(argv)
-    check_writable(args.output)
-    tokenizer = train_unigram(
-        lambda: thinned_texts(args.corpus, args.characters_per_source),
-        args.vocab_size,
-        args.max_piece_length,
-        args.min_count,
-    )
-    with write_atomically(args.output) as file:
-        file.write(tokenizer.to_str())
-    print(f"Tokenizer with {tokenizer.get_vocab_size():,} entries saved to {args.output}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

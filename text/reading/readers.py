@@ -4,6 +4,8 @@ import glob
 import hashlib
 import logging
 import os
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +41,8 @@ class LabelledTexts:
     """Every row of a data set in its order, unusable ones too: the original's split is drawn over all rows.
 
     `labels` is int8 of shape `(n,)`: 1 positive, 0 negative, -1 where the row cannot be used. `problems` says
-    why, by the row's index. `sha256`, of all texts and labels, lets a model say what it was trained on.
+    why, by the row's index. `sha256`, of all texts and labels, lets a model say what it was trained on. `groups`
+    holds what stands in the group column, such as the domain; None where none was named.
     """
 
     name: str
@@ -47,6 +50,7 @@ class LabelledTexts:
     labels: np.ndarray
     problems: dict[int, str]
     sha256: str
+    groups: list[str] | None = None
 
     @property
     def usable(self) -> np.ndarray:
@@ -62,18 +66,24 @@ class LabelledTexts:
 
 
 def read_labelled(
-    source: str | os.PathLike, text_column: str | None = None, label_column: str | None = None
+    source: str | os.PathLike,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    group_column: str | None = None,
 ) -> LabelledTexts:
     """The labelled texts of a file (CSV, TSV, JSONL, Parquet), a folder, a hub id "owner/name", or "sample".
 
-    Columns that are not given are found by their usual names (`TEXT_COLUMNS`, `LABEL_COLUMNS`), in any case.
-    Labels are 1 and 0 in any form, or a word of `LABEL_WORDS`; a row with another is kept as unusable, like
-    one without text. Raises InputError where the source or a column is not there, or no row can be used.
+    Columns that are not given are found by their usual names (`TEXT_COLUMNS`, `LABEL_COLUMNS`), in any case; groups
+    are read only from a column that is named. Labels are 1 and 0 in any form, or a word of `LABEL_WORDS`; a row with
+    another is kept as unusable, like one without text. Raises InputError where the source or a column is not there,
+    or no row can be used.
     """
     table = _labelled_table(str(source))
     text_column = _choose_column(table, text_column, TEXT_COLUMNS, "text")
     label_column = _choose_column(table, label_column, LABEL_COLUMNS, "label")
-    texts, labels, problems = [], [], {}
+    if group_column is not None:
+        group_column = _choose_column(table, group_column, (), "group")
+    texts, labels, groups, problems = [], [], [], {}
     for index, row in enumerate(table.rows):
         text = row.values.get(text_column)
         label, label_problem = _parse_label(row.values.get(label_column))
@@ -82,23 +92,32 @@ def read_labelled(
             problems[index] = f"row {row.number:,}: {problem}"
         texts.append(text if isinstance(text, str) else "")
         labels.append(UNUSABLE if problem else label)
+        groups.append(str(row.values.get(group_column, "")))
     labels = np.array(labels, dtype=np.int8)
-    labelled = LabelledTexts(table.name, texts, labels, problems, _sha256_of(texts, labels))
+    groups = groups if group_column else None
+    labelled = LabelledTexts(table.name, texts, labels, problems, _sha256_of(texts, labels), groups)
     if not labelled.usable.any():
         raise InputError(f"{table.name} has no row that can be used: {labelled.describe_problems()}")
     return labelled
 
 
-def iter_texts(sources: Iterable[str | os.PathLike], text_column: str | None = None) -> Iterator[str]:
+def iter_texts(
+    sources: Iterable[str | os.PathLike], text_column: str | None = None, exclude: Iterable[str | os.PathLike] = ()
+) -> Iterator[str]:
     """The documents in all sources, one after the other, in constant memory; blank ones are left out.
 
     A source is a text file (a document a line), a CSV, TSV, JSONL or Parquet file (its text column), a folder
     of such files, a glob, "sample", or a hub id, with its configuration after a colon if it has one. Rows
-    that cannot be read are left out with a warning. Raises InputError at once where a source does not exist,
-    and on the way where a file cannot be read or has no text column.
+    that cannot be read are left out with a warning. What the sources of `exclude` hold is left out as well, such as
+    the texts that a model is to be tested on; a document is known again by its letters and digits alone. Raises
+    InputError at once where a source does not exist, and on the way where a file cannot be read or has no text column.
     """
-    resolved = [_resolve_corpus(str(source)) for source in sources]
-    return _iter_resolved(resolved, text_column)
+    resolved, excluded = ([_resolve_corpus(str(source)) for source in group] for group in (sources, exclude))
+    documents = _iter_resolved(resolved, text_column)
+    if not excluded:
+        return documents
+    known = {_letters(text) for text in _iter_resolved(excluded, text_column)}
+    return (text for text in documents if _letters(text) not in known)
 
 
 def corpus_files(sources: Iterable[str | os.PathLike]) -> list[Path]:
@@ -209,6 +228,11 @@ def _resolve_corpus(source: str) -> list[Path] | HubId:
     if not found:
         raise InputError(f"{source} holds no file to read: looked for {', '.join(CORPUS_SUFFIXES)}")
     return found
+
+
+def _letters(text: str) -> str:
+    """Returns the letters and digits of a text: copies of it often differ in blanks, case and punctuation."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).lower())
 
 
 def _iter_resolved(resolved: list[list[Path] | HubId], text_column: str | None) -> Iterator[str]:

@@ -10,7 +10,7 @@ import itertools
 import json
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,7 @@ def pack_corpus(
     max_seq_len: int,
     cache_folder: Path,
     *,
+    exclude: Sequence[str] = (),
     text_column: str | None = None,
     held_out_share: float = 0.01,
     whole_words: bool = False,
@@ -74,6 +75,7 @@ def pack_corpus(
         sources: as `text.reading.readers.iter_texts` takes them.
         max_seq_len: tokens a row.
         cache_folder: a folder for the rows.
+        exclude: sources of texts to leave out.
         text_column: the column of the text in tables.
         held_out_share: share of the documents held out. Drawn by what they say, so that copies of one document never
             stand on both sides.
@@ -84,9 +86,10 @@ def pack_corpus(
         InputError: a source cannot be read, or there is too little text to hold anything out.
     """
     settings = {
-        "format": 1,  # to be raised when other rows come of the same text
+        "format": 2,  # to be raised when other rows come of the same text
         "tokenizer": hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
         "texts": _fingerprints(sources),
+        "exclude": _fingerprints(exclude),
         "text_column": text_column,
         "max_seq_len": max_seq_len,
         "held_out_share": held_out_share,
@@ -97,7 +100,7 @@ def pack_corpus(
     folder = Path(cache_folder, digest[:16])
     if not (folder / "counts.json").is_file():
         check_writable(folder / "counts.json")
-        texts = itertools.islice(iter_texts(sources, text_column), max_documents)
+        texts = itertools.islice(iter_texts(sources, text_column, exclude), max_documents)
         _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_words)
     counts = json.loads((folder / "counts.json").read_text())
     train, held_out = (
@@ -256,7 +259,7 @@ def _blocks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
         yield block
 
 
-def _fingerprints(sources: list[str]) -> list[str]:
+def _fingerprints(sources: Sequence[str]) -> list[str]:
     """Returns the hashes and kinds of the files behind the sources, and the names of those that are not files."""
     fingerprints = []
     for source in sources:
