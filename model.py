@@ -192,6 +192,18 @@ def backbone_layers(model: keras.Model) -> list[layers.Layer]:
     return [layer for layer in model.layers if isinstance(layer, BertEmbedding | TransformerEncoder)]
 
 
+def sampled_masked_lm(model: BertMaskedLM) -> keras.Model:
+    """Returns a model with the same weights, for training, that scores each target among a part of the vocabulary.
+
+    Beside the inputs of `model` it takes the hidden tokens as `targets`, int32, (batch, predictions). Its logits begin
+    with the target's, so that 0 is the right answer everywhere; see `MaskedLMHead`.
+    """
+    targets = keras.Input((None,), dtype="int32", name="targets")
+    sequence = backbone_layers(model)[-1].output
+    logits = model.get_layer("masked_lm_head")(sequence, model.input["masked_positions"], targets)
+    return keras.Model({**model.input, "targets": targets}, logits, name="sampled_masked_lm")
+
+
 def feature_extractor(classifier: BertClassifier) -> keras.Model:
     """Returns the part of a classifier below its head: the inputs' `pooled_output`, (batch, d_model)."""
     return keras.Model(classifier.input, classifier.get_layer("pooled_output").output, name="feature_extractor")
@@ -223,7 +235,12 @@ def save_model(model: BertModel, path: str | os.PathLike) -> None:
 
 
 def save_classifier(
-    classifier: BertClassifier, path: str | os.PathLike, threshold: float, labelled: LabelledTexts, test: dict
+    classifier: BertClassifier,
+    path: str | os.PathLike,
+    threshold: float,
+    labelled: LabelledTexts,
+    test: dict,
+    max_windows: int | None = None,
 ) -> None:
     """Notes in the classifier how its answers are read and what it was trained on, and writes it.
 
@@ -233,10 +250,12 @@ def save_classifier(
         threshold: the lowest probability of a positive verdict.
         labelled: the data that it was trained and tested on.
         test: the figures of its test.
+        max_windows: how many windows of a text it reads; see `text.windows.encode_windows`.
     """
     classifier.metadata = {
         "labels": ["负面", "正面"],
         "threshold": threshold,
+        "max_windows": max_windows,
         "data": {"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256},
         "test": test,
     }

@@ -25,12 +25,13 @@ from text.commands import InputError, exits_with_status, quiet_imports
 with quiet_imports():
     import keras
 
-    from model import BertConfig, BertMaskedLM
+    from model import BertConfig, BertMaskedLM, sampled_masked_lm
     from text.batches import MaskedBatches
-    from text.masking import Masker
-    from text.packing import PackedRows, pack_corpus
+    from text.corpus.masking import Masker
+    from text.corpus.packing import PackedRows, pack_corpus
     from text.reading.readers import iter_texts
-    from text.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN, encode_batch, load_tokenizer, special_ids
+    from text.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN, load_tokenizer, special_ids
+    from text.windows import encode_windows
     from training.pretraining import compile_for_pretraining
 
 CONFIG = BertConfig(dropout_rate=0.0)
@@ -62,9 +63,13 @@ def measure_ours(settings: argparse.Namespace) -> dict[str, float]:
     packed = pack_corpus([settings.corpus], tokenizer, CONFIG.max_seq_len, settings.cache_folder).train
     input_ids = packed.input_ids[_draw(len(packed.input_ids), settings)]
     batches = MaskedBatches(
-        dataclasses.replace(packed, input_ids=input_ids), _masker(tokenizer), settings.batch_size, mask_seed=0
+        dataclasses.replace(packed, input_ids=input_ids),
+        _masker(tokenizer),
+        settings.batch_size,
+        mask_seed=0,
+        targets_as_input=True,
     )
-    model = BertMaskedLM(CONFIG)
+    model = sampled_masked_lm(BertMaskedLM(CONFIG))
     compile_for_pretraining(model, LEARNING_RATE, SCHEDULED_STEPS)
     seconds = _seconds_of_fit(model, batches)
     not_from_text = [tokenizer.token_to_id(token) for token in (PAD, CLASSIFY, SEPARATE)]
@@ -138,7 +143,7 @@ def measure_keras_hub(settings: argparse.Namespace) -> dict[str, float]:
             return renamed, targets, weights
 
     unpacked = _unpacked_texts(settings)
-    input_ids, _ = encode_batch(unpacked.tokenizer, unpacked.texts, CONFIG.max_seq_len)
+    input_ids = encode_windows(unpacked.tokenizer, unpacked.texts, CONFIG.max_seq_len, max_windows=1).input_ids
     rows = PackedRows(input_ids, None, len(input_ids), unpacked.characters.sum(), unpacked.tokens.sum())
     batches = KerasHubBatches(rows, _masker(unpacked.tokenizer), settings.batch_size, mask_seed=0)
     backbone = keras_hub.models.BertBackbone(

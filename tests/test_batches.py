@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from text.batches import EpochBatches, LabelledBatches, MaskedBatches
-from text.masking import Masker
-from text.packing import PackedRows
+from text.corpus.masking import Masker
+from text.corpus.packing import PackedRows
 
 COUNTS, BATCH_SIZES = st.integers(1, 60), st.integers(1, 80)
 SEEDS, EPOCHS = st.none() | st.integers(0, 9), st.integers(0, 3)
@@ -122,6 +122,13 @@ class TestMaskedBatches:
         same = PackedRows(np.tile(rows.input_ids[:1], (self.COUNT, 1)), None, self.COUNT, 0, 0)
         assert_equal_batches(self.batches(same, seed=1), self.batches(same, seed=None))
 
+    def test_targets_as_input(self, rows):
+        plain = self.batches(rows)
+        assert_equal_batches(
+            self.batches(rows, targets_as_input=True),
+            [(inputs | {"targets": targets}, 0 * targets, weights) for inputs, targets, weights in plain],
+        )
+
     def test_words_stay_with_their_rows(self, rows):
         # In row n the one word of two tokens begins at place 1 + n % 13.
         continues_word = np.zeros(rows.input_ids.shape, bool)
@@ -149,17 +156,22 @@ class TestLabelledBatches:
     def test_labels_stay_with_their_rows(self):
         batches = batches_of(LabelledBatches(self.INPUTS, self.LABELS, 4, seed=3, epoch=1))
         assert len(batches) == 5
-        for inputs, labels in batches:
+        for inputs, labels, weights in batches:
+            assert weights.tolist() == [1.0] * 4
             assert inputs.shape == (4, 3)
             assert labels.dtype == np.float32
             np.testing.assert_array_equal(inputs[:, 0] / 3, labels)
-        rows = np.concatenate([labels for _, labels in batches])
+        rows = np.concatenate([labels for _, labels, _ in batches])
         assert len(set(rows)) == len(rows) == 20
+
+    def test_weights_stay_with_their_rows(self):
+        for _, labels, weights in batches_of(LabelledBatches(self.INPUTS, self.LABELS, 4, weights=-self.LABELS, seed=3)):
+            np.testing.assert_array_equal(weights, -labels)
 
     def test_named_inputs(self):
         named = {"input_ids": self.INPUTS, "token_type_ids": -self.INPUTS}
         plain = batches_of(LabelledBatches(self.INPUTS, self.LABELS, 4, seed=3))
-        expected = [({"input_ids": inputs, "token_type_ids": -inputs}, labels) for inputs, labels in plain]
+        expected = [({"input_ids": inputs, "token_type_ids": -inputs}, *others) for inputs, *others in plain]
         assert_equal_batches(batches_of(LabelledBatches(named, self.LABELS, 4, seed=3)), expected)
 
     def test_taken_up_again(self):

@@ -288,6 +288,34 @@ class TestHead:
         head.bias.assign(np.full(100, 1000.0))
         np.testing.assert_allclose(as_array(head(HIDDEN, self.POSITIONS)) - 1000, scores, atol=1e-3)
 
+    # A vocabulary of 100: the first 12 and one out of each 8 of the other 88 are scored; or all, or all but 4 first.
+    @pytest.mark.parametrize(("always", "stride", "scored"), [(10, 8, 12 + 11), (2048, 8, 100), (4, 3, 4 + 32)])
+    def test_sampled_vocabulary(self, monkeypatch, always, stride, scored):
+        monkeypatch.setattr(MaskedLMHead, "ALWAYS_SCORED", always)
+        monkeypatch.setattr(MaskedLMHead, "STRIDE", stride)
+        head, _ = tied_head()
+        full = as_array(head(HIDDEN, self.POSITIONS)).astype("float64")
+        denominators = []
+        for first in range(stride):
+            targets = np.array([[first, 0, 0], [0, 0, 0]], "int32") + [[0, 5, 99], [50, 50, 7]]
+            sampled = as_array(head(HIDDEN, self.POSITIONS, targets.astype("int32"))).astype("float64")
+            assert sampled.shape == (2, 3, 1 + scored)
+            np.testing.assert_allclose(sampled[..., 0], np.take_along_axis(full, targets[..., None], -1)[..., 0], 1e-4)
+            denominators.append(np.exp(sampled).sum(-1))
+        # Each offset came once, so their mean is the denominator of the whole vocabulary, but for the targets: one
+        # that is not among the always scored counts fully instead of by its share.
+        assert np.mean(denominators, 0) == pytest.approx(np.exp(full).sum(-1), rel=0.15)
+
+    def test_a_sampled_target_is_scored_once(self):
+        head, _ = tied_head()
+        targets = np.array([[0, 5, 99], [50, 51, 7]], "int32")
+        sampled = as_array(head(HIDDEN, self.POSITIONS, targets)).astype("float64")
+        full = as_array(head(HIDDEN, self.POSITIONS)).astype("float64")
+        # All of so small a vocabulary is scored: the losses are those of the whole.
+        losses = np.log(np.exp(sampled).sum(-1)) - sampled[..., 0]
+        expected = np.log(np.exp(full).sum(-1)) - np.take_along_axis(full, targets[..., None], -1)[..., 0]
+        np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
     def test_the_gradient_reaches_the_token_embeddings(self):
         """Of tokens that occur in no input too: to these only the head leads."""
         model = BertMaskedLM(BertConfig(**SMALL, max_seq_len=5))

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from text.masking import Masker
-from text.packing import PackedRows
+from text.corpus.masking import Masker
+from text.corpus.packing import PackedRows
 
 
 class EpochBatches(keras.utils.PyDataset):
@@ -58,14 +58,26 @@ class MaskedBatches(EpochBatches):
         rows: the packed rows.
         masker: draws the masks.
         mask_seed: what masks are drawn from, together with the epoch and the number of the batch.
+        targets_as_input: whether the hidden tokens are an input, as `model.sampled_masked_lm` takes them; the right
+            answer is 0 then.
         options: see `EpochBatches`.
     """
 
-    def __init__(self, rows: PackedRows, masker: Masker, batch_size: int, *, mask_seed: int, **options):
+    def __init__(
+        self,
+        rows: PackedRows,
+        masker: Masker,
+        batch_size: int,
+        *,
+        mask_seed: int,
+        targets_as_input: bool = False,
+        **options,
+    ):
         super().__init__(len(rows.input_ids), batch_size, **options)
         self.rows = rows
         self.masker = masker
         self.mask_seed = mask_seed
+        self.targets_as_input = targets_as_input
 
     def batch(self, rows, number):
         continues_word = None if self.rows.continues_word is None else self.rows.continues_word[rows]
@@ -76,6 +88,8 @@ class MaskedBatches(EpochBatches):
             "token_type_ids": np.zeros_like(masked.input_ids),
             "masked_positions": masked.positions,
         }
+        if self.targets_as_input:
+            return inputs | {"targets": masked.targets}, np.zeros_like(masked.targets), masked.weights
         return inputs, masked.targets, masked.weights
 
 
@@ -85,15 +99,20 @@ class LabelledBatches(EpochBatches):
     Args:
         inputs: an array, or a dict of arrays, of (rows, …).
         labels: (rows,).
+        weights: (rows,), what each row counts in the loss; None counts them alike.
         options: see `EpochBatches`.
     """
 
-    def __init__(self, inputs, labels: np.ndarray, batch_size: int, **options):
+    def __init__(self, inputs, labels: np.ndarray, batch_size: int, *, weights: np.ndarray | None = None, **options):
         super().__init__(len(labels), batch_size, **options)
         self.inputs = inputs
         self.labels = labels
+        self.weights = np.ones(len(labels), np.float32) if weights is None else weights
 
     def batch(self, rows, number):
-        if isinstance(self.inputs, dict):
-            return {name: values[rows] for name, values in self.inputs.items()}, self.labels[rows]
-        return self.inputs[rows], self.labels[rows]
+        inputs = (
+            {name: values[rows] for name, values in self.inputs.items()}
+            if isinstance(self.inputs, dict)
+            else self.inputs[rows]
+        )
+        return inputs, self.labels[rows], self.weights[rows]

@@ -41,7 +41,8 @@ def fit_epochs(
     progress = checkpoint.progress if checkpoint else {}
     history = progress.get("history", {})
     if progress.get("batch"):
-        validate()  # Keras makes the variables of its metrics at their first use, and theirs are to be restored
+        # Keras makes the variables of its metrics at their first use, and theirs are to be restored.
+        model.test_on_batch(*batches_of(epoch=progress["epoch"], first_batch=progress["batch"])[0])
     for epoch in range(progress.get("epoch", 0), epochs):
         started = time.monotonic()
         first_batch = checkpoint.start_epoch(epoch, history) if checkpoint else 0
