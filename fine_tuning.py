@@ -39,6 +39,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     data.add_argument("--text-column", metavar="NAME", help="column of the text; found by itself if usual")
     data.add_argument("--label-column", metavar="NAME", help="column of the label; found by itself if usual")
+    data.add_argument(
+        "--group-column",
+        metavar="NAME",
+        help="column of the domain, say: every part gets its share of each group, and each has its own figures",
+    )
+    data.add_argument(
+        "--windows",
+        type=_windows,
+        default="all",
+        metavar="N",
+        help="read N windows of a review, each as long as the model reads at once, or: all",
+    )
     data.add_argument("--test-size", type=share, default=TEST_SIZE, help="share of the rows to test on")
 
     training = parser.add_argument_group("training")
@@ -80,6 +92,10 @@ def _unfreeze(text: str) -> int | str:
     raise argparse.ArgumentTypeError(f"{text!r} is neither a number of encoders nor all")
 
 
+def _windows(text: str) -> int | None:
+    return None if text == "all" else positive_int(text)
+
+
 @exits_with_status
 def main(argv=None) -> None:
     args, given = parse_arguments(build_parser(), argv)
@@ -107,8 +123,10 @@ def main(argv=None) -> None:
         tokenizer_from_json(classifier.tokenizer_json),
         classifier.config.max_seq_len,
         test_size=args.test_size,
+        max_windows=args.windows,
         text_column=args.text_column,
         label_column=args.label_column,
+        group_column=args.group_column,
     )
     print_reviews(reviews)
     classifier.summary()
@@ -127,7 +145,7 @@ def main(argv=None) -> None:
 
     assessment = assess(predict_probabilities(classifier, reviews.test), reviews, args.threshold)
     print_assessment(assessment, source_name(reviews.labelled.name))
-    save_classifier(classifier, args.output, args.threshold, reviews.labelled, assessment["test"])
+    save_classifier(classifier, args.output, args.threshold, reviews.labelled, assessment["test"], args.windows)
     folder = Path(args.report_folder)
     plot_training_curves(history, folder / PLOT_SAVE_PATH)
     plot_confusion_matrix(

@@ -1,10 +1,10 @@
-"""The figures of a test: the model at two thresholds, beside the baseline on the same texts."""
+"""The figures of a test: the model at two thresholds, beside the baseline on the same texts, and group by group."""
 
 import numpy as np
 
-from evaluation.baseline import baseline_metrics
+from evaluation.baseline import baseline_probabilities
 from evaluation.metrics import binary_metrics
-from evaluation.report import format_report
+from evaluation.report import format_groups, format_report
 from text.reviews import Reviews
 
 
@@ -15,19 +15,24 @@ def assess(probabilities: np.ndarray, reviews: Reviews, threshold: float) -> dic
         probabilities: (n,), the model's for each text of `reviews.test`.
         threshold: the application's; 0.5 is reported beside it.
     """
-    learnt = (reviews.train, reviews.validation)
-    return {
-        "test": {
-            "at_half": binary_metrics(reviews.test.labels, probabilities, 0.5),
-            "at_threshold": binary_metrics(reviews.test.labels, probabilities, threshold),
-        },
-        "baseline": baseline_metrics(
-            [text for part in learnt for text in part.texts],
-            np.concatenate([part.labels for part in learnt]),
-            reviews.test.texts,
-            reviews.test.labels,
-        ),
-    }
+    learnt, test = (reviews.train, reviews.validation), reviews.test
+    baseline = baseline_probabilities(
+        [text for part in learnt for text in part.texts], np.concatenate([part.labels for part in learnt]), test.texts
+    )
+
+    def figures(rows):
+        return {
+            "test": {
+                "at_half": binary_metrics(test.labels[rows], probabilities[rows], 0.5),
+                "at_threshold": binary_metrics(test.labels[rows], probabilities[rows], threshold),
+            },
+            "baseline": binary_metrics(test.labels[rows], baseline[rows], 0.5),
+        }
+
+    assessment = figures(np.arange(len(test.texts)))
+    if test.groups is not None:
+        assessment["groups"] = {str(group): figures(test.groups == group) for group in np.unique(test.groups)}
+    return assessment
 
 
 def print_assessment(assessment: dict, data_name: str) -> None:
@@ -36,3 +41,5 @@ def print_assessment(assessment: dict, data_name: str) -> None:
     print(f"Test set loss: {test['at_half']['log_loss']:.4f}")
     print(f"Test set accuracy: {test['at_half']['accuracy']:.4f}\n")
     print(format_report(test["at_half"], test["at_threshold"], assessment["baseline"], data_name) + "\n")
+    if "groups" in assessment:
+        print(format_groups(assessment["groups"]) + "\n")

@@ -34,6 +34,21 @@ def format_report(model_at_half: dict, model_at_threshold: dict, baseline: dict 
     return "\n\n".join(parts)
 
 
+def format_groups(groups: dict[str, dict]) -> str:
+    """Lay out the model at 0.5 beside the baseline, a group of texts a line; `groups` is as `assess` returns it."""
+    lines = [
+        f"{'':{ROW_NAME_WIDTH}}  {'':7}  {'accuracy':>19}  {'macro-F1':>19}",
+        f"{'Group':{ROW_NAME_WIDTH}}  {'texts':>7}" + 2 * f"  {'Mini-BERT':>9}  {'baseline':>8}",
+    ]
+    for name, figures in groups.items():
+        model, baseline = figures["test"]["at_half"], figures["baseline"]
+        line = f"{name:{ROW_NAME_WIDTH}}  {model['count']:7,}"
+        for metric in ("accuracy", "macro_f1"):
+            line += f"  {model[metric]:9.3f}  {baseline[metric]:8.3f}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
 def write_metrics(path, metrics: dict) -> None:
     """Write `metrics` to `path` as indented UTF-8 JSON, in the order given, whole or not at all.
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from serving.keras_runtime import KerasRuntime
 from text.commands import InputError
-from text.tokenizer import UNKNOWN, encode_batch, tokenizer_from_json
+from text.tokenizer import special_ids, tokenizer_from_json
+from text.windows import encode_windows
 
 
 @dataclass(frozen=True)
@@ -48,40 +49,34 @@ class Predictor:
     def __init__(self, model_path: str | os.PathLike, threshold: float | None = None):
         self._runtime = KerasRuntime(model_path)
         self._tokenizer = tokenizer_from_json(self._runtime.tokenizer_json, where=str(model_path))
-        self._unknown_id = self._tokenizer.token_to_id(UNKNOWN)
+        self._not_text = special_ids(self._tokenizer)
         metadata = self._runtime.metadata
         self.negative_label, self.positive_label = metadata.get("labels", ("负面", "正面"))
+        self.max_windows = metadata.get("max_windows", 1)
         self.threshold = metadata.get("threshold", 0.7) if threshold is None else threshold
         if not 0 <= self.threshold <= 1:
             raise InputError(f"the threshold must be from 0 to 1, and {self.threshold} is not")
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Returns one prediction a text, in their order; one that cannot be judged says why in `problem`."""
-        max_seq_len = self._runtime.max_seq_len
         readable = [text if _is_unicode(text) else "" for text in texts]
-        input_ids, lengths = encode_batch(self._tokenizer, readable, max_seq_len)
-        problems = [self._problem(text, ids) for text, ids in zip(texts, input_ids, strict=True)]
-        judged = np.array([problem is None for problem in problems], bool)
-        probabilities = np.full(len(texts), np.nan)
+        windows = encode_windows(self._tokenizer, readable, self._runtime.max_seq_len, self.max_windows)
+        knows_something = windows.mean(self._is_known(windows.input_ids).any(axis=1)) > 0
+        problems = [_problem(text, known) for text, known in zip(texts, knows_something, strict=True)]
+        judged = np.array([problem is None for problem in problems], bool)[windows.text_index]
+        probabilities = np.full(len(judged), 0.5)  # of the others, which are not looked at
         if judged.any():
-            probabilities[judged] = self._runtime.probabilities(input_ids[judged])
+            probabilities[judged] = self._runtime.probabilities(windows.input_ids[judged])
         return [
-            Prediction(text, problem=problem)
-            if problem
-            else self._verdict(text, float(probability), length > max_seq_len)
-            for text, problem, probability, length in zip(texts, problems, probabilities, lengths, strict=True)
+            Prediction(text, problem=problem) if problem else self._verdict(text, float(probability), bool(is_cut))
+            for text, problem, probability, is_cut in zip(
+                texts, problems, windows.text_probabilities(probabilities), windows.is_cut, strict=True
+            )
         ]
 
-    def _problem(self, text: str, input_ids: np.ndarray) -> str | None:
-        if not _is_unicode(text):
-            return "the text is not valid Unicode"
-        if not text.strip():
-            return "the text is empty"
-        # What stands between [CLS] and [SEP].
-        tokens = input_ids[input_ids != 0][1:-1]
-        if not len(tokens) or (tokens == self._unknown_id).all():
-            return "the model knows no character of the text"
-        return None
+    def _is_known(self, input_ids: np.ndarray) -> np.ndarray:
+        """Returns bool, as `input_ids`: whether there stands a token of the text that the model knows."""
+        return ~np.isin(input_ids, self._not_text)
 
     def _verdict(self, text: str, probability: float, cut: bool) -> Prediction:
         positive = probability >= self.threshold
@@ -90,8 +85,16 @@ class Predictor:
             self.positive_label if positive else self.negative_label,
             probability,
             probability if positive else 1 - probability,
-            bool(cut),
+            cut,
         )
+
+
+def _problem(text: str, knows_something: bool) -> str | None:
+    if not _is_unicode(text):
+        return "the text is not valid Unicode"
+    if not text.strip():
+        return "the text is empty"
+    return None if knows_something else "the model knows no character of the text"
 
 
 def _is_unicode(text: str) -> bool:

@@ -19,8 +19,10 @@ import application
 from model import BertClassifier, BertConfig, BertMaskedLM, save_model
 from serving.predictor import Predictor
 from text.commands import InputError
+from text.corpus.vocabulary import train_unigram
 from text.reading.readers import iter_texts
-from text.tokenizer import encode_batch, tokenizer_from_json, train_unigram
+from text.tokenizer import tokenizer_from_json
+from text.windows import encode_windows
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = BertConfig(vocab_size=1500, max_seq_len=16, d_model=16, dff=32)
@@ -386,10 +388,10 @@ class TestPredictor:
             positive = prediction.probability >= 0.7
             assert prediction.label == ("正面" if positive else "负面")
             assert prediction.confidence == (prediction.probability if positive else 1 - prediction.probability)
-            input_ids, (length,) = encode_batch(tokenizer, [text], CONFIG.max_seq_len)
-            assert prediction.cut is bool(length > CONFIG.max_seq_len)
-            expected = classifier({"input_ids": input_ids, "token_type_ids": 0 * input_ids})
-            assert prediction.probability == pytest.approx(float(expected[0, 0]), abs=1e-5)
+            windows = encode_windows(tokenizer, [text], CONFIG.max_seq_len, predictor.max_windows)
+            assert prediction.cut is bool(windows.is_cut[0])
+            expected = windows.text_probabilities(np.asarray(classifier(windows.inputs))[:, 0])
+            assert prediction.probability == pytest.approx(expected[0], abs=1e-5)
 
     def test_more_texts_than_a_batch(self, predictor):
         texts = [GOOD, BAD, "", "还行"] * 150
@@ -404,10 +406,9 @@ class TestPredictor:
     def test_only_a_text_that_does_not_fit_is_cut(self, predictor, classifier):
         tokenizer = tokenizer_from_json(classifier.tokenizer_json)
         texts = [(GOOD * 3)[:end] for end in range(1, 3 * len(GOOD))]
-        _, lengths = encode_batch(tokenizer, texts, CONFIG.max_seq_len)
-        assert CONFIG.max_seq_len in lengths
-        cut = [prediction.cut for prediction in predictor.predict(texts)]
-        assert cut == [bool(length > CONFIG.max_seq_len) for length in lengths]
+        is_cut = encode_windows(tokenizer, texts, CONFIG.max_seq_len, max_windows=1).is_cut.tolist()
+        assert {True, False} == set(is_cut)
+        assert [prediction.cut for prediction in predictor.predict(texts)] == is_cut
 
     def test_no_texts(self, predictor):
         assert predictor.predict([]) == []

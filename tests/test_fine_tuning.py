@@ -20,8 +20,8 @@ import training.classification
 import training.loop
 from model import BertClassifier, BertConfig, BertMaskedLM, backbone_layers, load_model, save_model
 from text.commands import InputError
+from text.corpus.vocabulary import train_unigram
 from text.reading.readers import SAMPLE_REVIEWS, iter_texts, read_labelled
-from text.tokenizer import train_unigram
 from training.run import CHECKPOINT_NAME, RECORD_NAME
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,8 +17,8 @@ from PIL import Image
 
 import pretrain
 from model import BertMaskedLM, load_model
+from text.corpus.vocabulary import train_unigram
 from text.reading.readers import iter_texts
-from text.tokenizer import train_unigram
 from training.pretraining import SENTENCES
 from training.run import CHECKPOINT_NAME, RECORD_NAME
 

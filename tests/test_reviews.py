@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from text.commands import InputError
-from text.reviews import load_reviews, print_reviews, train_test_split, validation_split
-from text.tokenizer import SPECIAL_TOKENS, encode_batch, wordpiece_tokenizer
+from text.reviews import load_reviews, print_reviews, stratified_split, train_test_split
+from text.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
+from text.windows import encode_windows
 
 MAX_SEQ_LEN = 6
 TOKENIZER = wordpiece_tokenizer([*SPECIAL_TOKENS, "好", "差", *"0123456789", *(f"##{digit}" for digit in range(10))])
@@ -41,7 +42,7 @@ def test_a_split_with_an_empty_part_is_an_input_error(count, test_size):
 )
 def test_validation_rows_come_from_the_training_rows_in_equal_shares(labels, share, seed):
     given_rows = np.arange(len(labels))[::-1][:-1]
-    train, validation = validation_split(labels, given_rows, share, seed)
+    train, validation = stratified_split(labels, given_rows, share, seed)
     assert sorted([*train, *validation]) == sorted(given_rows)
     assert np.all(np.diff(train) < 0), "the order of the given rows is kept"
     assert np.all(np.diff(validation) < 0)
@@ -52,17 +53,17 @@ def test_validation_rows_come_from_the_training_rows_in_equal_shares(labels, sha
         assert chosen < rows or rows == 0
 
 
-def test_validation_split_depends_on_the_seed():
+def test_the_stratified_split_depends_on_the_seed():
     labels = np.arange(100) % 2
     rows = np.arange(100)
-    first, again, other = (validation_split(labels, rows, seed=seed)[1].tolist() for seed in (1, 1, 2))
+    first, again, other = (stratified_split(labels, rows, seed=seed)[1].tolist() for seed in (1, 1, 2))
     assert first == again != other
     assert len(first) == 10
 
 
 def test_too_few_rows_for_validation():
-    with pytest.raises(InputError, match="2 training rows are too few"):
-        validation_split(np.array([0, 1]), np.array([0, 1]))
+    with pytest.raises(InputError, match="2 rows are too few to set some of them aside"):
+        stratified_split(np.array([0, 1]), np.array([0, 1]))
 
 
 def review(number):
@@ -114,16 +115,16 @@ class TestLoadReviews:
         for part in (reviews.train, reviews.validation, reviews.test):
             assert part.labels.dtype == np.float32
             assert part.labels.tolist() == [float(text.startswith("好")) for text in part.texts]
-            input_ids, lengths = encode_batch(TOKENIZER, part.texts, MAX_SEQ_LEN)
-            np.testing.assert_array_equal(part.input_ids, input_ids)
-            assert part.num_cut == np.sum(lengths > MAX_SEQ_LEN)
-            np.testing.assert_array_equal(part.inputs["input_ids"], input_ids)
-            np.testing.assert_array_equal(part.inputs["token_type_ids"], np.zeros_like(input_ids))
+            expected = encode_windows(TOKENIZER, part.texts, MAX_SEQ_LEN)
+            np.testing.assert_array_equal(part.windows.input_ids, expected.input_ids)
+            np.testing.assert_array_equal(part.windows.text_index, expected.text_index)
 
-    def test_how_many_are_cut(self, reviews):
+    def test_how_many_are_cut(self, tmp_path):
+        path = write_reviews(tmp_path / "reviews.csv", self.COUNT, self.UNUSABLE)
+        reviews = load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6, max_windows=1)
         parts = (reviews.train, reviews.validation, reviews.test)
         long_reviews = {number for number in range(0, self.COUNT, 10)} - self.UNUSABLE.keys()
-        assert sum(part.num_cut for part in parts) == len(long_reviews)
+        assert sum(part.windows.is_cut.sum() for part in parts) == len(long_reviews)
 
     def test_what_is_printed(self, capsys, reviews):
         print_reviews(reviews)
@@ -132,10 +133,31 @@ class TestLoadReviews:
         assert first.endswith(f"reviews.csv: 120 rows, 3 unusable: {problems}")
         test = reviews.test
         described = (
-            f"{len(test.texts)} reviews, {np.mean(test.labels):.1%} positive, {test.num_cut} longer than 6 tokens"
+            f"{len(test.texts)} reviews, {np.mean(test.labels):.1%} positive, {len(test.windows.input_ids)} windows, "
+            "0 reviews not read to their end"
         )
         assert parts[2] == f"test: {described}"
         assert [line.split(":")[0] for line in parts] == ["training", "validation", "test"]
+
+    def test_with_groups_each_part_has_its_share_of_each_group_and_label(self, tmp_path):
+        rows = [(f"{'差好'[n % 2]}{n}", n % 2, "shop" if n % 3 else "film") for n in range(600)]
+        path = tmp_path / "reviews.csv"
+        path.write_text("\n".join(["text,label,domain", *("{},{},{}".format(*row) for row in rows)]), encoding="utf-8")
+        reviews = load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.1, group_column="domain")
+        known = {text: (label, domain) for text, label, domain in rows}
+        for part, share in ((reviews.train, 0.81), (reviews.validation, 0.09), (reviews.test, 0.1)):
+            found = [known[text] for text in part.texts]
+            assert found == [(label, group) for label, group in zip(part.labels, part.groups, strict=True)]
+            for label in (0, 1):
+                assert abs(found.count((label, "shop")) - 200 * share) <= 1
+                assert abs(found.count((label, "film")) - 100 * share) <= 1
+        texts = [text for part in (reviews.train, reviews.validation, reviews.test) for text in part.texts]
+        assert sorted(texts) == sorted(known)
+
+    def test_a_group_column_that_is_not_there(self, tmp_path):
+        path = write_reviews(tmp_path / "reviews.csv", 60)
+        with pytest.raises(InputError, match="has no column 'domain'.*name one with --group-column"):
+            load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.1, group_column="domain")
 
     def test_columns_of_other_names(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", 60)

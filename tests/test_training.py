@@ -16,9 +16,10 @@ import pretrain
 from model import BertClassifier, BertConfig, BertMaskedLM, backbone_layers, feature_extractor
 from text.batches import LabelledBatches
 from text.commands import InputError, parse_arguments
+from text.corpus.vocabulary import train_unigram
 from text.reading.readers import iter_texts
 from text.reviews import Part, Reviews
-from text.tokenizer import SPECIAL_TOKENS, special_ids, train_unigram
+from text.tokenizer import SPECIAL_TOKENS, special_ids
 from training.checkpoint import Checkpoint
 from training.classification import FineTuningPlan, predict_probabilities, train_classifier
 from training.loop import ProgressBar, TimeLimit, fit_epochs

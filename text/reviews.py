@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from text.commands import InputError
 from text.reading.readers import LabelledTexts, read_labelled, source_name
-from text.tokenizer import encode_batch
+from text.windows import Windows, encode_windows
 
 SPLIT_SEED = 42
 VALIDATION_SHARE = 0.1
@@ -21,19 +21,14 @@ class Part:
     Attributes:
         texts: as they stand in the data set.
         labels: float32, (n,), 1 positive, 0 negative.
-        input_ids: int32, (n, max_seq_len), 0 is padding.
-        num_cut: how many texts are longer than `max_seq_len` tokens.
+        windows: the texts as the network reads them.
+        groups: (n,), what stands in the group column; None where none was named.
     """
 
     texts: list[str]
     labels: np.ndarray
-    input_ids: np.ndarray
-    num_cut: int
-
-    @property
-    def inputs(self) -> dict[str, np.ndarray]:
-        """The inputs of the network."""
-        return {"input_ids": self.input_ids, "token_type_ids": np.zeros_like(self.input_ids)}
+    windows: Windows
+    groups: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -52,33 +47,48 @@ def load_reviews(
     max_seq_len: int,
     *,
     test_size: float,
+    max_windows: int | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    group_column: str | None = None,
     split_seed: int = SPLIT_SEED,
 ) -> Reviews:
-    """Returns the data set, split as the original splits it, with a tenth of its training part for validation.
+    """Returns the data set in three parts; a tenth of the training part is for validation.
 
-    The split is drawn over all rows, before those that cannot be used are left out, so that it does not depend on
-    what this project takes for usable.
+    Without groups it is split as the original splits it: over all rows, before those that cannot be used are left out,
+    so that the split does not depend on what this project takes for usable. With groups each part has the same share
+    of every group and label.
+
+    Args:
+        max_windows: see `text.windows.encode_windows`.
 
     Raises:
         InputError: the data cannot be read, or a part of it lacks one of the two labels.
     """
-    labelled = read_labelled(source, text_column, label_column)
-    train, test = train_test_split(len(labelled.texts), test_size, split_seed)
-    train, test = (rows[labelled.usable[rows]] for rows in (train, test))
-    train, validation = validation_split(labelled.labels, train, VALIDATION_SHARE, split_seed)
+    labelled = read_labelled(source, text_column, label_column, group_column)
+    if group_column is None:
+        strata = labelled.labels
+        train, test = train_test_split(len(labelled.texts), test_size, split_seed)
+        train, test = (rows[labelled.usable[rows]] for rows in (train, test))
+    else:
+        strata = np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labelled.labels, strict=True)])
+        train, test = stratified_split(strata, np.flatnonzero(labelled.usable), test_size, split_seed)
+    train, validation = stratified_split(strata, train, VALIDATION_SHARE, split_seed)
     parts = {"training": train, "validation": validation, "test": test}
     for name, rows in parts.items():
         if len(np.unique(labelled.labels[rows])) < 2:
             raise InputError(f"{labelled.name}: the {name} part, {len(rows)} rows, lacks one of the two labels")
-    return Reviews(labelled, *(_part(labelled, rows, tokenizer, max_seq_len) for rows in parts.values()))
+    return Reviews(labelled, *(_part(labelled, rows, tokenizer, max_seq_len, max_windows) for rows in parts.values()))
 
 
-def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer: Tokenizer, max_seq_len: int) -> Part:
+def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, max_windows) -> Part:
     texts = [labelled.texts[row] for row in rows]
-    input_ids, lengths = encode_batch(tokenizer, texts, max_seq_len)
-    return Part(texts, labelled.labels[rows].astype(np.float32), input_ids, int((lengths > max_seq_len).sum()))
+    return Part(
+        texts,
+        labelled.labels[rows].astype(np.float32),
+        encode_windows(tokenizer, texts, max_seq_len, max_windows),
+        None if labelled.groups is None else np.array(labelled.groups)[rows],
+    )
 
 
 def print_reviews(reviews: Reviews) -> None:
@@ -87,7 +97,7 @@ def print_reviews(reviews: Reviews) -> None:
     for name, part in (("training", reviews.train), ("validation", reviews.validation), ("test", reviews.test)):
         print(
             f"{name}: {len(part.texts):,} reviews, {part.labels.mean():.1%} positive, "
-            f"{part.num_cut:,} longer than {part.input_ids.shape[1]} tokens"
+            f"{len(part.windows.input_ids):,} windows, {part.windows.is_cut.sum():,} reviews not read to their end"
         )
 
 
@@ -108,21 +118,21 @@ def train_test_split(count: int, test_size: float, seed: int) -> tuple[np.ndarra
     return train, test
 
 
-def validation_split(
+def stratified_split(
     labels: np.ndarray, indices: np.ndarray, share: float = 0.1, seed: int = 42
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`indices` in two parts, `(train, validation)`: `share` of the rows of every label go to validation.
+    """`indices` in two parts, `(kept, set aside)`: `share` of the rows of every label are set aside.
 
-    `labels` has shape `(n,)`, and `indices` are some of its rows, whose order is kept. A label with two rows
-    or more has at least one in each part. Raises InputError where no label has two.
+    `labels`, of any kind, has shape `(n,)`, and `indices` are some of its rows, whose order is kept. A label with two
+    rows or more has at least one in each part. Raises InputError where no label has two.
     """
     indices = np.asarray(indices)
     generator = np.random.default_rng(seed)
-    in_validation = np.zeros(len(indices), dtype=bool)
+    is_set_aside = np.zeros(len(indices), dtype=bool)
     for label in np.unique(labels[indices]):
         positions = generator.permutation(np.flatnonzero(labels[indices] == label))
         wanted = min(max(round(share * len(positions)), 1), len(positions) - 1)
-        in_validation[positions[:wanted]] = True
-    if not in_validation.any():
-        raise InputError(f"{len(indices)} training rows are too few to put some aside for validation")
-    return indices[~in_validation], indices[in_validation]
+        is_set_aside[positions[:wanted]] = True
+    if not is_set_aside.any():
+        raise InputError(f"{len(indices)} rows are too few to set some of them aside")
+    return indices[~is_set_aside], indices[is_set_aside]

@@ -8,6 +8,7 @@ import numpy as np
 from model import BertClassifier, feature_extractor
 from text.batches import LabelledBatches
 from text.reviews import Part, Reviews
+from text.windows import SMALLEST_PROBABILITY
 from training.checkpoint import Checkpoint
 from training.loop import History, ProgressBar, fit_epochs
 from training.optimizer import fine_tuning_optimizer
@@ -35,28 +36,50 @@ def train_classifier(
     *,
     resume: bool = False,
 ) -> History:
-    """Trains what is not frozen, in place, on the training part; returns the figures of each epoch."""
+    """Trains what is not frozen, in place, on the training part; returns the figures of each epoch.
+
+    The windows of a review share its label and, together, the weight of one review. Validation is by review.
+    """
     if classifier.unfreeze == 0:
         return _train_head(classifier, reviews, plan, checkpoint, resume)
+    windows = reviews.train.windows
     return _fit(
-        classifier, reviews.train.inputs, reviews.validation.inputs, reviews, plan, checkpoint, resume, plan.jit_compile
+        classifier,
+        windows.inputs,
+        reviews.train.labels[windows.text_index],
+        windows.weights / windows.weights.mean(),
+        lambda: _figures(reviews.validation.labels, predict_probabilities(classifier, reviews.validation)),
+        plan,
+        checkpoint,
+        resume,
+        plan.jit_compile,
     )
 
 
 def predict_probabilities(classifier: BertClassifier, part: Part) -> np.ndarray:
-    """Returns the probability of each text to be positive, float32, (n,)."""
-    return classifier.predict(part.inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0)[:, 0]
+    """Returns the probability of each text to be positive, float64, (n,)."""
+    probabilities = classifier.predict(part.windows.inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0)[:, 0]
+    return part.windows.text_probabilities(probabilities)
+
+
+def _figures(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    given_to_label = np.where(labels == 1, probabilities, 1 - probabilities)
+    return {
+        "loss": float(-np.log(np.maximum(given_to_label, SMALLEST_PROBABILITY)).mean()),
+        "binary_accuracy": float(((probabilities >= 0.5) == labels).mean()),
+    }
 
 
 def _train_head(classifier, reviews, plan, checkpoint, resume) -> History:
     """Trains the 65 parameters on whitened features, which a frozen backbone gives once and for all.
 
+    The features of a review are the mean of its windows' features, so that its logit is the mean of their logits.
     Features that lean on one another and differ in scale would take an optimizer many epochs to tell apart. The
     whitening is then folded into the head, so that the classifier itself does not change its form.
     """
     extractor = feature_extractor(classifier)
     train, validation = (
-        extractor.predict(part.inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0)
+        part.windows.mean(extractor.predict(part.windows.inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0))
         for part in (reviews.train, reviews.validation)
     )
     mean, whitening = _whitening(train)
@@ -65,8 +88,17 @@ def _train_head(classifier, reviews, plan, checkpoint, resume) -> History:
     inputs = keras.Input((train.shape[1],), name="whitened_features")
     head_model = keras.Model(inputs, head(inputs), name="classification_head")
     train, validation = ((features - mean) @ whitening for features in (train, validation))
-    # A step on 65 parameters takes less time than its compilation.
-    history = _fit(head_model, train, validation, reviews, plan, checkpoint, resume, jit_compile=False)
+    history = _fit(
+        head_model,
+        train,
+        reviews.train.labels,
+        None,
+        lambda: _figures(reviews.validation.labels, head_model.predict(validation, verbose=0)[:, 0]),
+        plan,
+        checkpoint,
+        resume,
+        jit_compile=False,  # a step on 65 parameters takes less time than its compilation
+    )
 
     kernel, bias = head.get_weights()
     kernel = whitening @ kernel
@@ -84,37 +116,27 @@ def _whitening(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, (directions * scales @ directions.T).astype(features.dtype)
 
 
-def _fit(model, train_inputs, validation_inputs, reviews, plan, checkpoint, resume, jit_compile) -> History:
+def _fit(model, inputs, labels, weights, validate, plan, checkpoint, resume, jit_compile) -> History:
     def batches_of(epoch=0, first_batch=0):
         return LabelledBatches(
-            train_inputs, reviews.train.labels, plan.batch_size, seed=plan.seed, epoch=epoch, first_batch=first_batch
+            inputs, labels, plan.batch_size, weights=weights, seed=plan.seed, epoch=epoch, first_batch=first_batch
         )
 
     model.compile(
         fine_tuning_optimizer(plan.learning_rate, plan.head_learning_rate, plan.epochs * len(batches_of())),
         loss="binary_crossentropy",
-        metrics=["binary_accuracy"],
+        weighted_metrics=["binary_accuracy"],
         jit_compile=jit_compile,
     )
     model.optimizer.build(model.trainable_variables)
     if resume:
         checkpoint.load()
         checkpoint.restore(model)
-
-    def validate():
-        return model.evaluate(
-            validation_inputs,
-            reviews.validation.labels,
-            batch_size=PREDICTION_BATCH_SIZE,
-            verbose=0,
-            return_dict=True,
-        )
-
     return fit_epochs(
         model,
         batches_of,
         validate,
         plan.epochs,
         checkpoint=checkpoint,
-        callbacks=[ProgressBar(" reviews", plan.batch_size)],
+        callbacks=[ProgressBar(" windows", plan.batch_size)],
     )

@@ -1,0 +1,74 @@
+"""Long texts as windows: what is read of a text, and one probability for each."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from text.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
+from text.windows import encode_windows
+
+CLASSIFY, SEPARATE = 2, 3
+TOKENIZER = wordpiece_tokenizer([*SPECIAL_TOKENS, "好", "差", "不", "很"])
+TEXTS = st.lists(st.text(st.sampled_from("好差不很嗯 "), max_size=40), max_size=6)
+
+
+def ids_of(text):
+    return TOKENIZER.encode(text, add_special_tokens=False).ids
+
+
+def content(row):
+    """What stands between the two special tokens, after a look at these and at the padding."""
+    ids = [token for token in row.tolist() if token]
+    assert (ids[0], ids[-1]) == (CLASSIFY, SEPARATE)
+    assert not row[len(ids) :].any()
+    return ids[1:-1]
+
+
+@given(texts=TEXTS, max_seq_len=st.integers(3, 12), max_windows=st.none() | st.integers(1, 4))
+def test_the_windows_of_a_text_are_the_text(texts, max_seq_len, max_windows):
+    windows = encode_windows(TOKENIZER, iter(texts), max_seq_len, max_windows)
+    capacity = max_seq_len - 2
+    assert windows.input_ids.shape == (len(windows.text_index), max_seq_len)
+    assert windows.input_ids.dtype == windows.text_index.dtype == np.int32
+    assert (np.diff(windows.text_index) >= 0).all()
+    for index, text in enumerate(texts):
+        pieces = [content(row) for row in windows.input_ids[windows.text_index == index]]
+        ids = ids_of(text)
+        most = len(ids) if max_windows is None else max_windows * capacity
+        assert sum(pieces, []) == ids[:most]
+        assert windows.is_cut[index] == (len(ids) > most)
+        assert len(pieces) == max(1, -(-min(len(ids), most) // capacity))
+        lengths = [len(piece) for piece in pieces]
+        assert max(lengths) - min(lengths) <= 1
+    assert windows.inputs.keys() == {"input_ids", "token_type_ids"}
+    assert not windows.inputs["token_type_ids"].any()
+
+
+@given(texts=TEXTS.filter(len), data=st.data())
+def test_the_logit_of_a_text_is_the_mean_of_its_windows(texts, data):
+    windows = encode_windows(TOKENIZER, texts, 5)
+    count = len(windows.text_index)
+    logits = np.array(data.draw(st.lists(st.floats(-10, 10), min_size=count, max_size=count)))
+    probabilities = windows.text_probabilities(1 / (1 + np.exp(-logits)))
+    expected = [logits[windows.text_index == index].mean() for index in range(len(texts))]
+    np.testing.assert_allclose(np.log(probabilities / (1 - probabilities)), expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(np.bincount(windows.text_index, windows.weights), 1, rtol=1e-6)
+
+
+def test_features_are_averaged_alike():
+    windows = encode_windows(TOKENIZER, ["好差不很", "好"], 4)
+    features = np.array([[1.0, 2.0], [3.0, 6.0], [5.0, 5.0]])
+    np.testing.assert_allclose(windows.mean(features), [[2.0, 4.0], [5.0, 5.0]])
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_certainty_stays_finite(probability):
+    windows = encode_windows(TOKENIZER, ["好差不很"], 4)
+    assert windows.text_probabilities(np.full(2, probability, np.float32))[0] == pytest.approx(probability, abs=1e-6)
+
+
+def test_no_texts():
+    windows = encode_windows(TOKENIZER, [], 4)
+    assert windows.input_ids.shape == (0, 4)
+    assert windows.text_probabilities(np.zeros(0)).shape == (0,)
