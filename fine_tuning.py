@@ -17,7 +17,7 @@ from text.commands import (
     seed,
     share,
 )
-from text.reading.files import check_writable
+from text.reading.files import check_writable, keep_previous
 
 MAX_SEQ_LEN = 64  # of the original; a run takes the length that its pre-trained model has
 BATCH_SIZE = 32
@@ -51,6 +51,20 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="read N windows of a review, each as long as the model reads at once, or: all",
     )
+    data.add_argument(
+        "--unlabelled",
+        nargs="+",
+        default=[],
+        metavar="SOURCE",
+        help="texts without labels, as pretrain.py takes them; TF-IDF with logistic regression judges them",
+    )
+    data.add_argument(
+        "--teachers",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="classifiers that judge the texts of --unlabelled as well; the mean of all logits counts",
+    )
     data.add_argument("--test-size", type=share, default=TEST_SIZE, help="share of the rows to test on")
 
     training = parser.add_argument_group("training")
@@ -76,6 +90,11 @@ def build_parser() -> argparse.ArgumentParser:
     result.add_argument("--threshold", type=probability, default=0.7, help="lowest probability of a positive verdict")
     result.add_argument(
         "--output", default="mini_bert_sentiment_classifier.keras", metavar="FILE", help="where the model goes"
+    )
+    result.add_argument(
+        "--backbone-output",
+        metavar="FILE",
+        help="also write the model of --pretrained with the layers as they are trained now, to fine-tune it further",
     )
     result.add_argument("--report-folder", default=".", help="where curves, confusion matrix and metrics.json go")
     result.add_argument("--run-folder", default="runs/fine_tuning", help="where run.json and the checkpoint go")
@@ -105,7 +124,14 @@ def main(argv=None) -> None:
         from evaluation.assessment import assess, print_assessment
         from evaluation.plots import plot_confusion_matrix, plot_training_curves
         from evaluation.report import write_metrics
-        from model import BertModel, classifier_from_pretrained, load_model, save_classifier
+        from model import (
+            BertModel,
+            classifier_from_pretrained,
+            copy_backbone,
+            load_model,
+            save_classifier,
+            save_model,
+        )
         from text.reading.readers import source_name
         from text.reviews import load_reviews, print_reviews
         from text.tokenizer import tokenizer_from_json
@@ -114,10 +140,11 @@ def main(argv=None) -> None:
         from training.run import CHECKPOINT_NAME, environment, finish_run, start_run
 
     args = argparse.Namespace(**start_run(vars(args), given))
-    check_writable(args.output)
-    check_writable(Path(args.report_folder, PLOT_SAVE_PATH))
+    for path in (args.output, args.backbone_output or args.output, Path(args.report_folder, PLOT_SAVE_PATH)):
+        check_writable(path)
     keras.utils.set_random_seed(args.seed)
-    classifier = classifier_from_pretrained(load_model(args.pretrained, BertModel), args.unfreeze, args.dropout_rate)
+    pretrained = load_model(args.pretrained, BertModel)
+    classifier = classifier_from_pretrained(pretrained, args.unfreeze, args.dropout_rate)
     reviews = load_reviews(
         args.dataset,
         tokenizer_from_json(classifier.tokenizer_json),
@@ -132,6 +159,7 @@ def main(argv=None) -> None:
     classifier.summary()
     if args.dry_run:
         return
+    taught = _taught(args, reviews, classifier) if args.unlabelled else None
     plan = FineTuningPlan(
         args.epochs,
         args.batch_size,
@@ -141,11 +169,16 @@ def main(argv=None) -> None:
         jit_compile=not args.no_xla,
     )
     checkpoint = Checkpoint(Path(args.run_folder, CHECKPOINT_NAME), data_sha256=reviews.labelled.sha256)
-    history = train_classifier(classifier, reviews, plan, checkpoint, resume=args.resume)
+    history = train_classifier(classifier, reviews, plan, checkpoint, taught=taught, resume=args.resume)
 
     assessment = assess(predict_probabilities(classifier, reviews.test), reviews, args.threshold)
     print_assessment(assessment, source_name(reviews.labelled.name))
     save_classifier(classifier, args.output, args.threshold, reviews.labelled, assessment["test"], args.windows)
+    if args.backbone_output:
+        copy_backbone(classifier, pretrained)
+        pretrained.metadata |= {"fine_tuned_on": classifier.metadata["data"]}
+        keep_previous(args.backbone_output)
+        save_model(pretrained, args.backbone_output)
     folder = Path(args.report_folder)
     plot_training_curves(history, folder / PLOT_SAVE_PATH)
     plot_confusion_matrix(
@@ -158,6 +191,31 @@ def main(argv=None) -> None:
     print(
         f"Model saved to {args.output}; {PLOT_SAVE_PATH}, confusion_matrix.png and metrics.json in {folder.resolve()}"
     )
+
+
+def _taught(args: argparse.Namespace, reviews, student):
+    """Returns the texts of `--unlabelled` with what the teachers say of them, a `Part`."""
+    from evaluation.baseline import baseline_probabilities
+    from model import BertClassifier, load_model
+    from text.reading.readers import iter_texts, leave_out
+    from text.reviews import Part
+    from text.tokenizer import tokenizer_from_json
+    from text.windows import encode_windows
+    from training.classification import predict_probabilities, teacher_probabilities
+
+    kept_apart = reviews.validation.texts + reviews.test.texts
+    texts = list(leave_out(iter_texts(args.unlabelled), kept_apart))
+    print(f"teaching on {len(texts):,} texts without labels", flush=True)
+
+    def part(reader, labels=None):
+        tokenizer = tokenizer_from_json(reader.tokenizer_json)
+        return Part(texts, labels, encode_windows(tokenizer, texts, reader.config.max_seq_len, args.windows))
+
+    judgements = [baseline_probabilities(reviews.train.texts, reviews.train.labels, texts)]
+    for path in args.teachers:
+        teacher = load_model(path, BertClassifier)
+        judgements.append(predict_probabilities(teacher, part(teacher)))
+    return part(student, teacher_probabilities(judgements).astype("float32"))
 
 
 if __name__ == "__main__":

@@ -192,23 +192,6 @@ def backbone_layers(model: keras.Model) -> list[layers.Layer]:
     return [layer for layer in model.layers if isinstance(layer, BertEmbedding | TransformerEncoder)]
 
 
-def sampled_masked_lm(model: BertMaskedLM) -> keras.Model:
-    """Returns a model with the same weights, for training, that scores each target among a part of the vocabulary.
-
-    Beside the inputs of `model` it takes the hidden tokens as `targets`, int32, (batch, predictions). Its logits begin
-    with the target's, so that 0 is the right answer everywhere; see `MaskedLMHead`.
-    """
-    targets = keras.Input((None,), dtype="int32", name="targets")
-    sequence = backbone_layers(model)[-1].output
-    logits = model.get_layer("masked_lm_head")(sequence, model.input["masked_positions"], targets)
-    return keras.Model({**model.input, "targets": targets}, logits, name="sampled_masked_lm")
-
-
-def feature_extractor(classifier: BertClassifier) -> keras.Model:
-    """Returns the part of a classifier below its head: the inputs' `pooled_output`, (batch, d_model)."""
-    return keras.Model(classifier.input, classifier.get_layer("pooled_output").output, name="feature_extractor")
-
-
 def classifier_from_pretrained(
     pretrained: BertModel, unfreeze: int | str = 0, dropout_rate: float = BertConfig.dropout_rate
 ) -> BertClassifier:
@@ -220,9 +203,14 @@ def classifier_from_pretrained(
     """
     config = dataclasses.replace(pretrained.config, dropout_rate=dropout_rate)
     classifier = BertClassifier(config, pretrained.tokenizer_json, unfreeze=unfreeze)
-    for source, target in zip(backbone_layers(pretrained), backbone_layers(classifier), strict=True):
-        target.set_weights(source.get_weights())
+    copy_backbone(pretrained, classifier)
     return classifier
+
+
+def copy_backbone(source: BertModel, target: BertModel) -> None:
+    """Gives the embedding and the encoders of `target` the weights of those of `source`."""
+    for source_layer, target_layer in zip(backbone_layers(source), backbone_layers(target), strict=True):
+        target_layer.set_weights(source_layer.get_weights())
 
 
 def save_model(model: BertModel, path: str | os.PathLike) -> None:

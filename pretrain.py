@@ -26,8 +26,12 @@ SEED = 42
 CORPUS = "wikimedia/wikipedia:20231101.zh"
 RUN_FOLDER = "runs/pretraining"
 CACHE_FOLDER = "runs/cache"
+PRESETS = {
+    "mini": {"d_model": 64, "num_layers": 2, "num_heads": 4, "dff": 256},
+    "small": {"d_model": 128, "num_layers": 4, "num_heads": 4, "dff": 512},
+}
 # What a model that is trained on has already.
-FIXED_BY_PRETRAINED = ("tokenizer", "max_seq_len", "d_model", "num_layers", "num_heads", "dff", "dropout_rate")
+FIXED_BY_PRETRAINED = ("tokenizer", "max_seq_len", "preset", *PRESETS["mini"], "dropout_rate")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,10 +58,19 @@ def build_parser() -> argparse.ArgumentParser:
     network = parser.add_argument_group("network")
     network.add_argument("--pretrained", metavar="FILE", help="go on from this model instead of from nothing")
     network.add_argument("--max-seq-len", type=positive_int, default=64, help="tokens a row")
-    network.add_argument("--d-model", type=positive_int, default=64, help="width")
-    network.add_argument("--num-layers", type=positive_int, default=2, help="encoders")
-    network.add_argument("--num-heads", type=positive_int, default=4, help="attention heads an encoder")
-    network.add_argument("--dff", type=positive_int, default=256, help="width of the feed-forward networks")
+    network.add_argument(
+        "--preset", choices=PRESETS, default="mini", help="sizes: 1.46 million parameters, or 3.5 million"
+    )
+    for name, meaning in (
+        ("--d-model", "width"),
+        ("--num-layers", "encoders"),
+        ("--num-heads", "attention heads an encoder"),
+        ("--dff", "width of the feed-forward networks"),
+    ):
+        values = ", ".join(f"{preset} {sizes[name[2:].replace('-', '_')]}" for preset, sizes in PRESETS.items())
+        network.add_argument(
+            name, type=positive_int, default=argparse.SUPPRESS, help=f"{meaning} (default: of the preset: {values})"
+        )
     network.add_argument("--dropout-rate", type=probability, default=0.0, help="dropout during pre-training")
 
     training = parser.add_argument_group("training")
@@ -92,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv=None) -> None:
     parser = build_parser()
     args, given = parse_arguments(parser, argv)
+    args = argparse.Namespace(**PRESETS[args.preset] | vars(args))
     if args.pretrained and (fixed := [name for name in FIXED_BY_PRETRAINED if name in given]):
         options = ", ".join("--" + name.replace("_", "-") for name in fixed)
         parser.error(f"the model of --pretrained has its own tokenizer and sizes: leave out {options}")

@@ -25,14 +25,14 @@ from text.commands import InputError, exits_with_status, quiet_imports
 with quiet_imports():
     import keras
 
-    from model import BertConfig, BertMaskedLM, sampled_masked_lm
+    from model import BertConfig, BertMaskedLM
     from text.batches import MaskedBatches
     from text.corpus.masking import Masker
     from text.corpus.packing import PackedRows, pack_corpus
     from text.reading.readers import iter_texts
     from text.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN, load_tokenizer, special_ids
     from text.windows import encode_windows
-    from training.pretraining import compile_for_pretraining
+    from training.pretraining import compile_for_pretraining, sampled_masked_lm
 
 CONFIG = BertConfig(dropout_rate=0.0)
 MASK_RATE = 0.15

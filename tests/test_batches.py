@@ -165,7 +165,8 @@ class TestLabelledBatches:
         assert len(set(rows)) == len(rows) == 20
 
     def test_weights_stay_with_their_rows(self):
-        for _, labels, weights in batches_of(LabelledBatches(self.INPUTS, self.LABELS, 4, weights=-self.LABELS, seed=3)):
+        batches = LabelledBatches(self.INPUTS, self.LABELS, 4, weights=-self.LABELS, seed=3)
+        for _, labels, weights in batches_of(batches):
             np.testing.assert_array_equal(weights, -labels)
 
     def test_named_inputs(self):

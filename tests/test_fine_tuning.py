@@ -166,6 +166,7 @@ class TestWholeRun:
         metadata = load_model(folder / CLASSIFIER, BertClassifier).metadata
         assert metadata["labels"] == ["负面", "正面"]
         assert metadata["threshold"] == 0.7
+        assert metadata["max_windows"] is None
         assert metadata["data"] == {"name": "sample_reviews.csv", "rows": 504, "sha256": read_labelled("sample").sha256}
         assert metadata["test"] == test
 
@@ -189,6 +190,59 @@ class TestWholeRun:
         kernels = [load_model(path).get_layer("classification_output").get_weights()[0]
                    for path in (CLASSIFIER, finished[0] / CLASSIFIER)]  # fmt: skip
         assert (kernels[0] != kernels[1]).all()
+
+
+@pytest.mark.slow
+class TestTheRoadOverOtherDomains:
+    """Train on labelled reviews of several domains, then on those that matter, with a teacher beside the labels."""
+
+    @pytest.fixture
+    def on_domains(self, here, pretrained, capsys):
+        with open("reviews.csv", "w", encoding="utf-8", newline="") as file:
+            rows = [(text, label, "film" if n % 3 else "shop") for n, (text, label) in enumerate(sample_rows())]
+            csv.writer(file).writerows([("text", "label", "domain"), *rows])
+        options = ["--group-column", "domain", "--unfreeze", "1", "--backbone-output", "backbone.keras"]
+        options += ["--pretrained", str(pretrained), "--epochs", "1", "--learning-rate", "1e-3", "--test-size", "0.2"]
+        assert fine_tuning.main(["--dataset", "reviews.csv", *options]) == 0
+        return capsys.readouterr().out
+
+    def test_each_domain_has_its_figures(self, on_domains):
+        metrics = json.loads(Path("metrics.json").read_text(encoding="utf-8"))
+        groups = metrics["groups"]
+        assert list(groups) == ["film", "shop"]
+        counts = {name: figures["test"]["at_half"]["count"] for name, figures in groups.items()}
+        assert sum(counts.values()) == metrics["test"]["at_half"]["count"]
+        assert counts["film"] == pytest.approx(2 * counts["shop"], abs=2)
+        for name, figures in groups.items():
+            shown = re.search(rf"^{name} +(\d+) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)$", on_domains, re.M).groups()
+            model, baseline = figures["test"]["at_half"], figures["baseline"]
+            expected = (model["accuracy"], baseline["accuracy"], model["macro_f1"], baseline["macro_f1"])
+            assert shown == (str(counts[name]), *(f"{value:.3f}" for value in expected))
+
+    def test_the_backbone_can_be_fine_tuned_further(self, on_domains, pretrained):
+        start, trained = load_model(pretrained), load_model(CLASSIFIER)
+        backbone = load_model("backbone.keras", BertMaskedLM)
+        for layer, source in zip(backbone_layers(backbone), backbone_layers(trained), strict=True):
+            for value, expected in zip(layer.get_weights(), source.get_weights(), strict=True):
+                np.testing.assert_array_equal(value, expected)
+        heads = [model.get_layer("masked_lm_head").get_weights() for model in (backbone, start)]
+        for value, expected in zip(*heads, strict=True):
+            np.testing.assert_array_equal(value, expected)
+        assert backbone.metadata["fine_tuned_on"] == trained.metadata["data"]
+
+    def test_teachers(self, on_domains, arguments, capsys):
+        Path("more.txt").write_text("\n".join([*(text for text, _ in sample_rows()), "没看过的评论"]), encoding="utf-8")
+        options = ["--unlabelled", "more.txt", "--teachers", CLASSIFIER, "--windows", "1", "--epochs", "1"]
+        assert fine_tuning.main([*arguments, *options, "--output", "taught.keras"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        # Of the sample, what the model is validated and tested on is left out.
+        part_sizes = [int(line.split()[1]) for line in lines[1:4]]
+        assert f"teaching on {part_sizes[0] + 1} texts without labels" in lines
+        assert load_model("taught.keras").metadata["max_windows"] == 1
+
+    def test_texts_to_be_taught_that_are_not_there(self, here, arguments, capsys):
+        assert fine_tuning.main([*arguments, "--unlabelled", "none.txt"]) == 1
+        assert_one_error(capsys.readouterr().err, "none.txt")
 
 
 @pytest.mark.slow

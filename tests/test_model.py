@@ -23,7 +23,6 @@ from model import (
     BertModel,
     backbone_layers,
     classifier_from_pretrained,
-    feature_extractor,
     load_model,
     save_model,
 )
@@ -128,13 +127,6 @@ class TestFromPretrained:
         randomize(classifier, seed=9)
         for expected, weight in zip(before, pretrained.get_weights(), strict=True):
             np.testing.assert_array_equal(weight, expected)
-
-    def test_feature_extractor_is_what_the_head_sees(self):
-        classifier = small_classifier()
-        features = as_array(feature_extractor(classifier)(INPUTS))
-        head = classifier.get_layer("classification_output")
-        assert features.shape == (8, 16)
-        np.testing.assert_allclose(as_array(head(features)), probabilities(classifier), atol=1e-6)
 
 
 LOAD = """

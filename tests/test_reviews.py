@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from text.commands import InputError
-from text.reviews import load_reviews, print_reviews, stratified_split, train_test_split
+from text.reading.readers import read_labelled
+from text.reviews import load_reviews, main, print_reviews, stratified_split, train_test_split
 from text.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
 from text.windows import encode_windows
 
@@ -185,3 +186,24 @@ class TestLoadReviews:
         assert 0 < unusable < 5
         # The original's published accuracy, 0.6903, is this share of positives: 894 of 1,295.
         assert (len(reviews.test.labels), reviews.test.labels.sum()) == (1295, 894)
+
+
+class TestParts:
+    @pytest.mark.parametrize("group_options", [{}, {"group_column": "domain"}], ids=["plain", "groups"])
+    def test_are_those_of_fine_tuning(self, tmp_path, capsys, group_options):
+        path = tmp_path / "reviews.csv"
+        rows = [f'"{"差好"[n % 2]}，{n}\n""{n}""",{n % 2},{"shop" if n % 3 else "film"}' for n in range(90)]
+        path.write_text("\n".join(["text,label,domain", *rows]), encoding="utf-8")
+        train_path, test_path = tmp_path / "train.csv", tmp_path / "test.csv"
+        outputs = ["--train-output", str(train_path), "--test-output", str(test_path), "--test-size", "0.2"]
+        group_arguments = [f"--{name.replace('_', '-')}={value}" for name, value in group_options.items()]
+        assert main(["--dataset", str(path), *outputs, *group_arguments]) == 0
+        assert capsys.readouterr().out.splitlines()[1] == f"18 rows saved to {test_path}"
+        reviews = load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.2, **group_options)
+        group_column = "group" if group_options else None
+        train, test = (read_labelled(part, group_column=group_column) for part in (train_path, test_path))
+        assert test.texts == reviews.test.texts
+        assert test.labels.tolist() == reviews.test.labels.tolist()
+        assert sorted(train.texts) == sorted(reviews.train.texts + reviews.validation.texts)
+        if group_options:
+            assert test.groups == reviews.test.groups.tolist()

@@ -13,15 +13,22 @@ from layer_checks import as_array, randomize
 
 import fine_tuning
 import pretrain
-from model import BertClassifier, BertConfig, BertMaskedLM, backbone_layers, feature_extractor
+from model import BertClassifier, BertConfig, BertMaskedLM, backbone_layers
 from text.batches import LabelledBatches
 from text.commands import InputError, parse_arguments
 from text.corpus.vocabulary import train_unigram
 from text.reading.readers import iter_texts
 from text.reviews import Part, Reviews
 from text.tokenizer import SPECIAL_TOKENS, special_ids
+from text.windows import Windows
 from training.checkpoint import Checkpoint
-from training.classification import FineTuningPlan, predict_probabilities, train_classifier
+from training.classification import (
+    FineTuningPlan,
+    feature_extractor,
+    predict_probabilities,
+    teacher_probabilities,
+    train_classifier,
+)
 from training.loop import ProgressBar, TimeLimit, fit_epochs
 from training.optimizer import DiscriminativeAdamW, decaying_learning_rate, fine_tuning_optimizer
 from training.pretraining import BLANK, SENTENCES, fill_blank, masked_accuracy, masked_lm_loss, print_filled_blanks
@@ -538,7 +545,7 @@ def part_of(rows, seed):
     input_ids = generator.integers(5, 30, (rows, 8), "int32")
     input_ids[:, 6:] = 0
     labels = (input_ids[:, 0] > 17).astype("float32")
-    return Part([""] * rows, labels, input_ids, 0)
+    return Part([""] * rows, labels, Windows(input_ids, np.arange(rows), np.zeros(rows, bool)))
 
 
 class TestClassification:
@@ -574,7 +581,7 @@ class TestClassification:
         extractor = feature_extractor(classifier)
 
         def labelled(part):
-            feature = extractor.predict(part.inputs, verbose=0)[:, 0]
+            feature = extractor.predict(part.windows.inputs, verbose=0)[:, 0]
             return dataclasses.replace(part, labels=(feature > np.median(feature)).astype("float32"))
 
         parts = (self.REVIEWS.train, self.REVIEWS.validation, self.REVIEWS.test)
@@ -582,6 +589,13 @@ class TestClassification:
         train_classifier(classifier, reviews, FineTuningPlan(12, 16, 1e-3, 5e-2, seed=1))
         answers = predict_probabilities(classifier, reviews.test) > 0.5
         assert (answers == reviews.test.labels).mean() > 0.85
+
+    def test_features_are_what_the_head_sees(self):
+        classifier, inputs = self.classifier(), self.REVIEWS.test.windows.inputs
+        features = feature_extractor(classifier).predict(inputs, verbose=0)
+        assert features.shape == (64, 16)
+        answers = as_array(classifier.get_layer("classification_output")(features))
+        np.testing.assert_allclose(answers, classifier.predict(inputs, verbose=0), atol=1e-6)
 
     def test_a_feature_that_never_changes(self):
         classifier = self.classifier()
@@ -595,6 +609,33 @@ class TestClassification:
         history = self.train(classifier)
         assert np.isfinite(predict_probabilities(classifier, self.REVIEWS.test)).all()
         assert math.isfinite(history["val_loss"][-1])
+
+    @pytest.mark.parametrize("unfreeze", [0, "all"])
+    def test_a_teacher_is_followed(self, unfreeze):
+        """Of ten times as many texts as there are labels, it calls each positive by 0.95."""
+        taught = dataclasses.replace(part_of(1600, seed=9), labels=np.full(1600, 0.95, np.float32))
+        plan = FineTuningPlan(4, 16, 1e-3, 2e-2, seed=1, jit_compile=False)
+        classifier = self.classifier(unfreeze)
+        history = train_classifier(classifier, self.REVIEWS, plan, taught=taught)
+        expected = (1600 * 0.95 + self.REVIEWS.train.labels.sum()) / 1760
+        assert predict_probabilities(classifier, self.REVIEWS.test).mean() == pytest.approx(expected, abs=0.05)
+        assert history["binary_accuracy"][-1] > 0.9
+
+    def test_teachers_are_averaged_by_their_logits(self):
+        together = teacher_probabilities([np.array([0.5, 0.9, 1.0]), np.array([0.9, 0.9, 1.0])])
+        assert together[0] == pytest.approx(0.75)  # odds 3, the geometric mean of 1 and 9
+        assert together[1] == pytest.approx(0.9)
+        assert together[2] == pytest.approx(1, abs=1e-6)
+
+    def test_the_windows_of_a_review_weigh_as_much_as_one(self):
+        """A review of 50 windows that contradicts two of a single one does not outvote them."""
+        ids = np.tile(np.array([5, 6, 7, 8, 9, 10, 0, 0], np.int32), (52, 1))
+        windows = Windows(ids, np.array([0] * 50 + [1, 2]), np.zeros(3, bool))
+        part = Part([""] * 3, np.array([0, 1, 1], np.float32), windows)
+        classifier = BertClassifier(dataclasses.replace(self.CONFIG, dropout_rate=0.0), unfreeze=1)
+        plan = FineTuningPlan(150, 52, 1e-3, 5e-2, seed=1, jit_compile=False)
+        train_classifier(classifier, Reviews(None, part, part, part), plan)
+        assert predict_probabilities(classifier, part) == pytest.approx([2 / 3] * 3, abs=0.02)
 
     @pytest.mark.parametrize("unfreeze", [0, 1])
     def test_resumed_training(self, tmp_path, unfreeze):

@@ -58,8 +58,8 @@ class MaskedBatches(EpochBatches):
         rows: the packed rows.
         masker: draws the masks.
         mask_seed: what masks are drawn from, together with the epoch and the number of the batch.
-        targets_as_input: whether the hidden tokens are an input, as `model.sampled_masked_lm` takes them; the right
-            answer is 0 then.
+        targets_as_input: whether the hidden tokens are an input, as `training.pretraining.sampled_masked_lm` takes
+            them; the right answer is 0 then.
         options: see `EpochBatches`.
     """
 

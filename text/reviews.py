@@ -1,15 +1,24 @@
-"""Labelled reviews made ready for training: read, split, and turned into integers."""
+"""Labelled reviews made ready for training: read, split, and turned into integers.
 
+`python -m text.reviews --dataset FILE --train-output FILE --test-output FILE` writes the parts as files, so that
+pre-training can be kept from the texts of the test (`pretrain.py --exclude`).
+"""
+
+import argparse
+import csv
 import os
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from text.commands import InputError
+from text.commands import InputError, exits_with_status, share
+from text.reading.files import check_writable, write_atomically
 from text.reading.readers import LabelledTexts, read_labelled, source_name
 from text.windows import Windows, encode_windows
 
+TEST_SIZE = 1 / 6
 SPLIT_SEED = 42
 VALIDATION_SHARE = 0.1
 
@@ -20,7 +29,7 @@ class Part:
 
     Attributes:
         texts: as they stand in the data set.
-        labels: float32, (n,), 1 positive, 0 negative.
+        labels: float32, (n,), 1 positive, 0 negative; of texts that a teacher has judged, the probability of 1.
         windows: the texts as the network reads them.
         groups: (n,), what stands in the group column; None where none was named.
     """
@@ -55,10 +64,6 @@ def load_reviews(
 ) -> Reviews:
     """Returns the data set in three parts; a tenth of the training part is for validation.
 
-    Without groups it is split as the original splits it: over all rows, before those that cannot be used are left out,
-    so that the split does not depend on what this project takes for usable. With groups each part has the same share
-    of every group and label.
-
     Args:
         max_windows: see `text.windows.encode_windows`.
 
@@ -66,19 +71,32 @@ def load_reviews(
         InputError: the data cannot be read, or a part of it lacks one of the two labels.
     """
     labelled = read_labelled(source, text_column, label_column, group_column)
-    if group_column is None:
-        strata = labelled.labels
-        train, test = train_test_split(len(labelled.texts), test_size, split_seed)
-        train, test = (rows[labelled.usable[rows]] for rows in (train, test))
-    else:
-        strata = np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labelled.labels, strict=True)])
-        train, test = stratified_split(strata, np.flatnonzero(labelled.usable), test_size, split_seed)
-    train, validation = stratified_split(strata, train, VALIDATION_SHARE, split_seed)
+    train, test = split_rows(labelled, test_size, split_seed)
+    train, validation = stratified_split(_strata(labelled), train, VALIDATION_SHARE, split_seed)
     parts = {"training": train, "validation": validation, "test": test}
     for name, rows in parts.items():
         if len(np.unique(labelled.labels[rows])) < 2:
             raise InputError(f"{labelled.name}: the {name} part, {len(rows)} rows, lacks one of the two labels")
     return Reviews(labelled, *(_part(labelled, rows, tokenizer, max_seq_len, max_windows) for rows in parts.values()))
+
+
+def split_rows(labelled: LabelledTexts, test_size: float, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the usable rows for training and those for the test, as indices.
+
+    Without groups they are split as the original splits them: over all rows, before those that cannot be used are left
+    out, so that the split does not depend on what this project takes for usable. With groups both parts have the same
+    share of every group and label.
+    """
+    if labelled.groups is not None:
+        return stratified_split(_strata(labelled), np.flatnonzero(labelled.usable), test_size, seed)
+    train, test = train_test_split(len(labelled.texts), test_size, seed)
+    return train[labelled.usable[train]], test[labelled.usable[test]]
+
+
+def _strata(labelled: LabelledTexts) -> np.ndarray:
+    if labelled.groups is None:
+        return labelled.labels
+    return np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labelled.labels, strict=True)])
 
 
 def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, max_windows) -> Part:
@@ -136,3 +154,44 @@ def stratified_split(
     if not is_set_aside.any():
         raise InputError(f"{len(indices)} rows are too few to set some of them aside")
     return indices[~is_set_aside], indices[is_set_aside]
+
+
+def write_rows(labelled: LabelledTexts, rows: np.ndarray, path: str | os.PathLike) -> None:
+    """Writes some rows to a CSV file with the columns text and label, and group where there are groups."""
+    with write_atomically(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["text", "label", *(["group"] if labelled.groups else [])])
+        for row in rows:
+            group = [labelled.groups[row]] if labelled.groups else []
+            writer.writerow([labelled.texts[row], labelled.labels[row], *group])
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Writes the training and the test part of a data set to two CSV files, split as in fine-tuning.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--dataset", required=True, metavar="SOURCE", help="as fine_tuning.py takes it")
+    parser.add_argument("--text-column", metavar="NAME", help="column of the text; found by itself if usual")
+    parser.add_argument("--label-column", metavar="NAME", help="column of the label; found by itself if usual")
+    parser.add_argument("--group-column", metavar="NAME", help="column of the domain, say")
+    parser.add_argument("--test-size", type=share, default=TEST_SIZE, help="share of the rows to test on")
+    parser.add_argument("--train-output", default="train.csv", metavar="FILE", help="where the training part goes")
+    parser.add_argument("--test-output", default="test.csv", metavar="FILE", help="where the test part goes")
+    return parser
+
+
+@exits_with_status
+def main(argv=None) -> None:
+    args = build_parser().parse_args(argv)
+    outputs = (args.train_output, args.test_output)
+    for path in outputs:
+        check_writable(path)
+    labelled = read_labelled(args.dataset, args.text_column, args.label_column, args.group_column)
+    for rows, path in zip(split_rows(labelled, args.test_size), outputs, strict=True):
+        write_rows(labelled, rows, path)
+        print(f"{len(rows):,} rows saved to {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

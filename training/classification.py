@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from model import BertClassifier, feature_extractor
+from model import BertClassifier
 from text.batches import LabelledBatches
 from text.reviews import Part, Reviews
 from text.windows import SMALLEST_PROBABILITY
@@ -34,32 +34,60 @@ def train_classifier(
     plan: FineTuningPlan,
     checkpoint: Checkpoint | None = None,
     *,
+    taught: Part | None = None,
     resume: bool = False,
 ) -> History:
     """Trains what is not frozen, in place, on the training part; returns the figures of each epoch.
 
     The windows of a review share its label and, together, the weight of one review. Validation is by review.
+
+    Args:
+        taught: further texts with a teacher's probabilities for labels. Hinton et al., "Distilling the Knowledge in a
+            Neural Network" (2015).
     """
+    parts = [reviews.train] if taught is None else [reviews.train, taught]
     if classifier.unfreeze == 0:
-        return _train_head(classifier, reviews, plan, checkpoint, resume)
-    windows = reviews.train.windows
+        return _train_head(classifier, parts, reviews.validation, plan, checkpoint, resume)
+    weights = np.concatenate([part.windows.weights for part in parts])
+    inputs = [part.windows.inputs for part in parts]
     return _fit(
         classifier,
-        windows.inputs,
-        reviews.train.labels[windows.text_index],
-        windows.weights / windows.weights.mean(),
+        {name: np.concatenate([part[name] for part in inputs]) for name in inputs[0]},
+        np.concatenate([part.labels[part.windows.text_index] for part in parts]),
+        weights / weights.mean(),
         lambda: _figures(reviews.validation.labels, predict_probabilities(classifier, reviews.validation)),
         plan,
         checkpoint,
         resume,
         plan.jit_compile,
+        unit=" windows",
     )
+
+
+def feature_extractor(classifier: BertClassifier) -> keras.Model:
+    """Returns the part of a classifier below its head: the inputs' `pooled_output`, (batch, d_model)."""
+    return keras.Model(classifier.input, classifier.get_layer("pooled_output").output, name="feature_extractor")
 
 
 def predict_probabilities(classifier: BertClassifier, part: Part) -> np.ndarray:
     """Returns the probability of each text to be positive, float64, (n,)."""
     probabilities = classifier.predict(part.windows.inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0)[:, 0]
     return part.windows.text_probabilities(probabilities)
+
+
+def teacher_probabilities(judgements: list[np.ndarray]) -> np.ndarray:
+    """Returns what several teachers say together: the probability of the mean of their logits.
+
+    Args:
+        judgements: of each teacher, its probability for each text, (n,).
+    """
+    clipped = np.clip(judgements, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return 1 / (1 + np.exp(-np.mean(np.log(clipped) - np.log1p(-clipped), axis=0)))
+
+
+def binary_accuracy(labels, probabilities):
+    """Returns, (n, 1), 1 where both are on the same side of 0.5: labels may be a teacher's probabilities."""
+    return keras.ops.cast(keras.ops.equal(labels >= 0.5, probabilities >= 0.5), "float32")
 
 
 def _figures(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
@@ -70,7 +98,7 @@ def _figures(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     }
 
 
-def _train_head(classifier, reviews, plan, checkpoint, resume) -> History:
+def _train_head(classifier, parts, validation_part, plan, checkpoint, resume) -> History:
     """Trains the 65 parameters on whitened features, which a frozen backbone gives once and for all.
 
     The features of a review are the mean of its windows' features, so that its logit is the mean of their logits.
@@ -78,10 +106,11 @@ def _train_head(classifier, reviews, plan, checkpoint, resume) -> History:
     whitening is then folded into the head, so that the classifier itself does not change its form.
     """
     extractor = feature_extractor(classifier)
-    train, validation = (
+    *train, validation = (
         part.windows.mean(extractor.predict(part.windows.inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0))
-        for part in (reviews.train, reviews.validation)
+        for part in (*parts, validation_part)
     )
+    train = np.concatenate(train)
     mean, whitening = _whitening(train)
 
     head = classifier.get_layer("classification_output")
@@ -91,13 +120,14 @@ def _train_head(classifier, reviews, plan, checkpoint, resume) -> History:
     history = _fit(
         head_model,
         train,
-        reviews.train.labels,
+        np.concatenate([part.labels for part in parts]),
         None,
-        lambda: _figures(reviews.validation.labels, head_model.predict(validation, verbose=0)[:, 0]),
+        lambda: _figures(validation_part.labels, head_model.predict(validation, verbose=0)[:, 0]),
         plan,
         checkpoint,
         resume,
         jit_compile=False,  # a step on 65 parameters takes less time than its compilation
+        unit=" reviews",
     )
 
     kernel, bias = head.get_weights()
@@ -116,7 +146,7 @@ def _whitening(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, (directions * scales @ directions.T).astype(features.dtype)
 
 
-def _fit(model, inputs, labels, weights, validate, plan, checkpoint, resume, jit_compile) -> History:
+def _fit(model, inputs, labels, weights, validate, plan, checkpoint, resume, jit_compile, unit) -> History:
     def batches_of(epoch=0, first_batch=0):
         return LabelledBatches(
             inputs, labels, plan.batch_size, weights=weights, seed=plan.seed, epoch=epoch, first_batch=first_batch
@@ -125,7 +155,7 @@ def _fit(model, inputs, labels, weights, validate, plan, checkpoint, resume, jit
     model.compile(
         fine_tuning_optimizer(plan.learning_rate, plan.head_learning_rate, plan.epochs * len(batches_of())),
         loss="binary_crossentropy",
-        weighted_metrics=["binary_accuracy"],
+        weighted_metrics=[binary_accuracy],
         jit_compile=jit_compile,
     )
     model.optimizer.build(model.trainable_variables)
@@ -138,5 +168,5 @@ def _fit(model, inputs, labels, weights, validate, plan, checkpoint, resume, jit
         validate,
         plan.epochs,
         checkpoint=checkpoint,
-        callbacks=[ProgressBar(" windows", plan.batch_size)],
+        callbacks=[ProgressBar(unit, plan.batch_size)],
     )

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 from tokenizers import Tokenizer
 
-from model import BertMaskedLM, sampled_masked_lm
+from model import BertMaskedLM, backbone_layers
 from text.batches import MaskedBatches
 from text.corpus.masking import Masker
 from text.corpus.packing import PackedCorpus
@@ -117,6 +117,18 @@ def pretrain(
         callbacks=[ProgressBar(" tokens", tokens_per_batch), *time_limit],
         after_epoch=after_epoch,
     )
+
+
+def sampled_masked_lm(model: BertMaskedLM) -> keras.Model:
+    """Returns a model with the same weights, for training, that scores each target among a part of the vocabulary.
+
+    Beside the inputs of `model` it takes the hidden tokens as `targets`, int32, (batch, predictions). Its logits begin
+    with the target's, so that 0 is the right answer everywhere; see `MaskedLMHead`.
+    """
+    targets = keras.Input((None,), dtype="int32", name="targets")
+    sequence = backbone_layers(model)[-1].output
+    logits = model.get_layer("masked_lm_head")(sequence, model.input["masked_positions"], targets)
+    return keras.Model({**model.input, "targets": targets}, logits, name="sampled_masked_lm")
 
 
 def compile_for_pretraining(

@@ -114,9 +114,12 @@ def iter_texts(
     """
     resolved, excluded = ([_resolve_corpus(str(source)) for source in group] for group in (sources, exclude))
     documents = _iter_resolved(resolved, text_column)
-    if not excluded:
-        return documents
-    known = {_letters(text) for text in _iter_resolved(excluded, text_column)}
+    return leave_out(documents, _iter_resolved(excluded, text_column)) if excluded else documents
+
+
+def leave_out(documents: Iterable[str], known_texts: Iterable[str]) -> Iterator[str]:
+    """Yields the documents that are none of `known_texts`, which are known again by their letters and digits alone."""
+    known = {_letters(text) for text in known_texts}
     return (text for text in documents if _letters(text) not in known)
 
 
