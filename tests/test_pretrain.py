@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import pretrain
-from model import BertMaskedLM, load_model
+from model import BertConfig, BertMaskedLM, load_model
 from text.corpus.vocabulary import train_unigram
 from text.reading.readers import iter_texts
 from training.pretraining import SENTENCES
@@ -334,6 +334,22 @@ class TestOptions:
         lines = capsys.readouterr().out.splitlines()
         assert [line.split(":")[0] for line in lines] == ["training", "held out", "model"]
         assert [path.name for path in here.rglob("*") if "cache" not in path.parts] == ["runs"]
+
+    def test_excluded_texts_are_left_out(self, here, arguments, capsys):
+        texts = list(iter_texts(["sample"]))
+        Path("test.csv").write_text("\n".join(["text", *(f'"{text}！"' for text in texts[:100])]), encoding="utf-8")
+        assert pretrain.main([*arguments, "--exclude", "test.csv", "--dry-run"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        documents = [int(re.search(r": ([\d,]+) documents", line)[1]) for line in lines[:2]]
+        assert sum(documents) == len(texts) - 100
+
+    def test_a_preset_and_another_width(self, here, tokenizer_file, capsys):
+        arguments = ["--corpus", "sample", "--tokenizer", str(tokenizer_file), "--preset", "small", "--dry-run"]
+        assert pretrain.main(arguments) == 0
+        assert pretrain.main([*arguments, "--d-model", "32"]) == 0
+        shown = re.findall(r"model: ([\d,]+) parameters", capsys.readouterr().out)
+        configs = [BertConfig(VOCAB_SIZE, d_model=width, num_layers=4, dff=512) for width in (128, 32)]
+        assert shown == [f"{BertMaskedLM(config).count_params():,}" for config in configs]
 
     def test_max_steps_and_what_stands_there_is_kept(self, here, arguments, capsys):
         Path("model.keras").write_text("earlier", encoding="utf-8")

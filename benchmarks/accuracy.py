@@ -1,0 +1,96 @@
+"""Fine-tunes with several seeds, and prints the mean and the deviation of the test's figures beside the baseline.
+
+    python -m benchmarks.accuracy --dataset reviews.csv -- --unfreeze all --learning-rate 3e-4
+
+What stands behind `--` goes to fine_tuning.py. Each model is tested on the reviews as they are and, by what the
+tokenizer makes of them, on the same reviews in Traditional characters.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tqdm import tqdm
+
+from text.commands import InputError, exits_with_status, quiet_imports, seed
+from text.reading.readers import read_labelled
+from text.reviews import TEST_SIZE, split_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+SEEDS = [42, 43, 44, 45, 46]
+FIGURES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "roc_auc": "ROC-AUC"}
+VARIANTS = {"s2t": "in Traditional characters", "s2hk": "the same, of Hong Kong"}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--dataset", default="sample", metavar="SOURCE", help="as fine_tuning.py takes it")
+    parser.add_argument("--seeds", type=seed, nargs="+", default=SEEDS, help="a run of fine_tuning.py for each")
+    parser.add_argument("--keep", metavar="FOLDER", help="keep the models and their figures there")
+    parser.add_argument("options", nargs="*", metavar="-- OPTION", help="for fine_tuning.py")
+    return parser
+
+
+@exits_with_status
+def main(argv=None) -> None:
+    args = build_parser().parse_args(argv)
+    texts, labels = _test_part(args.dataset)
+    with tempfile.TemporaryDirectory() as temporary:
+        results = [
+            _fine_tune_and_test(args, number, Path(args.keep or temporary, f"seed-{number}"), texts, labels)
+            for number in tqdm(args.seeds, desc="seeds", unit=" runs")
+        ]
+    print(f"{len(labels):,} test reviews; mean ± deviation of {len(results)} seeds; each accuracy\n")
+    for name in results[0]:
+        cells = [_mean_and_deviation([result[name][figure] for result in results]) for figure in FIGURES]
+        accuracies = ", ".join(f"{result[name]['accuracy']:.4f}" for result in results)
+        print(f"{name:30}" + "".join(f"  {title} {cell}" for title, cell in zip(FIGURES.values(), cells, strict=True)))
+        print(f"{'':30}  {accuracies}")
+
+
+def _mean_and_deviation(values: list[float]) -> str:
+    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}"
+
+
+def _test_part(dataset: str) -> tuple[list[str], list[int]]:
+    labelled = read_labelled(dataset)
+    rows = split_rows(labelled, TEST_SIZE)[1]
+    return [labelled.texts[row] for row in rows], [int(labelled.labels[row]) for row in rows]
+
+
+def _fine_tune_and_test(args, number: int, folder: Path, texts: list[str], labels: list[int]) -> dict[str, dict]:
+    """Returns the figures of one seed, by the name of what was tested on what."""
+    import opencc
+
+    folder.mkdir(parents=True, exist_ok=True)
+    model = folder / "classifier.keras"
+    script = [sys.executable, str(ROOT / "fine_tuning.py"), "--dataset", args.dataset, "--seed", str(number)]
+    places = ["--output", str(model), "--report-folder", str(folder), "--run-folder", str(folder / "run")]
+    process = subprocess.run([*script, *places, *args.options], capture_output=True, encoding="utf-8")
+    if process.returncode:
+        raise InputError(f"fine_tuning.py failed: {process.stderr.strip().splitlines()[-1]}")
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    figures = {
+        "TF-IDF + logistic regression": metrics["baseline"],
+        "Mini-BERT": metrics["test"]["at_half"],
+        "Mini-BERT at the threshold": metrics["test"]["at_threshold"],
+    }
+    with quiet_imports():
+        from evaluation.metrics import binary_metrics
+        from serving.predictor import Predictor
+    predictor = Predictor(model)
+    for table, description in VARIANTS.items():
+        converted = [opencc.OpenCC(table).convert(text) for text in texts]
+        probabilities = [prediction.probability for prediction in predictor.predict(converted)]
+        figures[description] = binary_metrics(labels, probabilities, 0.5)
+    return figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())
