@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="classifiers that judge the texts of --unlabelled as well; the mean of all logits counts",
+        help="classifiers that judge the texts of --unlabelled as well, and together count as much",
     )
     data.add_argument("--test-size", type=share, default=TEST_SIZE, help="share of the rows to test on")
 
@@ -212,9 +212,12 @@ def _taught(args: argparse.Namespace, reviews, student):
         return Part(texts, labels, encode_windows(tokenizer, texts, reader.config.max_seq_len, args.windows))
 
     judgements = [baseline_probabilities(reviews.train.texts, reviews.train.labels, texts)]
-    for path in args.teachers:
-        teacher = load_model(path, BertClassifier)
-        judgements.append(predict_probabilities(teacher, part(teacher)))
+    if args.teachers:
+        teachers = [load_model(path, BertClassifier) for path in args.teachers]
+        # Together they count as much as TF-IDF does: the two kinds of model err differently.
+        judgements.append(
+            teacher_probabilities([predict_probabilities(teacher, part(teacher)) for teacher in teachers])
+        )
     return part(student, teacher_probabilities(judgements).astype("float32"))
 
 

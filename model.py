@@ -230,14 +230,11 @@ def save_classifier(
     test: dict,
     max_windows: int | None = None,
 ) -> None:
-    """Notes in the classifier how its answers are read and what it was trained on, and writes it.
-
-    A file that stood at `path` is kept as `NAME.previous.keras`.
+    """Writes the classifier, with how to read its answers; an earlier file is kept as `NAME.previous.keras`.
 
     Args:
         threshold: the lowest probability of a positive verdict.
-        labelled: the data that it was trained and tested on.
-        test: the figures of its test.
+        labelled: what it was trained and tested on; `test` holds the figures of the latter.
         max_windows: how many windows of a text it reads; see `text.windows.encode_windows`.
     """
     classifier.metadata = {
@@ -290,9 +287,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", default=CLASSIFIER_PATH, metavar="FILE", help="where the model goes")
     parser.add_argument("--epochs", type=positive_int, default=EPOCHS, help="times to go through the data")
     parser.add_argument("--batch-size", type=positive_int, default=BATCH_SIZE, help="reviews a batch")
-    parser.add_argument(
-        "--head-learning-rate", type=positive_float, default=HEAD_LEARNING_RATE, help="of the new layer"
-    )
+    parser.add_argument("--head-learning-rate", type=positive_float, default=HEAD_LEARNING_RATE, help="of the head")
     return parser
 
 
