@@ -20,7 +20,7 @@ from text.reading.files import check_writable, keep_previous
 
 BATCH_SIZE = 128
 EPOCHS = 5
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 3e-3
 MASK_RATE = 0.2
 SEED = 42
 CORPUS = "wikimedia/wikipedia:20231101.zh"

@@ -410,5 +410,19 @@ class TestPredictor:
         assert {True, False} == set(is_cut)
         assert [prediction.cut for prediction in predictor.predict(texts)] == is_cut
 
+    def test_a_model_that_reads_to_the_end(self, tokenizer_json, classifier, tmp_path):
+        whole = BertClassifier(CONFIG, tokenizer_json, METADATA | {"max_windows": None})
+        whole.set_weights(classifier.get_weights())
+        save_model(whole, tmp_path / "whole.keras")
+        texts = [GOOD, GOOD * 20, GOOD * 20 + BAD, ""]
+        predictions = Predictor(tmp_path / "whole.keras").predict(texts)
+        assert not any(prediction.cut for prediction in predictions)
+        windows = encode_windows(tokenizer_from_json(tokenizer_json), texts, CONFIG.max_seq_len)
+        assert np.bincount(windows.text_index)[1] > 3
+        expected = windows.text_probabilities(np.asarray(classifier(windows.inputs))[:, 0])
+        assert [prediction.probability for prediction in predictions[:3]] == pytest.approx(expected[:3], abs=1e-5)
+        assert predictions[3].problem == "the text is empty"
+        assert predictions[1].probability != predictions[2].probability
+
     def test_no_texts(self, predictor):
         assert predictor.predict([]) == []

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+REPRODUCE = ROOT / "docs" / "REPRODUCE.md"
 
 
 def code_blocks(path, language):
@@ -16,9 +17,11 @@ def code_blocks(path, language):
 
 
 def commands():
-    for block in code_blocks(READMES[0], "bash"):
-        for line in block.splitlines():
-            yield from line.split(" && ")
+    """Those that call a script or a module of this project."""
+    for path in (READMES[0], REPRODUCE):
+        for block in code_blocks(path, "bash"):
+            for line in block.splitlines():
+                yield from (part for part in line.split(" && ") if re.match(r"python (\w+\.py|-m \w+\.)", part))
 
 
 @pytest.mark.parametrize("language", ["bash", "python", "text"])
@@ -28,13 +31,15 @@ def test_both_readmes_show_the_same_code(language):
     assert english
 
 
-@pytest.mark.parametrize("command", [command for command in commands() if re.match(r"python \w+\.py", command)])
-def test_the_scripts_take_the_options_shown(command):
-    _, script, *arguments = shlex.split(command)
-    importlib.import_module(script.removesuffix(".py")).build_parser().parse_args(arguments)
+@pytest.mark.parametrize("command", commands())
+def test_the_options_shown_are_taken(command):
+    words = shlex.split(command)[1:]
+    name = words[1] if words[0] == "-m" else words[0].removesuffix(".py")
+    arguments = words[2:] if words[0] == "-m" else words[1:]
+    importlib.import_module(name).build_parser().parse_args(arguments)
 
 
-@pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*READMES, REPRODUCE], ids=lambda path: path.name)
 def test_no_figure_is_left_open(path):
     assert "@@" not in path.read_text(encoding="utf-8")
 
