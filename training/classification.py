@@ -86,8 +86,12 @@ def teacher_probabilities(judgements: list[np.ndarray]) -> np.ndarray:
 
 
 def binary_accuracy(labels, probabilities):
-    """Returns, (n, 1), 1 where both are on the same side of 0.5: labels may be a teacher's probabilities."""
-    return keras.ops.cast(keras.ops.equal(labels >= 0.5, probabilities >= 0.5), "float32")
+    """Returns, (n,), 1 where (n,) labels and (n, 1) probabilities are on the same side of 0.5.
+
+    Keras' own metric takes no label for right that is a teacher's probability.
+    """
+    labels = keras.ops.reshape(labels, (-1,))
+    return keras.ops.cast(keras.ops.equal(labels >= 0.5, keras.ops.reshape(probabilities, (-1,)) >= 0.5), "float32")
 
 
 def _figures(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
