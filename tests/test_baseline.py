@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.baseline import baseline_metrics, fit_tfidf_baseline
+from evaluation.baseline import baseline_probabilities, fit_tfidf_baseline
+from evaluation.metrics import binary_metrics
 
 HOTEL_REVIEWS = Path(__file__).resolve().parents[2] / "shared" / "data" / "hotel" / "ChnSentiCorp_htl_all.csv"
 POSITIVE_REVIEWS = ["房间很干净，服务很好", "早餐丰富，很满意", "服务热情，下次还会来", "很安静，值得推荐"]
@@ -13,17 +14,20 @@ NEGATIVE_REVIEWS = ["房间很脏，服务太差", "隔音不好，太吵", "空
 REVIEWS, LABELS = POSITIVE_REVIEWS + NEGATIVE_REVIEWS, [1] * 4 + [0] * 4
 
 
+def baseline_metrics(train_texts, train_labels, test_texts, test_labels, max_characters=None):
+    probabilities = baseline_probabilities(train_texts, train_labels, test_texts, max_characters)
+    return binary_metrics(test_labels, probabilities, 0.5)
+
+
 def test_it_learns_a_few_reviews():
     pipeline = fit_tfidf_baseline(REVIEWS, LABELS)
     assert pipeline.predict(["服务热情，很干净，很满意", "又脏又吵，态度太差"]).tolist() == [1, 0]
 
 
-def test_metrics_are_those_of_the_test_texts():
-    test_texts = ["很满意，推荐", "太吵了", "太差"]
-    metrics = baseline_metrics(REVIEWS, LABELS, test_texts, [1, 0, 0], threshold=0.4)
-    assert (metrics["count"], metrics["threshold"]) == (3, 0.4)
-    assert metrics["accuracy"] == 1
-    assert metrics["seconds"] > 0
+def test_probabilities_are_those_of_the_test_texts():
+    probabilities = baseline_probabilities(REVIEWS, LABELS, ["很满意，推荐", "太吵了", "太差"])
+    assert probabilities.shape == (3,)
+    assert (probabilities > 0.4).tolist() == [True, False, False]
 
 
 def test_both_parts_are_cut_to_the_beginning_of_the_text():
