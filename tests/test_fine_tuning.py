@@ -332,7 +332,7 @@ class TestData:
         [
             ([("text", "stars"), *[("好", 1)] * 20], ("no label column", "'stars'", "--label-column")),
             ([("text", "label"), *[(f"很好{number}", 1) for number in range(40)]], ("lacks one of the two labels",)),
-            ([("text", "label"), ("好", 1), ("坏", 0)], ("1 training rows are too few",)),
+            ([("text", "label"), ("好", 1), ("坏", 0)], ("1 rows are too few",)),
             ([("text", "label"), ("好", 1)], ("1 rows cannot be split",)),
             ([("text", "label"), ("好", "?"), ("", 0)], ("no row that can be used", "row 2", "row 3")),
             ([], ("empty",)),

@@ -11,8 +11,8 @@ import rjieba
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text import packing
 from text.commands import InputError
+from text.corpus import packing
 from text.corpus.packing import RowPacker, pack_corpus
 from text.reading.readers import SAMPLE_CORPUS, iter_texts
 from text.tokenizer import OWN_TOKENIZER, SPECIAL_TOKENS, load_tokenizer, wordpiece_tokenizer

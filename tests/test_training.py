@@ -438,12 +438,12 @@ class TestRun:
         assert (tmp_path / RECORD_NAME).read_bytes() == before
 
     def test_resumes_with_the_arguments_of_the_interrupted_run(self, tmp_path):
-        args = self.interrupted(tmp_path, "--epochs", "7", "--learning-rate", "0.003", "--corpus", "sample", "--no-xla")
+        args = self.interrupted(tmp_path, "--epochs", "7", "--learning-rate", "0.004", "--corpus", "sample", "--no-xla")
         resumed = self.start(tmp_path, "--resume")
         assert vars(resumed) == vars(args) | {"resume": True}
 
     def test_repeated_arguments_are_accepted(self, tmp_path):
-        given = ["--epochs", "7", "--learning-rate", "3e-3", "--corpus", "a", "b", "--whole-words"]
+        given = ["--epochs", "7", "--learning-rate", "4e-3", "--corpus", "a", "b", "--whole-words"]
         self.interrupted(tmp_path, *given)
         assert self.start(tmp_path, "--resume", *given, "--batch-size", "128").epochs == 7
 
@@ -459,7 +459,7 @@ class TestRun:
         ],
     )
     def test_a_changed_argument_is_refused_by_its_name(self, tmp_path, changed):
-        self.interrupted(tmp_path, "--epochs", "7", "--learning-rate", "0.003")
+        self.interrupted(tmp_path, "--epochs", "7", "--learning-rate", "0.004")
         with pytest.raises(InputError, match=changed[0] + " .*, not "):
             self.start(tmp_path, "--resume", *changed)
 

@@ -62,6 +62,12 @@ def test_features_are_averaged_alike():
     np.testing.assert_allclose(windows.mean(features), [[2.0, 4.0], [5.0, 5.0]])
 
 
+@given(probability=st.floats(0, 1))
+def test_the_probability_of_a_single_window_is_not_touched(probability):
+    windows = encode_windows(TOKENIZER, ["好", "差不很", "好"], 4)
+    assert windows.text_probabilities(np.array([probability, 0.1, 0.2, probability])).tolist()[::2] == [probability] * 2
+
+
 @pytest.mark.parametrize("probability", [0.0, 1.0])
 def test_certainty_stays_finite(probability):
     windows = encode_windows(TOKENIZER, ["好差不很"], 4)

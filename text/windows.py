@@ -48,7 +48,10 @@ class Windows(NamedTuple):
     def text_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
         """Returns the probability of each text, (texts,), from those of the windows, (windows,)."""
         clipped = np.clip(probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-        return 1 / (1 + np.exp(-self.mean(np.log(clipped) - np.log1p(-clipped))))
+        means = 1 / (1 + np.exp(-self.mean(np.log(clipped) - np.log1p(-clipped))))
+        # A single window's probability stays what it is, to the last bit: a threshold may lie right there.
+        is_alone = np.bincount(self.text_index, minlength=len(self.is_cut)) == 1
+        return np.where(is_alone, self.mean(probabilities), means)
 
 
 def encode_windows(
