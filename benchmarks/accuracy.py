@@ -86,7 +86,8 @@ def _fine_tune_and_test(args, number: int, folder: Path, texts: list[str], label
         from serving.predictor import Predictor
     predictor = Predictor(model)
     for table, description in VARIANTS.items():
-        converted = [opencc.OpenCC(table).convert(text) for text in texts]
+        convert = opencc.OpenCC(table).convert
+        converted = [convert(text) for text in texts]
         probabilities = [prediction.probability for prediction in predictor.predict(converted)]
         figures[description] = binary_metrics(labels, probabilities, 0.5)
     return figures
