@@ -4,10 +4,12 @@ Trains the 65 parameters of the head on a frozen backbone, or more of the networ
 """
 
 import argparse
+import hashlib
 import sys
 from pathlib import Path
 
 from text.commands import (
+    InputError,
     exits_with_status,
     parse_arguments,
     positive_float,
@@ -17,7 +19,7 @@ from text.commands import (
     seed,
     share,
 )
-from text.reading.files import check_writable, keep_previous
+from text.reading.files import check_writable, keep_previous, sha256_of_file
 
 MAX_SEQ_LEN = 64  # of the original; a run takes the length that its pre-trained model has
 BATCH_SIZE = 32
@@ -63,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="classifiers that judge the texts of --unlabelled as well, and together count as much",
+        help="classifiers that judge those texts as well, in as many windows, and together count as much",
     )
     data.add_argument("--test-size", type=share, default=TEST_SIZE, help="share of the rows to test on")
 
@@ -73,7 +75,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--unfreeze", type=_unfreeze, default=0, metavar="N", help="train the top N encoders with the head, or: all"
     )
     training.add_argument("--epochs", type=positive_int, default=EPOCHS, help="times to go through the data")
-    training.add_argument("--batch-size", type=positive_int, default=BATCH_SIZE, help="reviews a batch")
+    training.add_argument(
+        "--batch-size", type=positive_int, default=BATCH_SIZE, help="reviews a batch; windows of them with --unfreeze"
+    )
     training.add_argument(
         "--learning-rate", type=positive_float, default=LEARNING_RATE, help="of pre-trained weights, if unfrozen"
     )
@@ -117,7 +121,14 @@ def _windows(text: str) -> int | None:
 
 @exits_with_status
 def main(argv=None) -> None:
-    args, given = parse_arguments(build_parser(), argv)
+    parser = build_parser()
+    args, given = parse_arguments(parser, argv)
+    if args.teachers and not args.unlabelled:
+        parser.error("--teachers judge the texts of --unlabelled: give both, or neither")
+    if args.backbone_output and args.unfreeze == 0:
+        parser.error("--backbone-output has nothing new to write without --unfreeze")
+    if args.backbone_output and Path(args.backbone_output).resolve() == Path(args.output).resolve():
+        parser.error("--backbone-output and --output must be two files")
     with quiet_imports():  # only now, so that --help does not wait for them
         import keras
 
@@ -125,6 +136,7 @@ def main(argv=None) -> None:
         from evaluation.plots import plot_confusion_matrix, plot_training_curves
         from evaluation.report import write_metrics
         from model import (
+            BertMaskedLM,
             BertModel,
             classifier_from_pretrained,
             copy_backbone,
@@ -143,7 +155,7 @@ def main(argv=None) -> None:
     for path in (args.output, args.backbone_output or args.output, Path(args.report_folder, PLOT_SAVE_PATH)):
         check_writable(path)
     keras.utils.set_random_seed(args.seed)
-    pretrained = load_model(args.pretrained, BertModel)
+    pretrained = load_model(args.pretrained, BertMaskedLM if args.backbone_output else BertModel)
     classifier = classifier_from_pretrained(pretrained, args.unfreeze, args.dropout_rate)
     reviews = load_reviews(
         args.dataset,
@@ -168,7 +180,11 @@ def main(argv=None) -> None:
         args.seed,
         jit_compile=not args.no_xla,
     )
-    checkpoint = Checkpoint(Path(args.run_folder, CHECKPOINT_NAME), data_sha256=reviews.labelled.sha256)
+    data = [reviews.labelled.sha256, sha256_of_file(args.pretrained)]
+    if taught:
+        data += [str(taught.labels.tolist()), *taught.texts]
+    data_sha256 = hashlib.sha256("\n".join(data).encode()).hexdigest()
+    checkpoint = Checkpoint(Path(args.run_folder, CHECKPOINT_NAME), data_sha256=data_sha256)
     history = train_classifier(classifier, reviews, plan, checkpoint, taught=taught, resume=args.resume)
 
     assessment = assess(predict_probabilities(classifier, reviews.test), reviews, args.threshold)
@@ -176,7 +192,9 @@ def main(argv=None) -> None:
     save_classifier(classifier, args.output, args.threshold, reviews.labelled, assessment["test"], args.windows)
     if args.backbone_output:
         copy_backbone(classifier, pretrained)
-        pretrained.metadata |= {"fine_tuned_on": classifier.metadata["data"]}
+        # The figures of the masked language model were those of other layers.
+        pretrained.metadata = {name: value for name, value in pretrained.metadata.items() if name != "held_out"}
+        pretrained.metadata["fine_tuned_on"] = classifier.metadata["data"]
         keep_previous(args.backbone_output)
         save_model(pretrained, args.backbone_output)
     folder = Path(args.report_folder)
@@ -205,6 +223,8 @@ def _taught(args: argparse.Namespace, reviews, student):
 
     kept_apart = reviews.validation.texts + reviews.test.texts
     texts = list(leave_out(iter_texts(args.unlabelled), kept_apart))
+    if not texts:
+        raise InputError("--unlabelled holds no text beside those of the validation and the test part")
     print(f"teaching on {len(texts):,} texts without labels", flush=True)
 
     def part(reader, labels=None):

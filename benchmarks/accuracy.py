@@ -16,12 +16,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from text.commands import InputError, exits_with_status, quiet_imports, seed
+from text.commands import InputError, exits_with_status, quiet_imports, seed, share
 from text.reading.readers import read_labelled
 from text.reviews import TEST_SIZE, split_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = [42, 43, 44, 45, 46]
+OWN_OPTIONS = ("--dataset", "--seed", "--output", "--report-folder", "--run-folder", "--resume", "--dry-run")
 FIGURES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "roc_auc": "ROC-AUC"}
 VARIANTS = {"s2t": "in Traditional characters", "s2hk": "the same, of Hong Kong"}
 
@@ -40,7 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
 @exits_with_status
 def main(argv=None) -> None:
     args = build_parser().parse_args(argv)
-    texts, labels = _test_part(args.dataset)
+    if refused := [option for option in args.options if option in OWN_OPTIONS]:
+        raise InputError(f"{', '.join(refused)}: this benchmark gives fine_tuning.py its own")
+    texts, labels = _test_part(args.dataset, args.options)
     with tempfile.TemporaryDirectory() as temporary:
         results = [
             _fine_tune_and_test(args, number, Path(args.keep or temporary, f"seed-{number}"), texts, labels)
@@ -58,9 +61,15 @@ def _mean_and_deviation(values: list[float]) -> str:
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values) if len(values) > 1 else 0:.3f}"
 
 
-def _test_part(dataset: str) -> tuple[list[str], list[int]]:
-    labelled = read_labelled(dataset)
-    rows = split_rows(labelled, TEST_SIZE)[1]
+def _test_part(dataset: str, options: list[str]) -> tuple[list[str], list[int]]:
+    """Returns the texts and the labels that fine_tuning.py tests on."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--test-size", type=share, default=TEST_SIZE)
+    for name in ("--text-column", "--label-column", "--group-column"):
+        parser.add_argument(name)
+    chosen, _ = parser.parse_known_args(options)
+    labelled = read_labelled(dataset, chosen.text_column, chosen.label_column, chosen.group_column)
+    rows = split_rows(labelled, chosen.test_size)[1]
     return [labelled.texts[row] for row in rows], [int(labelled.labels[row]) for row in rows]
 
 
@@ -74,7 +83,8 @@ def _fine_tune_and_test(args, number: int, folder: Path, texts: list[str], label
     places = ["--output", str(model), "--report-folder", str(folder), "--run-folder", str(folder / "run")]
     process = subprocess.run([*script, *places, *args.options], capture_output=True, encoding="utf-8")
     if process.returncode:
-        raise InputError(f"fine_tuning.py failed: {process.stderr.strip().splitlines()[-1]}")
+        last_line = (process.stderr.strip() or f"exit status {process.returncode}").splitlines()[-1]
+        raise InputError(f"fine_tuning.py failed: {last_line}")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     figures = {
         "TF-IDF + logistic regression": metrics["baseline"],
@@ -88,7 +98,8 @@ def _fine_tune_and_test(args, number: int, folder: Path, texts: list[str], label
     for table, description in VARIANTS.items():
         convert = opencc.OpenCC(table).convert
         converted = [convert(text) for text in texts]
-        probabilities = [prediction.probability for prediction in predictor.predict(converted)]
+        # A text of which the model knows nothing has no probability.
+        probabilities = [0.5 if one.probability is None else one.probability for one in predictor.predict(converted)]
         figures[description] = binary_metrics(labels, probabilities, 0.5)
     return figures
 

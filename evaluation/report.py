@@ -42,7 +42,7 @@ def format_groups(groups: dict[str, dict]) -> str:
     ]
     for name, figures in groups.items():
         model, baseline = figures["test"]["at_half"], figures["baseline"]
-        line = f"{name:{ROW_NAME_WIDTH}}  {model['count']:7,}"
+        line = f"{name or '(none)':{ROW_NAME_WIDTH}}  {model['count']:7,}"
         for metric in ("accuracy", "macro_f1"):
             line += f"  {model[metric]:9.3f}  {baseline[metric]:8.3f}"
         lines.append(line)

@@ -228,17 +228,41 @@ class TestTheRoadOverOtherDomains:
         heads = [model.get_layer("masked_lm_head").get_weights() for model in (backbone, start)]
         for value, expected in zip(*heads, strict=True):
             np.testing.assert_array_equal(value, expected)
-        assert backbone.metadata["fine_tuned_on"] == trained.metadata["data"]
+        assert backbone.metadata == {"fine_tuned_on": trained.metadata["data"]}
 
     def test_teachers(self, on_domains, arguments, capsys):
         Path("more.txt").write_text("\n".join([*(text for text, _ in sample_rows()), "没看过的评论"]), encoding="utf-8")
-        options = ["--unlabelled", "more.txt", "--teachers", CLASSIFIER, "--windows", "1", "--epochs", "1"]
-        assert fine_tuning.main([*arguments, *options, "--output", "taught.keras"]) == 0
+        options = ["--windows", "1", "--epochs", "1", "--unlabelled", "more.txt"]
+        assert fine_tuning.main([*arguments, *options, "--teachers", CLASSIFIER, "--output", "taught.keras"]) == 0
         lines = capsys.readouterr().out.splitlines()
         # Of the sample, what the model is validated and tested on is left out.
         part_sizes = [int(line.split()[1]) for line in lines[1:4]]
         assert f"teaching on {part_sizes[0] + 1} texts without labels" in lines
         assert load_model("taught.keras").metadata["max_windows"] == 1
+        # Each teacher makes a difference.
+        assert fine_tuning.main([*arguments, *options, "--output", "one_teacher.keras"]) == 0
+        assert fine_tuning.main([*arguments, *options[:4], "--output", "none.keras"]) == 0
+        models = [load_model(f"{name}.keras") for name in ("taught", "one_teacher", "none")]
+        kernels = [model.get_layer("classification_output").get_weights()[0] for model in models]
+        assert not np.allclose(kernels[0], kernels[1]) and not np.allclose(kernels[1], kernels[2])
+
+    def test_nothing_to_be_taught(self, here, arguments, capsys):
+        Path("blank.txt").write_text("\n \n", encoding="utf-8")
+        assert fine_tuning.main([*arguments, "--unlabelled", "blank.txt"]) == 1
+        assert_one_error(capsys.readouterr().err, "--unlabelled holds no text")
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["--teachers", "a.keras"],
+            ["--backbone-output", "b.keras"],
+            ["--backbone-output", "a.keras", "--output", "./a.keras", "--unfreeze", "all"],
+        ],
+    )
+    def test_options_that_contradict(self, here, arguments, options, capsys):
+        with pytest.raises(SystemExit, match="2"):
+            fine_tuning.main([*arguments, *options])
+        assert options[0] in capsys.readouterr().err
 
     def test_texts_to_be_taught_that_are_not_there(self, here, arguments, capsys):
         assert fine_tuning.main([*arguments, "--unlabelled", "none.txt"]) == 1

@@ -152,6 +152,10 @@ class TestGroups:
         path = write(tmp_path / "a.csv", "text,label,domain\n好,1,film\n坏,0,\n")
         assert read_labelled(path).groups is None
         assert read_labelled(path, group_column="domain").groups == ["film", ""]
+        lines = write(
+            tmp_path / "a.jsonl", '{"text": "好", "label": 1, "domain": null}\n{"text": "坏", "label": 0, "domain": 3}'
+        )
+        assert read_labelled(lines, group_column="domain").groups == ["", "3"]
         with pytest.raises(InputError, match="has no column 'topic'.*--group-column"):
             read_labelled(path, group_column="topic")
 
@@ -162,6 +166,16 @@ class TestExclude:
         test = write(tmp_path / "test.csv", "text,label\n房间很好,1\n“wifi 快”。,1\n")
         assert list(iter_texts([corpus], exclude=[test])) == ["房间很好，服务也好", "早餐不错"]
         assert len(list(iter_texts([corpus], exclude=[]))) == 4
+
+    def test_a_text_of_several_lines_in_a_file_of_lines(self, tmp_path):
+        corpus = write(tmp_path / "a.txt", "很好\n房间很好服务也好早餐也很好\n别的\n！！\n😀\n")
+        test = write(tmp_path / "test.csv", 'text,label\n"很好\n房间很好，服务也好，早餐也很好。",1\n！！,0\n')
+        assert list(iter_texts([corpus], exclude=[test])) == ["很好", "别的", "😀"]
+
+    def test_the_usual_column_where_the_corpus_has_another(self, tmp_path):
+        corpus = write(tmp_path / "a.csv", "body,text\n房间很好,标题\n早餐不错,标题\n")
+        test = write(tmp_path / "test.csv", "text,label\n早餐不错,1\n")
+        assert list(iter_texts([corpus], text_column="body", exclude=[test])) == ["房间很好"]
 
     def test_a_source_that_is_not_there(self, tmp_path):
         with pytest.raises(InputError, match="there is no file or folder"):

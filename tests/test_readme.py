@@ -39,7 +39,7 @@ def test_the_options_shown_are_taken(command):
     importlib.import_module(name).build_parser().parse_args(arguments)
 
 
-@pytest.mark.parametrize("path", [*READMES, REPRODUCE], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*READMES, *sorted(REPRODUCE.parent.glob("*.md"))], ids=lambda path: path.name)
 def test_no_figure_is_left_open(path):
     assert "@@" not in path.read_text(encoding="utf-8")
 

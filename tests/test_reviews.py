@@ -207,3 +207,12 @@ class TestParts:
         assert sorted(train.texts) == sorted(reviews.train.texts + reviews.validation.texts)
         if group_options:
             assert test.groups == reviews.test.groups.tolist()
+
+    def test_nothing_is_overwritten(self, tmp_path, capsys):
+        path = write_reviews(tmp_path / "train.csv", 60)
+        before = path.read_bytes()
+        for outputs in ([str(path), "test.csv"], [str(tmp_path / "a.csv")] * 2):
+            assert main(["--dataset", str(path), "--train-output", outputs[0], "--test-output", outputs[1]]) == 1
+            assert "three different files" in capsys.readouterr().err
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]

@@ -626,18 +626,14 @@ class TestClassification:
         labels, probabilities = np.array([1, 0, 0.8, 0.1]), np.array([[0.9], [0.8], [0.7], [0.6]])
         assert as_array(binary_accuracy(labels, probabilities)).tolist() == [1, 0, 1, 0]
 
-    @pytest.mark.parametrize("unfreeze", [0, 1])
-    def test_accuracy_in_training_is_that_of_the_answers(self, unfreeze):
+    def test_accuracy_in_training_is_that_of_the_answers(self):
         """With a rate of next to nothing the network is the same before and after."""
-        classifier = BertClassifier(dataclasses.replace(self.CONFIG, dropout_rate=0.0), unfreeze=unfreeze)
+        classifier = BertClassifier(dataclasses.replace(self.CONFIG, dropout_rate=0.0), unfreeze=1)
         randomize(classifier)
-        plan = FineTuningPlan(1, 16, 1e-12, 1e-12, seed=1, jit_compile=False)
-        history = train_classifier(classifier, self.REVIEWS, plan)
+        history = train_classifier(classifier, self.REVIEWS, FineTuningPlan(1, 16, 1e-12, 1e-12, 1, jit_compile=False))
         train = self.REVIEWS.train
         right = (predict_probabilities(classifier, train) >= 0.5) == train.labels
-        if unfreeze:  # the head alone starts anew, on whitened features
-            assert history["binary_accuracy"][0] == pytest.approx(right.mean())
-        assert 0.2 < history["binary_accuracy"][0] < 0.8
+        assert history["binary_accuracy"][0] == pytest.approx(right.mean())
 
     def test_teachers_are_averaged_by_their_logits(self):
         together = teacher_probabilities([np.array([0.5, 0.9, 1.0]), np.array([0.9, 0.9, 1.0])])

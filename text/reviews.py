@@ -9,6 +9,7 @@ import csv
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -185,6 +186,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv=None) -> None:
     args = build_parser().parse_args(argv)
     outputs = (args.train_output, args.test_output)
+    if len({Path(path).resolve() for path in (args.dataset, *outputs)}) < 3:
+        raise InputError("--dataset, --train-output and --test-output must be three different files")
     for path in outputs:
         check_writable(path)
     labelled = read_labelled(args.dataset, args.text_column, args.label_column, args.group_column)

@@ -34,7 +34,7 @@ def train_unigram(
     the border between punctuation and the rest. Kudo, "Subword Regularization" (2018), section 3.2.
 
     Args:
-        texts: called twice, returns the documents each time.
+        texts: called once or twice, returns the documents each time.
         vocab_size: number of entries, the five special tokens included.
         max_piece_length: in characters.
         min_count: a rarer character gets no entry, since the trainer would otherwise keep one for each.
@@ -142,7 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-piece-length", type=positive_int, default=4, help="characters a piece")
     parser.add_argument("--min-count", type=positive_int, default=10, help="a rarer character gets no entry")
     parser.add_argument(
-        "--characters-per-source", type=positive_int, default=1_400_000, help="learn from no more than that of a source"
+        "--characters-per-source", type=positive_int, default=1_400_000, help="learn from about that much of a source"
     )
     return parser
 

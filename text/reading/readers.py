@@ -30,6 +30,7 @@ LABEL_WORDS = {
 }
 EMPTY_TEXT = "empty text"
 CORPUS_SUFFIXES = (".txt", *TABLE_SUFFIXES)
+SHORTEST_LINE = 12  # letters; shorter ones, such as "很好", stand in many texts
 COLUMNS_SHOWN = 20
 COLUMN_CHARACTERS_SHOWN = 40
 
@@ -92,7 +93,8 @@ def read_labelled(
             problems[index] = f"row {row.number:,}: {problem}"
         texts.append(text if isinstance(text, str) else "")
         labels.append(UNUSABLE if problem else label)
-        groups.append(str(row.values.get(group_column, "")))
+        group = row.values.get(group_column)
+        groups.append("" if group is None or group != group else str(group))  # NaN differs from itself
     labels = np.array(labels, dtype=np.int8)
     groups = groups if group_column else None
     labelled = LabelledTexts(table.name, texts, labels, problems, _sha256_of(texts, labels), groups)
@@ -114,12 +116,18 @@ def iter_texts(
     """
     resolved, excluded = ([_resolve_corpus(str(source)) for source in group] for group in (sources, exclude))
     documents = _iter_resolved(resolved, text_column)
-    return leave_out(documents, _iter_resolved(excluded, text_column)) if excluded else documents
+    return leave_out(documents, _iter_resolved(excluded, text_column, or_usual=True)) if excluded else documents
 
 
 def leave_out(documents: Iterable[str], known_texts: Iterable[str]) -> Iterator[str]:
-    """Yields the documents that are none of `known_texts`, which are known again by their letters and digits alone."""
-    known = {_letters(text) for text in known_texts}
+    """Yields the documents that are none of `known_texts`, nor a longer line of one.
+
+    They are known again by their letters and digits alone.
+    """
+    known = set()
+    for text in known_texts:
+        lines = (_letters(line) for line in text.splitlines())
+        known |= {_letters(text), *(line for line in lines if len(line) >= SHORTEST_LINE)}
     return (text for text in documents if _letters(text) not in known)
 
 
@@ -234,23 +242,30 @@ def _resolve_corpus(source: str) -> list[Path] | HubId:
 
 
 def _letters(text: str) -> str:
-    """Returns the letters and digits of a text: copies of it often differ in blanks, case and punctuation."""
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).lower())
+    """Returns the letters and digits of a text: copies of it often differ in blanks, case and punctuation.
+
+    A text that has neither stands for itself.
+    """
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).lower()) or text.strip()
 
 
-def _iter_resolved(resolved: list[list[Path] | HubId], text_column: str | None) -> Iterator[str]:
+def _iter_resolved(
+    resolved: list[list[Path] | HubId], text_column: str | None, or_usual: bool = False
+) -> Iterator[str]:
     for source in resolved:
         if isinstance(source, HubId):
-            yield from _table_texts(open_hub(source, "--corpus", streaming=True), text_column)
+            yield from _table_texts(open_hub(source, "--corpus", streaming=True), text_column, or_usual)
             continue
         for path in source:
             if path.suffix.lower() in TABLE_SUFFIXES:
-                yield from _table_texts(open_table(path), text_column)
+                yield from _table_texts(open_table(path), text_column, or_usual)
             else:
                 yield from (line for line in text_lines(path) if line.strip())
 
 
-def _table_texts(table: Table, text_column: str | None) -> Iterator[str]:
+def _table_texts(table: Table, text_column: str | None, or_usual: bool) -> Iterator[str]:
+    if or_usual and text_column not in table.columns:
+        text_column = None
     column = _choose_column(table, text_column, TEXT_COLUMNS, "text")
     unreadable, first_problem = 0, ""
     for row in table.rows:
