@@ -31,7 +31,7 @@ def test_both_readmes_show_the_same_code(language):
     assert english
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", list(commands()))
 def test_the_options_shown_are_taken(command):
     words = shlex.split(command)[1:]
     name = words[1] if words[0] == "-m" else words[0].removesuffix(".py")
