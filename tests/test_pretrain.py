@@ -310,7 +310,7 @@ class TestKilledRun:
     def test_another_learning_rate_is_refused(self, killed, monkeypatch, capsys):
         monkeypatch.chdir(killed)
         assert pretrain.main(["--resume", "--learning-rate", "0.5"]) == 1
-        assert_one_error(capsys.readouterr().err, "--learning-rate 0.002, not 0.5")
+        assert_one_error(capsys.readouterr().err, f"--learning-rate {pretrain.LEARNING_RATE}, not 0.5")
 
     def test_ends_as_if_it_had_never_been_killed(self, killed, finished, tokenizer_file, monkeypatch, capsys):
         process = run(["--resume", *disturbable(tokenizer_file)], killed)
