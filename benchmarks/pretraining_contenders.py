@@ -31,7 +31,7 @@ with quiet_imports():
     from text.corpus.packing import PackedRows, pack_corpus
     from text.reading.readers import iter_texts
     from text.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN, load_tokenizer, special_ids
-    from text.windows import encode_windows
+    from text.windows import WindowSettings, encode_windows
     from training.pretraining import compile_for_pretraining, sampled_masked_lm
 
 CONFIG = BertConfig(dropout_rate=0.0)
@@ -143,7 +143,9 @@ def measure_keras_hub(settings: argparse.Namespace) -> dict[str, float]:
             return renamed, targets, weights
 
     unpacked = _unpacked_texts(settings)
-    input_ids = encode_windows(unpacked.tokenizer, unpacked.texts, CONFIG.max_seq_len, max_windows=1).input_ids
+    input_ids = encode_windows(
+        unpacked.tokenizer, unpacked.texts, CONFIG.max_seq_len, WindowSettings(max_windows=1)
+    ).input_ids
     rows = PackedRows(input_ids, None, len(input_ids), unpacked.characters.sum(), unpacked.tokens.sum())
     batches = KerasHubBatches(rows, _masker(unpacked.tokenizer), settings.batch_size, mask_seed=0)
     backbone = keras_hub.models.BertBackbone(

@@ -9,7 +9,7 @@ from text.commands import InputError
 from text.reading.readers import read_labelled
 from text.reviews import load_reviews, main, print_reviews, stratified_split, train_test_split
 from text.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
-from text.windows import encode_windows
+from text.windows import WindowSettings, encode_windows
 
 MAX_SEQ_LEN = 6
 TOKENIZER = wordpiece_tokenizer([*SPECIAL_TOKENS, "好", "差", *"0123456789", *(f"##{digit}" for digit in range(10))])
@@ -122,7 +122,7 @@ class TestLoadReviews:
 
     def test_how_many_are_cut(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", self.COUNT, self.UNUSABLE)
-        reviews = load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6, max_windows=1)
+        reviews = load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6, settings=WindowSettings(max_windows=1))
         parts = (reviews.train, reviews.validation, reviews.test)
         long_reviews = {number for number in range(0, self.COUNT, 10)} - self.UNUSABLE.keys()
         assert sum(part.windows.is_cut.sum() for part in parts) == len(long_reviews)

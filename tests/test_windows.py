@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from text.commands import InputError
 from text.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
-from text.windows import encode_windows
+from text.windows import AGGREGATES, WindowSettings, encode_windows
 
 CLASSIFY, SEPARATE = 2, 3
 TOKENIZER = wordpiece_tokenizer([*SPECIAL_TOKENS, "好", "差", "不", "很"])
@@ -27,7 +28,7 @@ def content(row):
 
 @given(texts=TEXTS, max_seq_len=st.integers(3, 12), max_windows=st.none() | st.integers(1, 4))
 def test_the_windows_of_a_text_are_the_text(texts, max_seq_len, max_windows):
-    windows = encode_windows(TOKENIZER, iter(texts), max_seq_len, max_windows)
+    windows = encode_windows(TOKENIZER, iter(texts), max_seq_len, WindowSettings(max_windows=max_windows))
     capacity = max_seq_len - 2
     assert windows.input_ids.shape == (len(windows.text_index), max_seq_len)
     assert windows.input_ids.dtype == windows.text_index.dtype == np.int32
@@ -54,6 +55,68 @@ def test_the_logit_of_a_text_is_the_mean_of_its_windows(texts, data):
     expected = [logits[windows.text_index == index].mean() for index in range(len(texts))]
     np.testing.assert_allclose(np.log(probabilities / (1 - probabilities)), expected, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(np.bincount(windows.text_index, windows.weights), 1, rtol=1e-6)
+
+
+@given(texts=TEXTS, window=st.integers(3, 8), data=st.data(), max_windows=st.none() | st.integers(1, 4))
+def test_overlapping_windows(texts, window, data, max_windows):
+    stride = data.draw(st.integers(1, window - 2))
+    settings = WindowSettings(window, stride, max_windows)
+    windows = encode_windows(TOKENIZER, texts, 10, settings)
+    assert windows.input_ids.shape[1] == 10
+    for index, text in enumerate(texts):
+        pieces = [content(row) for row in windows.input_ids[windows.text_index == index]]
+        ids = ids_of(text)
+        spans = settings.spans(len(ids), window - 2)
+        assert pieces == [ids[start:end] for start, end in spans]
+        starts = [start for start, _ in spans]
+        assert starts[0] == 0
+        assert all(0 < step <= stride for step in np.diff(starts))
+        if len(ids) > window - 2:
+            assert {len(piece) for piece in pieces} == {window - 2}
+        if max_windows is None:
+            assert spans[-1][1] == len(ids)
+            # No more windows than are needed.
+            assert len(spans) == 1 + max(0, -(-(len(ids) - window + 2) // stride))
+        else:
+            assert len(spans) <= max_windows
+        assert windows.is_cut[index] == (spans[-1][1] < len(ids))
+
+
+def test_a_shorter_window_than_the_network_reads():
+    windows = encode_windows(TOKENIZER, ["好差不很好"], 8, WindowSettings(window=4))
+    assert [len(content(row)) for row in windows.input_ids] == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"window": 2}, {"stride": 0}, {"stride": -3}, {"aggregate": "median"}, {"window": 9}, {"stride": 7}]
+)
+def test_settings_that_cannot_be_meant(settings):
+    with pytest.raises(InputError):
+        encode_windows(TOKENIZER, ["好"], 8, WindowSettings(**settings))
+
+
+@given(values=st.lists(st.floats(-10, 10), min_size=3, max_size=3), aggregate=st.sampled_from(AGGREGATES))
+def test_aggregates(values, aggregate):
+    windows = encode_windows(TOKENIZER, ["好差不很好", "好"], 4, WindowSettings(aggregate=aggregate, max_windows=2))
+    probabilities = windows.text_probabilities(1 / (1 + np.exp(-np.array(values))))
+    first, second = values[:2]
+    expected = {
+        "mean": (first + second) / 2,
+        "max": max(first, second),
+        "logsumexp": np.log((np.exp(first) + np.exp(second)) / 2),
+    }[aggregate]
+    found = np.log(probabilities / (1 - probabilities))
+    np.testing.assert_allclose(found, [expected, values[2]], rtol=1e-4, atol=1e-4)
+
+
+@given(values=st.lists(st.floats(-8, 8), min_size=3, max_size=3), temperature=st.floats(0.25, 4))
+def test_temperature(values, temperature):
+    windows = encode_windows(TOKENIZER, ["好差不很", "好"], 4)
+    raw = 1 / (1 + np.exp(-np.array(values)))
+    logits = [sum(values[:2]) / 2 / temperature, values[2] / temperature]
+    np.testing.assert_allclose(
+        windows.text_probabilities(raw, temperature), 1 / (1 + np.exp(-np.array(logits))), atol=1e-6
+    )
 
 
 def test_features_are_averaged_alike():

@@ -78,6 +78,26 @@ def parse_arguments(parser: argparse.ArgumentParser, argv: list[str] | None) -> 
     return args, {name: value for name, value in vars(parsed).items() if value is not nothing}
 
 
+def add_window_arguments(group, defaults: bool = True) -> None:
+    """Adds the options of `text.windows.WindowSettings` to a group of a parser.
+
+    Args:
+        defaults: whether an option that is not given has the class's default; else it is not among the arguments.
+    """
+
+    def add(option, default, **options):
+        group.add_argument(option, default=default if defaults else argparse.SUPPRESS, **options)
+
+    add("--window", None, type=positive_int, metavar="N", help="tokens that are read at once; none: as many as can be")
+    add("--stride", None, type=positive_int, metavar="N", help="most tokens from one to the next; none: side by side")
+    add("--max-windows", None, type=_all_or_some, metavar="N", help="windows that are read of a text; none or all: all")
+    add("--aggregate", "mean", choices=("mean", "max", "logsumexp"), help="how a text's logit is made of its windows'")
+
+
+def _all_or_some(text: str) -> int | None:
+    return None if text == "all" else positive_int(text)
+
+
 def positive_int(text: str) -> int:
     return _number(text, int, lambda value: value > 0, "a whole number above 0")
 

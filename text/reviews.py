@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from text.commands import InputError, exits_with_status, share
 from text.reading.files import check_writable, write_atomically
 from text.reading.readers import LabelledTexts, read_labelled, source_name
-from text.windows import Windows, encode_windows
+from text.windows import Windows, WindowSettings, encode_windows
 
 TEST_SIZE = 1 / 6
 SPLIT_SEED = 42
@@ -57,7 +57,7 @@ def load_reviews(
     max_seq_len: int,
     *,
     test_size: float,
-    max_windows: int | None = None,
+    settings: WindowSettings | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
     group_column: str | None = None,
@@ -66,7 +66,7 @@ def load_reviews(
     """Returns the data set in three parts; a tenth of the training part is for validation.
 
     Args:
-        max_windows: see `text.windows.encode_windows`.
+        settings: see `text.windows.encode_windows`.
 
     Raises:
         InputError: the data cannot be read, or a part of it lacks one of the two labels.
@@ -78,7 +78,7 @@ def load_reviews(
     for name, rows in parts.items():
         if len(np.unique(labelled.labels[rows])) < 2:
             raise InputError(f"{labelled.name}: the {name} part, {len(rows)} rows, lacks one of the two labels")
-    return Reviews(labelled, *(_part(labelled, rows, tokenizer, max_seq_len, max_windows) for rows in parts.values()))
+    return Reviews(labelled, *(_part(labelled, rows, tokenizer, max_seq_len, settings) for rows in parts.values()))
 
 
 def split_rows(labelled: LabelledTexts, test_size: float, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
@@ -100,12 +100,12 @@ def _strata(labelled: LabelledTexts) -> np.ndarray:
     return np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labelled.labels, strict=True)])
 
 
-def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, max_windows) -> Part:
+def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, settings) -> Part:
     texts = [labelled.texts[row] for row in rows]
     return Part(
         texts,
         labelled.labels[rows].astype(np.float32),
-        encode_windows(tokenizer, texts, max_seq_len, max_windows),
+        encode_windows(tokenizer, texts, max_seq_len, settings),
         None if labelled.groups is None else np.array(labelled.groups)[rows],
     )
 

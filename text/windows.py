@@ -1,19 +1,84 @@
 """Long texts as windows: a text of more tokens than the network reads at once is read piece by piece.
 
-The pieces of a text are of nearly the same length and share no token. Each is judged alone; the text's logit is the
-mean of its windows' logits.
+Each window is judged alone; the text's logit is made of its windows' logits. How, `WindowSettings` says: a model file
+keeps the settings that the model was trained with, and training, evaluation and serving read texts by them.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from text.commands import InputError
 from text.tokenizer import CLASSIFY, SEPARATE
 
 NUM_SPECIAL_TOKENS = 2  # [CLS] before a window, [SEP] after it
 SMALLEST_PROBABILITY = 1e-7  # a float32 next to 1 is not much nearer to it
+AGGREGATES = ("mean", "max", "logsumexp")
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """How a text is read in windows, and how one verdict is made of theirs.
+
+    Attributes:
+        window: tokens a window, the two special ones included; None takes as many as the model reads at once.
+        stride: most tokens from one window's start to the next one's; None lays the windows side by side, all of nearly
+            the same length, so that no token is read twice.
+        max_windows: how many windows of a text are read, from its beginning on; None reads all of it.
+        aggregate: what the text's logit is of those of its windows: their mean, their maximum, or between the two the
+            logarithm of the mean of their exponentials ("logsumexp", without its growth with the number of windows).
+
+    Raises:
+        InputError: one of the values is none that can be meant.
+    """
+
+    window: int | None = None
+    stride: int | None = None
+    max_windows: int | None = None
+    aggregate: str = "mean"
+
+    def __post_init__(self):
+        if self.window is not None and self.window <= NUM_SPECIAL_TOKENS:
+            raise InputError(f"a window of {self.window} tokens has no room beside the two special ones")
+        if self.stride is not None and self.stride < 1:
+            raise InputError(f"a stride of {self.stride} tokens leads nowhere: it must be at least 1")
+        if self.aggregate not in AGGREGATES:
+            raise InputError(f"the windows' logits are aggregated by {', '.join(AGGREGATES)}, not by {self.aggregate}")
+
+    def capacity(self, max_seq_len: int) -> int:
+        """Returns the tokens of a text that a window holds, for a network that reads `max_seq_len` tokens at once.
+
+        Raises:
+            InputError: the window is longer than that, or the stride longer than the window.
+        """
+        window = self.window or max_seq_len
+        if window > max_seq_len:
+            raise InputError(f"a window of {window} tokens is too long: the model reads {max_seq_len} at once")
+        capacity = window - NUM_SPECIAL_TOKENS
+        if self.stride is not None and self.stride > capacity:
+            raise InputError(
+                f"a stride of {self.stride} tokens leaves some unread: a window of {window} holds {capacity} of a text"
+            )
+        return capacity
+
+    def spans(self, num_tokens: int, capacity: int) -> list[tuple[int, int]]:
+        """Returns where the windows of a text of `num_tokens` tokens start and end, at least one."""
+        if num_tokens <= capacity:
+            return [(0, num_tokens)]
+        if self.stride is None:
+            count = -(-num_tokens // capacity)
+            kept = num_tokens
+            if self.max_windows is not None and count > self.max_windows:
+                count, kept = self.max_windows, self.max_windows * capacity
+            borders = [kept * number // count for number in range(count + 1)]
+            return list(zip(borders, borders[1:], strict=False))
+        # Full windows, the last at the text's end, moved together evenly.
+        steps = -(-(num_tokens - capacity) // self.stride)
+        starts = [(num_tokens - capacity) * number // steps for number in range(steps + 1)][: self.max_windows]
+        return [(start, start + capacity) for start in starts]
 
 
 class Windows(NamedTuple):
@@ -23,11 +88,13 @@ class Windows(NamedTuple):
         input_ids: int32, (windows, max_seq_len); 0 is padding.
         text_index: int32, (windows,), which text a window belongs to; every text has at least one.
         is_cut: bool, (texts,), whether a text has more tokens than its windows hold.
+        aggregate: see `WindowSettings`.
     """
 
     input_ids: np.ndarray
     text_index: np.ndarray
     is_cut: np.ndarray
+    aggregate: str = "mean"
 
     @property
     def inputs(self) -> dict[str, np.ndarray]:
@@ -41,41 +108,70 @@ class Windows(NamedTuple):
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """Returns the mean over each text's windows of `values`, (windows, …), as (texts, …)."""
-        starts = np.searchsorted(self.text_index, np.arange(len(self.is_cut)))
         weights = self.weights.reshape(-1, *[1] * (values.ndim - 1))
-        return np.add.reduceat(values * weights, starts) if len(starts) else values
+        return np.add.reduceat(values * weights, self._starts) if len(self.is_cut) else values
 
-    def text_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
-        """Returns the probability of each text, (texts,), from those of the windows, (windows,)."""
-        clipped = np.clip(probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-        means = 1 / (1 + np.exp(-self.mean(np.log(clipped) - np.log1p(-clipped))))
+    def text_probabilities(self, probabilities: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+        """Returns the probability of each text, (texts,), from those of the windows, (windows,).
+
+        Args:
+            temperature: what the texts' logits are divided by. Guo et al., "On Calibration of Modern Neural Networks"
+                (2017), section 4.2.
+        """
+        if not len(self.is_cut):
+            return np.zeros(0)
+        calibrated = 1 / (1 + np.exp(-self._text_logits(logits(probabilities)) / temperature))
+        if temperature != 1:
+            return calibrated
         # A single window's probability stays what it is, to the last bit: a threshold may lie right there.
         is_alone = np.bincount(self.text_index, minlength=len(self.is_cut)) == 1
-        return np.where(is_alone, self.mean(probabilities), means)
+        return np.where(is_alone, probabilities[self._starts], calibrated)
+
+    def _text_logits(self, values: np.ndarray) -> np.ndarray:
+        if self.aggregate == "mean":
+            return self.mean(values)
+        highest = np.maximum.reduceat(values, self._starts)
+        if self.aggregate == "max":
+            return highest
+        # The highest is taken out, since the exponential of a large number is none.
+        return highest + np.log(self.mean(np.exp(values - highest[self.text_index])))
+
+    @property
+    def _starts(self) -> np.ndarray:
+        """The index of each text's first window."""
+        return np.searchsorted(self.text_index, np.arange(len(self.is_cut)))
+
+
+def logits(probabilities: np.ndarray) -> np.ndarray:
+    """Returns log(p / (1 - p)), float64, finite also where a probability is rounded to 0 or 1."""
+    clipped = np.clip(np.asarray(probabilities, np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return np.log(clipped) - np.log1p(-clipped)
 
 
 def encode_windows(
-    tokenizer: Tokenizer, texts: Iterable[str], max_seq_len: int, max_windows: int | None = None
+    tokenizer: Tokenizer, texts: Iterable[str], max_seq_len: int, settings: WindowSettings | None = None
 ) -> Windows:
     """Returns the windows, `[CLS] … [SEP]`, of each text.
 
     Args:
-        max_seq_len: tokens a window, the two special ones included.
-        max_windows: how many windows of a text are read, from its beginning on; None reads all of it.
+        max_seq_len: tokens that the network reads at once.
+        settings: those of `WindowSettings()` where None.
+
+    Raises:
+        InputError: the settings do not fit the network.
     """
+    settings = settings or WindowSettings()
+    capacity = settings.capacity(max_seq_len)
     encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-    capacity = max_seq_len - NUM_SPECIAL_TOKENS
     rows, text_index, is_cut = [], [], np.zeros(len(encodings), bool)
     for index, encoding in enumerate(encodings):
-        num_windows = max(1, -(-len(encoding.ids) // capacity))
-        if max_windows is not None and num_windows > max_windows:
-            num_windows, is_cut[index] = max_windows, True
-        kept = encoding.ids[: num_windows * capacity]
-        borders = [len(kept) * number // num_windows for number in range(num_windows + 1)]
-        rows.extend(kept[start:end] for start, end in zip(borders, borders[1:], strict=False))
-        text_index.extend([index] * num_windows)
+        ids = encoding.ids
+        spans = settings.spans(len(ids), capacity)
+        is_cut[index] = spans[-1][1] < len(ids)
+        rows.extend(ids[start:end] for start, end in spans)
+        text_index.extend([index] * len(spans))
     input_ids = np.zeros((len(rows), max_seq_len), np.int32)
     classify, separate = tokenizer.token_to_id(CLASSIFY), tokenizer.token_to_id(SEPARATE)
     for row, ids in enumerate(rows):
         input_ids[row, : len(ids) + NUM_SPECIAL_TOKENS] = [classify, *ids, separate]
-    return Windows(input_ids, np.array(text_index, np.int32), is_cut)
+    return Windows(input_ids, np.array(text_index, np.int32), is_cut, settings.aggregate)
