@@ -1,6 +1,7 @@
 """Atomic writing, hashing, and encodings."""
 
 import hashlib
+import os
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,16 @@ from hypothesis import strategies as st
 
 from text.commands import InputError
 from text.reading import files
-from text.reading.files import detect_encoding, replace_atomically, sha256_of_file, write_atomically
+from text.reading.files import (
+    Encoding,
+    check_writable,
+    detect_encoding,
+    line_end,
+    lossless_encoding,
+    replace_atomically,
+    sha256_of_file,
+    write_atomically,
+)
 
 CHINESE = "距离川沙公路较近，但是公交指示不对😀"
 
@@ -119,3 +129,49 @@ def test_a_found_encoding_decodes_the_file(tmp_path_factory, content):
     except InputError:
         return
     content.decode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("好".encode(), Encoding("utf-8")),
+        ("好\n".encode("gb18030"), Encoding("gb18030")),
+        (b"", Encoding("utf-8")),
+        ("好".encode() * 5 + b"\xff", Encoding("utf-8", "backslashreplace")),
+        ("好评".encode("gb18030") * 5 + b"\xff", Encoding("gb18030", "backslashreplace")),
+        (b"\xef\xbb\xbfok\xff", Encoding("utf-8-sig", "backslashreplace")),
+        (b"\xff\xfea\x00b", Encoding("utf-16", "backslashreplace")),
+    ],
+)
+def test_the_encoding_that_decodes_most(tmp_path, content, expected):
+    (tmp_path / "a.txt").write_bytes(content)
+    assert lossless_encoding(tmp_path / "a.txt") == expected
+
+
+@given(content=st.binary(max_size=200))
+def test_every_file_can_be_read_losslessly(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "random_bytes"
+    path.write_bytes(content)
+    content.decode(*lossless_encoding(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [("", "\n"), ("a", "\n"), ("a\r\nb", "\n"), ("a\rb", "\r"), ("a\r", "\r"), ("a\rb\n", "\n"), ("上\r", "\r")],
+)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030"])
+@pytest.mark.parametrize("chunk_bytes", [1, 1 << 20])
+def test_what_ends_lines(tmp_path, monkeypatch, text, end, encoding, chunk_bytes):
+    monkeypatch.setattr(files, "CHUNK_BYTES", chunk_bytes)
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    assert line_end(tmp_path / "a.txt", Encoding(encoding)) == end
+
+
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="cannot write .*pipe: it is no ordinary file"):
+        check_writable(tmp_path / "pipe")
+    with pytest.raises(InputError), write_atomically(tmp_path / "pipe"):
+        pytest.fail("the block must not run")
+    check_writable(tmp_path / "new file")
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
@@ -197,3 +198,91 @@ class TestTsvQuotes:
         content = csv_of([("text", "label"), ("好", 1), ("有\t制表符", 1)], delimiter="\t")
         labelled = read_labelled(write(tmp_path / "a.tsv", content))
         assert labelled.problems == {1: "row 3: 3 columns where the first row has 2"}
+
+
+class TestLossless:
+    def rows(self, path, **options):
+        table = tables.open_table(Path(path), lossless=True, **options)
+        return table.columns, list(table.rows)
+
+    def test_blank_lines_are_rows_after_the_header(self, tmp_path):
+        path = write(tmp_path / "a.csv", "\n\ntext,n\n\n好,1\n\n")
+        columns, rows = self.rows(path)
+        assert columns == ["text", "n"]
+        assert rows == [
+            (4, {}, "the line is empty"),
+            (5, {"text": "好", "n": "1"}, None),
+            (6, {}, "the line is empty"),
+        ]
+        assert len(list(tables.open_table(Path(path)).rows)) == 1
+
+    @pytest.mark.parametrize(("name", "end"), [("a.tsv", "\t1"), ("a.csv", ",1")])
+    def test_returns_alone_end_lines(self, tmp_path, name, end):
+        path = write(tmp_path / name, f"text{end}\r好{end}\r\r坏{end}")
+        assert [(row.number, row.values.get("text")) for row in self.rows(path)[1]] == [(2, "好"), (3, None), (4, "坏")]
+
+    def test_a_problem_keeps_what_can_be_told(self, tmp_path):
+        path = write(tmp_path / "a.csv", 'text,n\n"没有结束,1\n一\n一,二,三\n')
+        assert self.rows(path)[1] == [
+            (2, {"text": '"没有结束,1'}, tables.UNCLOSED_QUOTE),
+            (3, {"text": "一"}, "1 columns where the first row has 2"),
+            (4, {"text": "一", "n": "二,三"}, "3 columns where the first row has 2"),
+        ]
+        path = write(tmp_path / "a.tsv", "text\tn\n一\t二\t三\n")
+        assert self.rows(path)[1] == [(2, {"text": "一", "n": "二\t三"}, "3 columns where the first row has 2")]
+
+    def test_lines_that_are_not_read_again_are_rows_all_the_same(self, tmp_path):
+        lines = ['",a",b"c,"'] * 5000
+        _, rows = self.rows(write(tmp_path / "a.csv", "\n".join(["text,label", *lines])))
+        assert len(rows) == 5000
+        assert {row.values["text"] for row in rows} == {lines[0]}
+        assert any(row.problem.startswith("in a row above") for row in rows)
+
+    def test_all_json_lines_are_looked_at_for_columns(self, tmp_path):
+        content = "\n" * 200 + '{"text": "好"}\n' * 200 + '{"late": 1}\n{\n'
+        columns, rows = self.rows(write(tmp_path / "a.jsonl", content))
+        assert columns == ["text", "late"]
+        assert [row.number for row in rows] == list(range(1, 403))
+        assert rows[0] == (1, {}, "the line is empty")
+
+    def test_json_that_could_not_be_written_again(self, tmp_path):
+        lines = ['{"a": ' + "[" * depth + "]" * depth + "}" for depth in (99, 100)]
+        lines.append('{"a": "' + "[" * 500 + '"}')
+        rows = self.rows(write(tmp_path / "a.jsonl", "\n".join(lines)))[1]
+        assert [row.problem for row in rows] == [None, "JSON of more than 100 levels", None]
+
+    def test_undecodable_bytes_are_kept(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_bytes("text,n\n好".encode() + b"\xff,1\n")
+        assert self.rows(path)[1] == [(2, {"text": "好\\xff", "n": "1"}, None)]
+        with pytest.raises(InputError, match="byte 10 cannot be decoded"):
+            tables.open_table(path)
+
+    def test_a_kind_that_the_name_does_not_tell(self, tmp_path):
+        assert self.rows(write(tmp_path / "a", "text\tn\n好\t1\n"), kind=".tsv")[0] == ["text", "n"]
+
+    def test_lines(self, tmp_path):
+        table = tables.open_lines(Path(write(tmp_path / "a.txt", '好\n\n"坏,\t\n')))
+        assert table.columns == ["text"]
+        assert list(table.rows) == [(1, {"text": "好"}, None), (2, {"text": ""}, None), (3, {"text": '"坏,\t'}, None)]
+
+
+class TestColumnNames:
+    @pytest.mark.parametrize(
+        ("given_names", "expected"),
+        [
+            (["a", "b"], ["a", "b"]),
+            (["a", "a", "a"], ["a", "a (2)", "a (3)"]),
+            (["a", "a", "a (2)"], ["a", "a (3)", "a (2)"]),
+            (["a (2)", "a", "a (2)", "a"], ["a (2)", "a", "a (2) (2)", "a (3)"]),
+            ([""] * 20_000, ["", *(f" ({number})" for number in range(2, 20_001))]),
+        ],
+    )
+    def test_are_told_apart(self, given_names, expected):
+        assert tables.told_apart(given_names) == expected
+
+    def test_of_parquet(self, tmp_path):
+        arrays = [pyarrow.array(["好"]), pyarrow.array(["坏"])]
+        pyarrow.parquet.write_table(pyarrow.Table.from_arrays(arrays, ["text", "text"]), tmp_path / "a.parquet")
+        table = tables.open_table(tmp_path / "a.parquet")
+        assert list(table.rows) == [(1, {"text": "好", "text (2)": "坏"}, None)]

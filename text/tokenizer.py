@@ -13,7 +13,6 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from text.commands import InputError, first_line, quiet_imports
-from text.reading.hub import hub_answers, offline
 
 PAD, UNKNOWN, CLASSIFY, SEPARATE, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 OWN_TOKENIZER = Path(__file__).with_name("tokenizer.json")
@@ -132,6 +131,8 @@ def _download_tokenizer(name: str) -> Tokenizer:
     with quiet_imports():
         import huggingface_hub
         from transformers import AutoTokenizer
+
+    from text.reading.hub import hub_answers, offline
 
     huggingface_hub.logging.set_verbosity_error()
     try:

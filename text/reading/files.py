@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from text.commands import InputError
 
@@ -66,6 +66,9 @@ def _check_writable(path: Path, temporary: Path) -> None:
     """Fails before the work that is to be saved, not after it."""
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        # The move at the end would put a file in the place of /dev/null, or of a pipe that somebody reads.
+        raise InputError(f"cannot write {path}: it is no ordinary file; name one that is, or none at all")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
@@ -89,12 +92,49 @@ def sha256_of_file(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class Encoding(NamedTuple):
+    """How to open a text file: what `open` takes as `encoding` and as `errors`."""
+
+    encoding: str
+    errors: str = "strict"
+
+
+def lossless_encoding(path: str | os.PathLike) -> Encoding:
+    """The encoding of a file, one that decodes most of it where none decodes it all.
+
+    What cannot be decoded then becomes `\\xNN`, so that one damaged byte does not stand in the way of a million rows.
+    """
+    try:
+        return Encoding(detect_encoding(path))
+    except UndecodableError as error:
+        return Encoding(error.best_encoding, "backslashreplace")
+
+
+def line_end(path: str | os.PathLike, encoding: Encoding) -> str:
+    """What ends the lines of a text file: `\\r` where it has this one alone, as some old systems wrote; else `\\n`."""
+    has_return = False
+    with reading(path), open(path, encoding=encoding.encoding, errors=encoding.errors, newline="") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            if "\n" in chunk:
+                return "\n"
+            has_return = has_return or "\r" in chunk
+    return "\r" if has_return else "\n"
+
+
+class UndecodableError(InputError):
+    """No known encoding decodes a file; `best_encoding` is the one that gets furthest."""
+
+    def __init__(self, message: str, best_encoding: str):
+        super().__init__(message)
+        self.best_encoding = best_encoding
+
+
 def detect_encoding(path: str | os.PathLike) -> str:
     """The encoding in which the whole file decodes without error, read in constant memory.
 
     'utf-8-sig' or 'utf-16' where a byte order mark says so, else 'utf-8', else 'gb18030'. UTF-8 goes first
     because text in GB18030 is hardly ever valid UTF-8, while UTF-8 often passes for GB18030.
-    Raises InputError with the byte offset where none of them fits, or where the file cannot be read.
+    Raises UndecodableError with the byte offset where none of them fits, InputError where the file cannot be read.
     """
     with reading(path), open(path, "rb") as file:
         start = file.read(len(codecs.BOM_UTF8))
@@ -104,14 +144,17 @@ def detect_encoding(path: str | os.PathLike) -> str:
             candidates = ["utf-16"]
         else:
             candidates = ["utf-8", "gb18030"]
-        failures = []
+        failures = {}
         for encoding in candidates:
             # Decoding with "-sig" would count the bytes from after the byte order mark.
             offset = _first_undecodable_byte(file, encoding.removesuffix("-sig"))
             if offset is None:
                 return encoding
-            failures.append(f"{encoding.upper()} (byte {offset:,} cannot be decoded)")
-    raise InputError(f"{path} is not text in {' nor in '.join(failures)}; save it as UTF-8")
+            failures[encoding] = offset
+    described = (f"{encoding.upper()} (byte {offset:,} cannot be decoded)" for encoding, offset in failures.items())
+    raise UndecodableError(
+        f"{path} is not text in {' nor in '.join(described)}; save it as UTF-8", max(failures, key=failures.get)
+    )
 
 
 def _first_undecodable_byte(file: IO[bytes], encoding: str) -> int | None:

@@ -80,10 +80,10 @@ def read_labelled(
     or no row can be used.
     """
     table = _labelled_table(str(source))
-    text_column = _choose_column(table, text_column, TEXT_COLUMNS, "text")
-    label_column = _choose_column(table, label_column, LABEL_COLUMNS, "label")
+    text_column = choose_column(table, text_column, TEXT_COLUMNS, "text")
+    label_column = choose_column(table, label_column, LABEL_COLUMNS, "label")
     if group_column is not None:
-        group_column = _choose_column(table, group_column, (), "group")
+        group_column = choose_column(table, group_column, (), "group")
     texts, labels, groups, problems = [], [], [], {}
     for index, row in enumerate(table.rows):
         text = row.values.get(text_column)
@@ -91,7 +91,7 @@ def read_labelled(
         problem = row.problem or label_problem or _text_problem(text)
         if problem:
             problems[index] = f"row {row.number:,}: {problem}"
-        texts.append(text if isinstance(text, str) else "")
+        texts.append(text if isinstance(text, str) and not row.problem else "")
         labels.append(UNUSABLE if problem else label)
         group = row.values.get(group_column)
         groups.append("" if group is None or group != group else str(group))  # NaN differs from itself
@@ -165,14 +165,17 @@ def _hub_id_or_fail(source: str, option: str) -> HubId:
     return hub_id
 
 
-def _choose_column(table: Table, wanted: str | None, usual_names: tuple[str, ...], kind: str) -> str:
-    """The wanted column, or else the first of the usual names that the table has."""
+def choose_column(table: Table, wanted: str | None, usual_names: tuple[str, ...], kind: str) -> str:
+    """The wanted column, or else the first of the usual names that the table has.
+
+    Raises InputError where there is none, or more than one of that name.
+    """
     if wanted is None:
         by_name = {column.strip().lower(): column for column in reversed(table.columns)}
         chosen = next((by_name[name] for name in usual_names if name in by_name), None)
     else:
         chosen = wanted if wanted in table.columns else None
-    if chosen is not None and table.columns.count(chosen) == 1:
+    if chosen is not None and f"{chosen} (2)" not in table.columns:
         return chosen
     complaint = "no" if chosen is None else "more than one"
     described = f"{kind} column" if wanted is None else f"column {wanted!r}"
@@ -266,7 +269,7 @@ def _iter_resolved(
 def _table_texts(table: Table, text_column: str | None, or_usual: bool) -> Iterator[str]:
     if or_usual and text_column not in table.columns:
         text_column = None
-    column = _choose_column(table, text_column, TEXT_COLUMNS, "text")
+    column = choose_column(table, text_column, TEXT_COLUMNS, "text")
     unreadable, first_problem = 0, ""
     for row in table.rows:
         text = row.values.get(column)
