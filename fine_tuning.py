@@ -4,12 +4,14 @@ Trains the 65 parameters of the head on a frozen backbone, or more of the networ
 """
 
 import argparse
+import functools
 import hashlib
 import sys
 from pathlib import Path
 
 from text.commands import (
     InputError,
+    add_window_arguments,
     exits_with_status,
     parse_arguments,
     positive_float,
@@ -47,13 +49,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="column of the domain, say: every part gets its share of each group, and each has its own figures",
     )
     data.add_argument(
-        "--windows",
-        type=_windows,
-        default="all",
-        metavar="N",
-        help="read N windows of a review, each as long as the model reads at once, or: all",
-    )
-    data.add_argument(
         "--unlabelled",
         nargs="+",
         default=[],
@@ -65,8 +60,15 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="classifiers that judge those texts as well, in as many windows, and together count as much",
+        help="classifiers that judge those texts as well, and together count as much as it",
     )
+    data.add_argument(
+        "--mixtures",
+        type=positive_int,
+        metavar="N",
+        help="also let them judge N new texts, made of clauses of the training texts and of those without labels",
+    )
+    add_window_arguments(data)
     data.add_argument("--test-size", type=share, default=TEST_SIZE, help="share of the rows to test on")
 
     training = parser.add_argument_group("training")
@@ -91,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     training.add_argument("--seed", type=seed, default=SEED, help="of weights, order and dropout")
 
     result = parser.add_argument_group("result")
-    result.add_argument("--threshold", type=probability, default=0.7, help="lowest probability of a positive verdict")
+    result.add_argument("--threshold", type=probability, default=0.7, help="the application's, to be reported")
     result.add_argument(
         "--output", default="mini_bert_sentiment_classifier.keras", metavar="FILE", help="where the model goes"
     )
@@ -115,16 +117,12 @@ def _unfreeze(text: str) -> int | str:
     raise argparse.ArgumentTypeError(f"{text!r} is neither a number of encoders nor all")
 
 
-def _windows(text: str) -> int | None:
-    return None if text == "all" else positive_int(text)
-
-
 @exits_with_status
 def main(argv=None) -> None:
     parser = build_parser()
     args, given = parse_arguments(parser, argv)
-    if args.teachers and not args.unlabelled:
-        parser.error("--teachers judge the texts of --unlabelled: give both, or neither")
+    if args.teachers and not (args.unlabelled or args.mixtures):
+        parser.error("--teachers judge the texts of --unlabelled and --mixtures: give one of them, or no teachers")
     if args.backbone_output and args.unfreeze == 0:
         parser.error("--backbone-output has nothing new to write without --unfreeze")
     if args.backbone_output and Path(args.backbone_output).resolve() == Path(args.output).resolve():
@@ -144,9 +142,11 @@ def main(argv=None) -> None:
             save_classifier,
             save_model,
         )
+        from serving.runtimes.onnx_export import export_onnx
         from text.reading.readers import source_name
         from text.reviews import load_reviews, print_reviews
         from text.tokenizer import tokenizer_from_json
+        from text.windows import WindowSettings
         from training.checkpoint import Checkpoint
         from training.classification import FineTuningPlan, predict_probabilities, train_classifier
         from training.run import CHECKPOINT_NAME, environment, finish_run, start_run
@@ -157,12 +157,13 @@ def main(argv=None) -> None:
     keras.utils.set_random_seed(args.seed)
     pretrained = load_model(args.pretrained, BertMaskedLM if args.backbone_output else BertModel)
     classifier = classifier_from_pretrained(pretrained, args.unfreeze, args.dropout_rate)
+    settings = WindowSettings(args.window, args.stride, args.max_windows, args.aggregate)
     reviews = load_reviews(
         args.dataset,
         tokenizer_from_json(classifier.tokenizer_json),
         classifier.config.max_seq_len,
         test_size=args.test_size,
-        max_windows=args.windows,
+        settings=settings,
         text_column=args.text_column,
         label_column=args.label_column,
         group_column=args.group_column,
@@ -171,7 +172,7 @@ def main(argv=None) -> None:
     classifier.summary()
     if args.dry_run:
         return
-    taught = _taught(args, reviews, classifier) if args.unlabelled else None
+    taught = _taught(args, reviews, classifier, settings) if args.unlabelled or args.mixtures else None
     plan = FineTuningPlan(
         args.epochs,
         args.batch_size,
@@ -187,9 +188,10 @@ def main(argv=None) -> None:
     checkpoint = Checkpoint(Path(args.run_folder, CHECKPOINT_NAME), data_sha256=data_sha256)
     history = train_classifier(classifier, reviews, plan, checkpoint, taught=taught, resume=args.resume)
 
-    assessment = assess(predict_probabilities(classifier, reviews.test), reviews, args.threshold)
+    assessment = assess(functools.partial(predict_probabilities, classifier), reviews, args.threshold)
     print_assessment(assessment, source_name(reviews.labelled.name))
-    save_classifier(classifier, args.output, args.threshold, reviews.labelled, assessment["test"], args.windows)
+    save_classifier(classifier, args.output, reviews.labelled, assessment, settings)
+    export_onnx(args.output)
     if args.backbone_output:
         copy_backbone(classifier, pretrained)
         # The figures of the masked language model were those of other layers.
@@ -211,34 +213,31 @@ def main(argv=None) -> None:
     )
 
 
-def _taught(args: argparse.Namespace, reviews, student):
-    """Returns the texts of `--unlabelled` with what the teachers say of them, a `Part`."""
+def _taught(args: argparse.Namespace, reviews, student, settings):
+    """Returns the texts of `--unlabelled` and `--mixtures` with what the teachers say of them, a `Part`."""
     from evaluation.baseline import baseline_probabilities
-    from model import BertClassifier, load_model
+    from serving.predictor import Predictor
+    from text.mixing import mixed_texts
     from text.reading.readers import iter_texts, leave_out
     from text.reviews import Part
     from text.tokenizer import tokenizer_from_json
     from text.windows import encode_windows
-    from training.classification import predict_probabilities, teacher_probabilities
+    from training.classification import teacher_probabilities
 
     kept_apart = reviews.validation.texts + reviews.test.texts
     texts = list(leave_out(iter_texts(args.unlabelled), kept_apart))
-    if not texts:
+    if args.unlabelled and not texts:
         raise InputError("--unlabelled holds no text beside those of the validation and the test part")
+    if args.mixtures:
+        texts += mixed_texts(reviews.train.texts + texts, args.mixtures, args.seed)
     print(f"teaching on {len(texts):,} texts without labels", flush=True)
-
-    def part(reader, labels=None):
-        tokenizer = tokenizer_from_json(reader.tokenizer_json)
-        return Part(texts, labels, encode_windows(tokenizer, texts, reader.config.max_seq_len, args.windows))
-
     judgements = [baseline_probabilities(reviews.train.texts, reviews.train.labels, texts)]
     if args.teachers:
-        teachers = [load_model(path, BertClassifier) for path in args.teachers]
+        teachers = [Predictor(path) for path in args.teachers]
         # Together they count as much as TF-IDF does: the two kinds of model err differently.
-        judgements.append(
-            teacher_probabilities([predict_probabilities(teacher, part(teacher)) for teacher in teachers])
-        )
-    return part(student, teacher_probabilities(judgements).astype("float32"))
+        judgements.append(teacher_probabilities([teacher.raw_probabilities(texts) for teacher in teachers]))
+    windows = encode_windows(tokenizer_from_json(student.tokenizer_json), texts, student.config.max_seq_len, settings)
+    return Part(texts, teacher_probabilities(judgements).astype("float32"), windows)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ if __name__ == "__main__":
 
 import argparse
 import dataclasses
+import functools
 import os
 import random
 import textwrap
@@ -23,6 +24,7 @@ from layers import PACKAGE, BertEmbedding, MaskedLMHead, MaskedMeanPooling, Tran
 from text.commands import InputError, exits_with_status, first_line, positive_float, positive_int
 from text.reading.files import check_writable, keep_previous, replace_atomically
 from text.reading.readers import LabelledTexts, source_name
+from text.windows import WindowSettings
 
 MAX_SEQ_LEN = 64
 BATCH_SIZE = 32
@@ -130,14 +132,7 @@ class BertClassifier(BertModel):
         InputError: there are fewer encoders than are to be unfrozen.
     """
 
-    def __init__(
-        self,
-        config: BertConfig,
-        tokenizer_json="",
-        metadata=None,
-        unfreeze: int | str = 0,
-        name="bert_classifier",
-    ):
+    def __init__(self, config: BertConfig, tokenizer_json="", metadata=None, unfreeze=0, name="bert_classifier"):
         if unfreeze != "all" and not 0 <= unfreeze <= config.num_layers:
             raise InputError(f"{unfreeze} encoders cannot be unfrozen: the model has {config.num_layers}")
         backbone = build_backbone(config)
@@ -225,24 +220,23 @@ def save_model(model: BertModel, path: str | os.PathLike) -> None:
 def save_classifier(
     classifier: BertClassifier,
     path: str | os.PathLike,
-    threshold: float,
     labelled: LabelledTexts,
-    test: dict,
-    max_windows: int | None = None,
+    assessment: dict,
+    windows: WindowSettings,
 ) -> None:
     """Writes the classifier, with how to read its answers; an earlier file is kept as `NAME.previous.keras`.
 
     Args:
-        threshold: the lowest probability of a positive verdict.
-        labelled: what it was trained and tested on; `test` holds the figures of the latter.
-        max_windows: how many windows of a text it reads; see `text.windows.encode_windows`.
+        labelled: what it was trained and tested on.
+        assessment: its test and its calibration, as `evaluation.assessment.assess` returns them.
+        windows: how it reads a text.
     """
     classifier.metadata = {
         "labels": ["负面", "正面"],
-        "threshold": threshold,
-        "max_windows": max_windows,
+        **assessment["calibration"],
+        "windows": dataclasses.asdict(windows),
         "data": {"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256},
-        "test": test,
+        "test": assessment["test"],
     }
     keep_previous(path)
     save_model(classifier, path)
@@ -295,6 +289,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv=None) -> None:
     args = build_parser().parse_args(argv)
     from evaluation.assessment import assess, print_assessment
+    from serving.runtimes.onnx_export import export_onnx
     from text.reviews import load_reviews, print_reviews
     from text.tokenizer import tokenizer_from_json
     from training.classification import FineTuningPlan, predict_probabilities, train_classifier
@@ -314,7 +309,8 @@ def main(argv=None) -> None:
         args.epochs, args.batch_size, LEARNING_RATE, args.head_learning_rate, seed=random.randrange(2**31)
     )
     train_classifier(classifier, reviews, plan)
-    assessment = assess(predict_probabilities(classifier, reviews.test), reviews, POSITIVE_THRESHOLD)
+    assessment = assess(functools.partial(predict_probabilities, classifier), reviews, POSITIVE_THRESHOLD)
     print_assessment(assessment, source_name(reviews.labelled.name))
-    save_classifier(classifier, args.output, POSITIVE_THRESHOLD, reviews.labelled, assessment["test"])
+    save_classifier(classifier, args.output, reviews.labelled, assessment, WindowSettings())
+    export_onnx(args.output)
     print(f"Model saved to {args.output}")

@@ -1,5 +1,6 @@
 """What several test modules need."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,3 +13,33 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the third-party data beside the repository (../shared/data) is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """The environment of a script that a person starts, without what this process and its terminal have set."""
+    unwanted = ("TF_CPP_MIN_LOG_LEVEL", "NO_COLOR")
+    return {name: value for name, value in os.environ.items() if name not in unwanted} | {"TERM": "xterm-256color"}
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A `.keras` file with its `.onnx` twin: an untrained classifier that reads 16 tokens at once."""
+    import keras
+    from layer_checks import randomize
+
+    from model import BertClassifier, BertConfig, save_model
+    from serving.runtimes.onnx_export import export_onnx
+    from text.corpus.vocabulary import train_unigram
+    from text.reading.readers import iter_texts
+
+    config = BertConfig(vocab_size=1500, max_seq_len=16, d_model=16, dff=32)
+    texts = list(iter_texts(["sample"]))
+    tokenizer_json = train_unigram(lambda: texts, config.vocab_size, min_count=2).to_str()
+    keras.utils.set_random_seed(0)
+    classifier = BertClassifier(config, tokenizer_json, {"labels": ["负面", "正面"], "threshold": 0.4})
+    randomize(classifier)
+    path = tmp_path_factory.mktemp("tiny") / "tiny.keras"
+    save_model(classifier, path)
+    export_onnx(path)
+    return path

@@ -18,15 +18,16 @@ from layer_checks import randomize
 import application
 from model import BertClassifier, BertConfig, BertMaskedLM, save_model
 from serving.predictor import Predictor
+from serving.runtimes.onnx_export import export_onnx
 from text.commands import InputError
 from text.corpus.vocabulary import train_unigram
 from text.reading.readers import iter_texts
 from text.tokenizer import tokenizer_from_json
-from text.windows import encode_windows
+from text.windows import WindowSettings, encode_windows
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = BertConfig(vocab_size=1500, max_seq_len=16, d_model=16, dff=32)
-METADATA = {"labels": ["负面", "正面"], "threshold": 0.7}
+METADATA = {"labels": ["负面", "正面"], "threshold": 0.7, "windows": {"max_windows": 1}}
 GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"
 ANSWER = re.compile(r"(正面|负面)  probability ([01]\.\d{4})  confidence ([01]\.\d{4})(  \(only the beginning .*\))?")
 # Characters that no tokenizer trained on Chinese reviews knows.
@@ -62,6 +63,7 @@ def classifier(tokenizer_json):
 def model_file(classifier, tmp_path_factory):
     path = tmp_path_factory.mktemp("classifier") / "classifier.keras"
     save_model(classifier, path)
+    export_onnx(path)
     return str(path)
 
 
@@ -173,7 +175,7 @@ class TestVerdict:
 
         def judge(probability, threshold=0.7):
             monkeypatch.setattr(predictor, "threshold", threshold)
-            monkeypatch.setattr(predictor._runtime, "probabilities", lambda input_ids: np.array([probability]))
+            monkeypatch.setattr(predictor._runtime, "probabilities", lambda *_: np.array([probability]))
             (prediction,) = predictor.predict([GOOD])
             assert prediction.probability == probability
             return prediction.label, prediction.confidence
@@ -218,17 +220,35 @@ class TestVerdict:
         args = application.build_parser().parse_args([])
         assert (args.threshold, args.model) == (0.7, "mini_bert_sentiment_classifier.keras")
         other = tmp_path / "other.keras"
-        names = {"labels": ["bad", "good"], "threshold": 0.0}
+        names = {"labels": ["bad", "good"], "threshold": 0.0}  # which "auto" takes
         save_model(BertClassifier(CONFIG, tokenizer_json, names), other)
         assert Predictor(model_file).threshold == 0.7
-        assert Predictor(other).threshold == 0
-        assert Predictor(other).predict([GOOD])[0].label == "good"
+        assert Predictor(other).threshold == 0.7
+        assert Predictor(other, "auto").threshold == 0
+        assert Predictor(other, "auto").predict([GOOD])[0].label == "good"
         assert Predictor(other, threshold=1).predict([GOOD])[0].label == "bad"
 
     @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
     def test_a_threshold_out_of_range(self, model_file, threshold):
         with pytest.raises(InputError, match="from 0 to 1"):
             Predictor(model_file, threshold)
+
+
+class TestAbstain:
+    def test_between_the_two(self, answers, predictor):
+        probability = predictor.predict([GOOD])[0].probability
+        above, below = str(probability + 1e-3), str(probability - 1e-3)
+        status, (line,), _ = answers("--text", GOOD, "--abstain", below, above)
+        assert status == 0 and line.startswith("不确定  ")
+        confidence = float(ANSWER.fullmatch(line.replace("不确定", "正面"))[3])
+        assert confidence == pytest.approx(max(probability, 1 - probability), abs=1e-4)
+        _, (line,), _ = answers("--text", GOOD, "--abstain", above, "1")
+        assert not line.startswith("不确定")
+
+    @pytest.mark.parametrize("bounds", [("0.6", "0.4"), ("0.5", "0.5")])
+    def test_nothing_lies_between(self, answers, bounds):
+        status, lines, (error,) = answers("--text", GOOD, "--abstain", *bounds)
+        assert (status, lines) == (1, []) and "a lower and a higher number" in error
 
 
 class TestArguments:
@@ -240,7 +260,22 @@ class TestArguments:
         assert captured.out == ""
         assert "--threshold" in captured.err.splitlines()[-1]
 
-    @pytest.mark.parametrize("wrong", [["--text"], ["--file", "x.csv"], [GOOD]])
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            ["--text"],
+            [GOOD],
+            ["--text", GOOD, "--file", "x.csv"],
+            ["--text", GOOD, "--output", "x.csv"],
+            ["--strict"],
+            ["--file", "x.csv", "--json"],
+            ["--file", "x.csv", "--explain"],
+            ["--abstain", "0.3"],
+            ["--window", "0"],
+            ["--aggregate", "median"],
+            ["--runtime", "torch"],
+        ],
+    )
     def test_other_wrong_arguments(self, capsys, wrong):
         with pytest.raises(SystemExit, match="2"):
             application.main(wrong)
@@ -248,7 +283,7 @@ class TestArguments:
 
     def test_help(self):
         process = subprocess.run([sys.executable, "-c", LIST_MODULES], cwd=ROOT, capture_output=True, encoding="utf-8")
-        for shown in ("--text", "--json", "exit", "(default: 0.7)", f"(default: {application.MODEL_PATH})"):
+        for shown in ("--text", "--file", "--json", "exit", "(default: 0.7)", f"(default: {application.MODEL_PATH})"):
             assert shown in " ".join(process.stdout.split())
         modules = process.stderr
         assert "'text.commands'" in modules
@@ -388,7 +423,7 @@ class TestPredictor:
             positive = prediction.probability >= 0.7
             assert prediction.label == ("正面" if positive else "负面")
             assert prediction.confidence == (prediction.probability if positive else 1 - prediction.probability)
-            windows = encode_windows(tokenizer, [text], CONFIG.max_seq_len, predictor.max_windows)
+            windows = encode_windows(tokenizer, [text], CONFIG.max_seq_len, predictor.settings)
             assert prediction.cut is bool(windows.is_cut[0])
             expected = windows.text_probabilities(np.asarray(classifier(windows.inputs))[:, 0])
             assert prediction.probability == pytest.approx(expected[0], abs=1e-5)
@@ -406,12 +441,12 @@ class TestPredictor:
     def test_only_a_text_that_does_not_fit_is_cut(self, predictor, classifier):
         tokenizer = tokenizer_from_json(classifier.tokenizer_json)
         texts = [(GOOD * 3)[:end] for end in range(1, 3 * len(GOOD))]
-        is_cut = encode_windows(tokenizer, texts, CONFIG.max_seq_len, max_windows=1).is_cut.tolist()
+        is_cut = encode_windows(tokenizer, texts, CONFIG.max_seq_len, WindowSettings(max_windows=1)).is_cut.tolist()
         assert {True, False} == set(is_cut)
         assert [prediction.cut for prediction in predictor.predict(texts)] == is_cut
 
     def test_a_model_that_reads_to_the_end(self, tokenizer_json, classifier, tmp_path):
-        whole = BertClassifier(CONFIG, tokenizer_json, METADATA | {"max_windows": None})
+        whole = BertClassifier(CONFIG, tokenizer_json, METADATA | {"windows": {}})
         whole.set_weights(classifier.get_weights())
         save_model(whole, tmp_path / "whole.keras")
         texts = [GOOD, GOOD * 20, GOOD * 20 + BAD, ""]

@@ -22,6 +22,7 @@ from model import BertClassifier, BertConfig, BertMaskedLM, backbone_layers, loa
 from text.commands import InputError
 from text.corpus.vocabulary import train_unigram
 from text.reading.readers import SAMPLE_REVIEWS, iter_texts, read_labelled
+from text.windows import WindowSettings
 from training.run import CHECKPOINT_NAME, RECORD_NAME
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -165,8 +166,10 @@ class TestWholeRun:
 
         metadata = load_model(folder / CLASSIFIER, BertClassifier).metadata
         assert metadata["labels"] == ["负面", "正面"]
-        assert metadata["threshold"] == 0.7
-        assert metadata["max_windows"] is None
+        calibration = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["calibration"]
+        assert {name: metadata[name] for name in calibration} == calibration
+        assert 0.1 < metadata["threshold"] < 0.9 and 0.2 < metadata["temperature"] < 5
+        assert WindowSettings(**metadata["windows"]) == WindowSettings()
         assert metadata["data"] == {"name": "sample_reviews.csv", "rows": 504, "sha256": read_labelled("sample").sha256}
         assert metadata["test"] == test
 
@@ -232,19 +235,24 @@ class TestTheRoadOverOtherDomains:
 
     def test_teachers(self, on_domains, arguments, capsys):
         Path("more.txt").write_text("\n".join([*(text for text, _ in sample_rows()), "没看过的评论"]), encoding="utf-8")
-        options = ["--windows", "1", "--epochs", "1", "--unlabelled", "more.txt"]
+        options = ["--max-windows", "1", "--epochs", "1", "--unlabelled", "more.txt"]
         assert fine_tuning.main([*arguments, *options, "--teachers", CLASSIFIER, "--output", "taught.keras"]) == 0
         lines = capsys.readouterr().out.splitlines()
         # Of the sample, what the model is validated and tested on is left out.
         part_sizes = [int(line.split()[1]) for line in lines[1:4]]
         assert f"teaching on {part_sizes[0] + 1} texts without labels" in lines
-        assert load_model("taught.keras").metadata["max_windows"] == 1
+        assert load_model("taught.keras").metadata["windows"]["max_windows"] == 1
         # Each teacher makes a difference.
         assert fine_tuning.main([*arguments, *options, "--output", "one_teacher.keras"]) == 0
         assert fine_tuning.main([*arguments, *options[:4], "--output", "none.keras"]) == 0
         models = [load_model(f"{name}.keras") for name in ("taught", "one_teacher", "none")]
         kernels = [model.get_layer("classification_output").get_weights()[0] for model in models]
         assert not np.allclose(kernels[0], kernels[1]) and not np.allclose(kernels[1], kernels[2])
+
+    def test_mixtures(self, on_domains, arguments, capsys):
+        options = ["--max-windows", "1", "--epochs", "1", "--mixtures", "30", "--output", "mixed.keras"]
+        assert fine_tuning.main([*arguments, *options, "--teachers", CLASSIFIER]) == 0
+        assert "teaching on 30 texts without labels" in capsys.readouterr().out.splitlines()
 
     def test_nothing_to_be_taught(self, here, arguments, capsys):
         Path("blank.txt").write_text("\n \n", encoding="utf-8")

@@ -15,11 +15,13 @@ class KerasRuntime:
     Attributes:
         tokenizer_json: the tokenizer that it was trained with, as the text of a `tokenizer.json`.
         metadata: what its file says about it.
-        max_seq_len: tokens that it reads of a text.
+        max_seq_len: tokens that it reads at once.
 
     Raises:
         InputError: the file cannot be used.
     """
+
+    name = "keras"
 
     def __init__(self, model_path: str | os.PathLike):
         with quiet_imports():
@@ -33,11 +35,15 @@ class KerasRuntime:
         self.metadata = self._model.metadata
         self.max_seq_len = self._model.config.max_seq_len
 
-    def probabilities(self, input_ids: np.ndarray) -> np.ndarray:
-        """Returns the probability of each text to be positive, (n,), for int32 ids of (n, max_seq_len), n > 0."""
+    def probabilities(self, input_ids: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
+        """Returns the probability of each window to be positive, (n,), for int32 ids of (n, max_seq_len), n > 0.
+
+        Args:
+            batch_size: windows that the network reads together.
+        """
         batches = []
-        for start in range(0, len(input_ids), BATCH_SIZE):
-            batch = input_ids[start : start + BATCH_SIZE]
+        for start in range(0, len(input_ids), batch_size):
+            batch = input_ids[start : start + batch_size]
             # Called, not `predict`ed: for a single text that takes a tenth of the time.
             outputs = self._model({"input_ids": batch, "token_type_ids": np.zeros_like(batch)}, training=False)
             batches.append(self._to_numpy(outputs)[:, 0])

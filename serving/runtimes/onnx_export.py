@@ -1,0 +1,58 @@
+"""Writes a classifier for ONNX Runtime: fine-tuning does, `python -m serving.runtimes.onnx_export` does it again."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from serving.runtimes.onnx_runtime import ABOUT, FINGERPRINT, TOKENIZER
+from text.commands import exits_with_status, quiet_imports
+from text.reading.files import keep_previous, replace_atomically, sha256_of_file
+
+
+def onnx_path(model_path: str | os.PathLike) -> Path:
+    """Returns where the file for ONNX Runtime stands that belongs to a `.keras` file: beside it."""
+    return Path(model_path).with_suffix(".onnx")
+
+
+def export_onnx(model_path: str | os.PathLike) -> Path:
+    """Writes the classifier in a `.keras` file for ONNX Runtime as well, beside it; returns where.
+
+    It reads windows of any length up to the model's, holds the tokenizer and the metadata, and knows the file that it
+    was made from. An earlier file is kept as `NAME.previous.onnx`.
+
+    Raises:
+        InputError: the model cannot be loaded, or the file not be written.
+    """
+    with quiet_imports():
+        import onnx
+
+        from model import BertClassifier, load_model
+        from serving.runtimes.onnx_graph import classifier_graph
+
+    classifier = load_model(model_path, BertClassifier)
+    graph = classifier_graph(classifier)
+    about = {"metadata": classifier.metadata, "max_seq_len": classifier.config.max_seq_len}
+    entries = {
+        ABOUT: json.dumps(about, ensure_ascii=False),
+        TOKENIZER: classifier.tokenizer_json,
+        FINGERPRINT: sha256_of_file(model_path),
+    }
+    onnx.helper.set_model_props(graph, entries)
+    path = onnx_path(model_path)
+    keep_previous(path)
+    with replace_atomically(path) as temporary:
+        onnx.save(graph, temporary)
+    return path
+
+
+@exits_with_status
+def main(argv=None) -> None:
+    parser = argparse.ArgumentParser(description="Writes a classifier for ONNX Runtime, beside its .keras file.")
+    parser.add_argument("model", metavar="FILE", help="the .keras file")
+    print(f"Model saved to {export_onnx(parser.parse_args(argv).model)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
