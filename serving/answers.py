@@ -1,0 +1,86 @@
+"""What is said of each review: a line for a person, or JSON for a program."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from serving.predictor import CUT_REMARK, Prediction, Predictor
+from text.reading.files import check_writable, write_atomically
+
+if TYPE_CHECKING:
+    from serving.explanation import Explanation
+
+
+class Answers:
+    """Answers on standard output; what cannot be answered is told on standard error.
+
+    Args:
+        as_json: whether to answer with one JSON object a line.
+        explain: whether to mark the words that pushed a verdict.
+        page: an HTML file to which all reviews go with their words marked; None writes none.
+
+    Raises:
+        InputError: the page cannot be written.
+    """
+
+    def __init__(self, predictor: Predictor, *, as_json: bool = False, explain: bool = False, page: str | None = None):
+        self.predictor = predictor
+        self.as_json = as_json
+        self.explain = explain
+        self.page = page
+        self._explanations: list[Explanation] = []
+        if page is not None:
+            check_writable(page)
+
+    def give(self, texts: Sequence[str]) -> int:
+        """Answers each text; returns 1 where one of them has no verdict, else 0."""
+        status = 0
+        for prediction, explanation in self._judged(texts):
+            if prediction.problem:
+                print(f"error: {prediction.problem}: {prediction.text!r}", file=sys.stderr)
+                status = 1
+            else:
+                show = self._as_json if self.as_json else self._as_text
+                print(show(prediction, explanation), flush=True)
+        if self.page is not None:
+            self._write_page()
+        return status
+
+    def _judged(self, texts: Sequence[str]) -> Iterator[tuple[Prediction, Explanation | None]]:
+        if not self.explain and self.page is None:
+            yield from ((prediction, None) for prediction in self.predictor.predict(texts))
+            return
+        from serving.explanation import explain  # only now: most answers are not explained
+
+        for text in texts:
+            explanation = explain(self.predictor, text)
+            if self.page is not None:
+                self._explanations.append(explanation)
+            yield explanation.prediction, explanation
+
+    def _write_page(self) -> None:
+        from serving.marking import html_page
+
+        with write_atomically(self.page) as file:
+            file.write(html_page(self._explanations, self.predictor.labels))
+
+    def _as_text(self, prediction: Prediction, explanation: Explanation | None) -> str:
+        remark = f"  {CUT_REMARK}" if prediction.cut else ""
+        figures = f"probability {prediction.probability:.4f}  confidence {prediction.confidence:.4f}"
+        line = f"{prediction.label}  {figures}{remark}"
+        if not self.explain:
+            return line
+        from serving.marking import marked_for_terminal, wants_colour
+
+        return f"{line}\n{marked_for_terminal(explanation, self.predictor.labels, wants_colour(sys.stdout))}"
+
+    def _as_json(self, prediction: Prediction, explanation: Explanation | None) -> str:
+        fields = dataclasses.asdict(prediction)
+        del fields["problem"]
+        if self.explain:
+            fields["words"] = [dataclasses.asdict(word) for word in explanation.words]
+        return json.dumps(fields, ensure_ascii=False)

@@ -1,0 +1,126 @@
+"""What is said of each review, on which of the two outputs, and what goes to the page."""
+
+import html
+import json
+import re
+import sys
+
+import pytest
+
+from serving.answers import Answers
+from serving.explanation import explain
+from serving.predictor import Predictor
+from text.commands import InputError
+
+GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"
+LINE = re.compile(
+    r"(正面|负面|不确定)  probability ([01]\.\d{4})  confidence ([01]\.\d{4})(  \(only the beginning .*\))?"
+)
+
+
+@pytest.fixture
+def predictor(tiny_model):
+    return Predictor(tiny_model, runtime="onnx", windows={"max_windows": 2})
+
+
+@pytest.fixture
+def given(predictor, capsys):
+    """Gives answers, and returns the status and the lines of the two outputs."""
+
+    def give(*texts, **options):
+        status = Answers(predictor, **options).give(texts)
+        captured = capsys.readouterr()
+        return status, captured.out.splitlines(), captured.err.splitlines()
+
+    return give
+
+
+def test_a_line_for_each_text_in_order(given, predictor):
+    texts = [GOOD, BAD, GOOD * 9, GOOD]
+    status, lines, error = given(*texts)
+    assert (status, error) == (0, [])
+    for line, prediction in zip(lines, predictor.predict(texts), strict=True):
+        label, probability, confidence, cut = LINE.fullmatch(line).groups()
+        assert (label, bool(cut)) == (prediction.label, prediction.cut)
+        assert float(probability) == pytest.approx(prediction.probability, abs=1e-4)
+        assert float(confidence) == pytest.approx(prediction.confidence, abs=1e-4)
+    assert [line.endswith("was read)") for line in lines] == [False, False, True, False]
+
+
+def test_what_is_undecided(given, predictor):
+    predictor.abstain = (0, 1)
+    assert LINE.fullmatch(given(GOOD)[1][0])[1] == "不确定"
+    assert json.loads(given(GOOD, as_json=True)[1][0])["label"] == "不确定"
+
+
+@pytest.mark.parametrize("options", [{}, {"as_json": True}, {"explain": True}, {"explain": True, "as_json": True}])
+@pytest.mark.parametrize("text", ["", "ꙮ", "好\udcff"])
+def test_a_text_without_a_verdict(given, text, options):
+    status, lines, (error,) = given(GOOD, text, BAD, **options)
+    assert status == 1
+    assert error.startswith("error: the ") and error.endswith(repr(text))
+    assert len([line for line in lines if LINE.fullmatch(line) or line.startswith("{")]) == 2
+
+
+def test_nothing_asked(given):
+    assert given() == (0, [], [])
+
+
+class TestJson:
+    def test_without_words(self, given, predictor):
+        text = '他说"好"\n\\😀</p>'
+        status, (line,), error = given(text, as_json=True)
+        assert (status, error) == (0, [])
+        (prediction,) = predictor.predict([text])
+        names = ("text", "label", "probability", "confidence", "cut")
+        assert json.loads(line) == {name: getattr(prediction, name) for name in names}
+        assert "他说" in line
+
+    def test_with_words(self, given, predictor):
+        _, (line,), _ = given(GOOD, as_json=True, explain=True)
+        words = json.loads(line)["words"]
+        expected = explain(predictor, GOOD).words
+        assert [word["text"] for word in words] == [word.text for word in expected]
+        assert [word["effect"] for word in words] == pytest.approx([word.effect for word in expected], abs=1e-4)
+        assert all(GOOD[word["start"] : word["end"]] == word["text"] for word in words)
+
+
+class TestMarks:
+    def test_under_the_verdict(self, given):
+        status, lines, _ = given(GOOD, explain=True)
+        assert status == 0
+        assert LINE.fullmatch(lines[0])
+        assert re.sub(r"\[[+-]([^]]*)]", r"\1", lines[1]) == GOOD
+        assert lines[1] != GOOD
+        assert lines[2].startswith("  towards ")
+
+    @pytest.mark.parametrize(("at_terminal", "no_color", "coloured"), [(1, "", True), (1, "1", False), (0, "", False)])
+    def test_colours_at_a_terminal_only(self, given, monkeypatch, at_terminal, no_color, coloured):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: bool(at_terminal))
+        monkeypatch.setenv("NO_COLOR", no_color)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        _, lines, _ = given(GOOD, explain=True)
+        assert ("\x1b[48;5;" in lines[1]) is coloured
+        assert ("[+" in lines[1] or "[-" in lines[1]) is not coloured
+
+
+class TestPage:
+    def test_every_review_of_the_conversation(self, predictor, tmp_path, capsys):
+        path = tmp_path / "new" / "page.html"
+        answers = Answers(predictor, page=str(path))
+        assert not path.exists()
+        for text in (GOOD, "", "<b>好</b>"):
+            answers.give([text])
+            assert html.escape(text)[:1] in path.read_text(encoding="utf-8")
+        page = path.read_text(encoding="utf-8")
+        assert page.count("<article>") == 3
+        assert "the text is empty" in page
+        assert "<b>" not in page and html.escape("<") in page
+        assert re.sub("<[^>]*>", "", page).count(GOOD) == 1
+        # The answers are as they are without it.
+        assert all(LINE.fullmatch(line) for line in capsys.readouterr().out.splitlines())
+        assert [file.name for file in path.parent.iterdir()] == ["page.html"]
+
+    def test_one_that_cannot_be_written_is_told_before_the_work(self, predictor, tmp_path):
+        with pytest.raises(InputError, match="it is a folder"):
+            Answers(predictor, page=str(tmp_path))

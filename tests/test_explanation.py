@@ -1,0 +1,208 @@
+"""The words that pushed a verdict: what is said of each is what becomes of the text without it."""
+
+import csv
+import itertools
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from serving.explanation import Explanation, Word, explain
+from serving.predictor import Prediction, Predictor
+
+ROOT = Path(__file__).resolve().parents[1]
+GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"
+LONG = (GOOD + BAD) * 3
+WINDOWS = [
+    {"max_windows": max_windows, "stride": stride, "aggregate": aggregate}
+    for max_windows, stride, aggregate in itertools.product((None, 2), (None, 3), ("mean", "max", "logsumexp"))
+]
+KNOWN_TEXT = st.text(st.sampled_from(GOOD + BAD + "㎡½ﬁ \u3000😀\n[CLS]"), min_size=1, max_size=60)
+SAMPLES = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def predictors(tiny_model):
+    return [Predictor(tiny_model, runtime="onnx", windows=windows) for windows in WINDOWS]
+
+
+@pytest.fixture(scope="module")
+def predictor(predictors):
+    return predictors[0]
+
+
+def logit(probability):
+    return np.log(probability) - np.log1p(-probability)
+
+
+def aggregated(logits, aggregate):
+    if aggregate == "mean":
+        return np.mean(logits)
+    return np.max(logits) if aggregate == "max" else np.log(np.mean(np.exp(logits)))
+
+
+def effects_of_tokens(predictor, text):
+    """By where it stands, the effect of each token that is read: computed one by one, from ids put together here."""
+    offsets, spans = predictor.tokens(text)
+    ids = predictor._tokenizer.encode(text, add_special_tokens=False).ids
+    first, last = (predictor._tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
+
+    def logit_of_text(without=None):
+        rows = np.zeros((len(spans), 16), np.int32)
+        for row, (start, end) in zip(rows, spans, strict=True):
+            kept = [first, *(ids[index] for index in range(start, end) if index != without), last]
+            row[: len(kept)] = kept
+        logits = [logit(np.float64(predictor.window_probabilities(row[None])[0])) for row in rows]
+        return aggregated(logits, predictor.settings.aggregate) / predictor.temperature
+
+    whole = logit_of_text()
+    return [(offsets[index], whole - logit_of_text(index)) for index in range(max(end for _, end in spans))]
+
+
+class TestExplain:
+    @SAMPLES
+    @given(text=st.text() | KNOWN_TEXT, index=st.integers(0, len(WINDOWS) - 1))
+    def test_words_are_slices_in_order(self, predictors, text, index):
+        explanation = explain(predictors[index], text)
+        assert explanation.prediction == predictors[index].predict([text])[0]
+        if explanation.prediction.problem:
+            assert explanation.words == []
+            return
+        assert explanation.words
+        done = 0
+        for word in explanation.words:
+            assert done <= word.start < word.end <= len(text)
+            assert word.text == text[word.start : word.end]
+            assert np.isfinite(word.effect)
+            done = word.end
+
+    @SAMPLES
+    @given(text=KNOWN_TEXT, index=st.integers(0, len(WINDOWS) - 1))
+    def test_an_effect_is_what_the_windows_lose_without_the_token(self, predictors, text, index):
+        self.check_effects(predictors[index], text)
+
+    @pytest.mark.parametrize("index", range(len(WINDOWS)))
+    def test_of_a_long_text(self, predictors, index):
+        words = self.check_effects(predictors[index], LONG)
+        assert (words[-1].end < len(LONG)) == (WINDOWS[index]["max_windows"] is not None)
+        assert explain(predictors[index], LONG).prediction.cut == (words[-1].end < len(LONG))
+
+    def test_of_a_calibrated_model(self, predictors, monkeypatch):
+        cold = [word.effect for word in explain(predictors[1], LONG).words]
+        monkeypatch.setattr(predictors[1], "temperature", 2.5)
+        warm = [word.effect for word in self.check_effects(predictors[1], LONG)]
+        assert warm == pytest.approx([effect / 2.5 for effect in cold], rel=1e-3, abs=1e-4)
+
+    def check_effects(self, predictor, text):
+        words = explain(predictor, text).words
+        if not words:
+            return words
+        found = dict.fromkeys(words, 0.0)
+        for (start, end), effect in effects_of_tokens(predictor, text):
+            (word,) = (word for word in words if word.start <= start and end <= word.end)
+            found[word] += effect
+        assert [word.effect for word in words] == pytest.approx(list(found.values()), abs=2e-4)
+        return words
+
+    def test_no_word_is_idle(self, predictor):
+        """What is above would pass if nothing had an effect."""
+        effects = [word.effect for word in explain(predictor, GOOD).words]
+        assert len(effects) > 4
+        assert min(map(abs, effects)) > 1e-4
+        assert min(effects) < 0 < max(effects)
+
+    def test_tokens_of_one_character_are_one_word(self, predictor):
+        offsets, _ = predictor.tokens("好½好")
+        assert offsets.count((1, 2)) > 1
+        assert [word.text for word in explain(predictor, "好½好").words] == ["好", "½", "好"]
+
+    def test_all_in_one_batch(self, predictor, monkeypatch):
+        sizes = []
+        judge = predictor._runtime.probabilities
+        monkeypatch.setattr(
+            predictor._runtime, "probabilities", lambda ids, size: sizes.append(len(ids)) or judge(ids, size)
+        )
+        offsets, spans = predictor.tokens(LONG)
+        explain(predictor, LONG)
+        assert sizes == [len(spans), len(spans) + len(offsets)]
+
+    @pytest.mark.parametrize("text", ["", " \n", "ꙮ", "\x00", "\ud800"])
+    def test_without_a_verdict(self, predictor, text):
+        explanation = explain(predictor, text)
+        assert explanation.prediction.problem
+        assert explanation.words == explanation.strongest(3) == explanation.pushing(1) == []
+
+
+def explanation_of(probability, *effects):
+    words = [Word("字", index, index + 1, effect) for index, effect in enumerate(effects)]
+    return Explanation(Prediction("字" * len(words), "正面", probability, probability), words)
+
+
+class TestStrongest:
+    @pytest.mark.parametrize(
+        ("probability", "effects", "expected"),
+        [
+            (0.9, [0.5, -3, 2, 1, 0, 0.1], [2, 1, 0.5]),
+            (0.1, [0.5, -3, 2, -1, 0, -0.1], [-3, -1, -0.1]),
+            (0.9, [-3, 2], [2]),
+            # What holds it there is much weaker than what pulls it down.
+            (0.51, [0.1, -5], [-5]),
+            (0.9, [-3, 0.5], [-3]),
+            (0.9, [-3, -2], [-3, -2]),
+            (0.9, [0, 0], []),
+            (1.0, [40, 30], [40, 30]),
+            (0.0, [-30, 1], [-30]),
+        ],
+    )
+    def test_of_given_words(self, probability, effects, expected):
+        explanation = explanation_of(probability, *effects)
+        assert [word.effect for word in explanation.strongest(3)] == expected
+        assert [word.effect for word in explanation.strongest(1)] == expected[:1]
+        assert explanation.strongest(0) == []
+
+    @given(probability=st.floats(0, 1), effects=st.lists(st.floats(-40, 40), max_size=50), count=st.integers(0, 60))
+    def test_all_push_the_same_way(self, probability, effects, count):
+        explanation = explanation_of(probability, *effects)
+        strongest = [word.effect for word in explanation.strongest(count)]
+        assert len({effect > 0 for effect in strongest}) <= 1
+        if strongest:
+            same_way = [effect for effect in effects if effect and (effect > 0) == (strongest[0] > 0)]
+            same_way.sort(key=lambda effect: -abs(effect))
+            assert strongest == same_way[:count]
+        else:
+            assert count == 0 or not any(effects)
+
+
+def without(text, words):
+    for word in sorted(words, key=lambda word: -word.start):
+        text = text[: word.start] + text[word.end :]
+    return text
+
+
+def test_the_strongest_words_move_the_verdict_more_than_random_ones():
+    """On nine in ten reviews; one that is left without a verdict, as it had no more than three words, is not counted
+    as moved."""
+    predictor = Predictor(ROOT / "mini_bert_sentiment_classifier.keras")
+    with open(ROOT / "data" / "sample_reviews.csv", encoding="utf-8", newline="") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    assert len(texts) == 504
+    generator = random.Random(0)
+    shortened, whole = [], []
+    for text in texts:
+        explanation = explain(predictor, text)
+        words = explanation.words
+        whole += [explanation.prediction.probability] * 2
+        for chosen in (explanation.strongest(3), generator.sample(words, min(3, len(words)))):
+            shortened.append(without(text, chosen))
+    judged = [prediction.probability for prediction in predictor.predict(shortened)]
+    moves = [
+        np.nan if probability is None else abs(probability - before)
+        for probability, before in zip(judged, whole, strict=True)
+    ]
+    by_strongest, by_random = np.array(moves).reshape(-1, 2).T
+    share = np.mean(by_strongest > by_random)
+    print(f"the three strongest words moved {share:.1%} of the reviews more than three random ones")
+    assert share >= 0.9

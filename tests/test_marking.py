@@ -1,0 +1,203 @@
+"""How an explanation looks: in a terminal, through a pipe, and as an HTML page."""
+
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.explanation import Explanation, Word
+from serving.marking import CUT_REMARK, display_width, html_page, marked_for_terminal, wants_colour
+from serving.predictor import Prediction
+
+LABELS = ("负面", "正面")
+ESCAPE = re.compile("\x1b\\[[0-9;]*m")
+ORDERS = "\x1b[2J\x07\x9b\u202e\r"  # what a terminal would obey
+
+
+def explanation_of(*parts, probability=0.8, **fields):
+    """Of words, (text, effect), and what stands between them, a text."""
+    words, text = [], ""
+    for part in parts:
+        if isinstance(part, tuple):
+            words.append(Word(part[0], len(text), len(text) + len(part[0]), part[1]))
+            part = part[0]
+        text += part
+    return Explanation(Prediction(text, "正面", probability, probability, **fields), words)
+
+
+MIXED = explanation_of(("房间", 0.2), ("很干净", 4.0), " ，", ("but", -0.8), ("太差", -2.0), ("k", 1.0), "。\n")
+ANY_EXPLANATION = st.lists(st.text() | st.tuples(st.text(min_size=1), st.floats(-40, 40)), min_size=1, max_size=8).map(
+    lambda parts: explanation_of(*parts)
+)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class TestColour:
+    @pytest.fixture(autouse=True)
+    def a_terminal_of_colours(self, monkeypatch):
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        monkeypatch.setenv("TERM", "xterm-256color")
+
+    def test_a_terminal_and_a_pipe(self):
+        assert wants_colour(Terminal())
+        assert not wants_colour(io.StringIO())
+
+    @pytest.mark.parametrize(("value", "expected"), [("1", False), ("0", False), ("", True)])
+    def test_no_color(self, monkeypatch, value, expected):
+        monkeypatch.setenv("NO_COLOR", value)
+        assert wants_colour(Terminal()) is expected
+
+    def test_a_terminal_without_colours(self, monkeypatch):
+        monkeypatch.setenv("TERM", "dumb")
+        assert not wants_colour(Terminal())
+
+
+class TestTerminal:
+    def test_brackets_without_colour(self):
+        first, empty, *_ = marked_for_terminal(MIXED, LABELS, colour=False).split("\n")
+        assert first == "房间[+很干净] ，but[-太差][+k]。"
+        assert empty == ""
+
+    def test_colours(self):
+        shown = marked_for_terminal(MIXED, LABELS, colour=True).split("\n")[0]
+        assert ESCAPE.sub("", shown) == "房间很干净 ，but太差k。"
+        marked = re.findall("\x1b\\[([0-9;]+)m(.*?)\x1b\\[0m", shown)
+        assert [word for _, word in marked] == ["很干净", "太差", "k"]
+        assert len({style for style, _ in marked}) == 3  # strong green, red, weak green
+
+    def test_the_table(self):
+        assert marked_for_terminal(MIXED, LABELS, colour=False).split("\n")[2:] == [
+            "  towards 正面    towards 负面",
+            "   +4.00  很干净   -2.00  太差",
+            "   +1.00  k        -0.80  but",
+            "   +0.20  房间",
+        ]
+
+    def test_a_table_of_one_column(self):
+        shown = marked_for_terminal(explanation_of(("差", -12.5), probability=0.1), LABELS, colour=False)
+        assert shown.split("\n") == ["[-差]", "  towards 负面", "  -12.50  差"]
+
+    def test_nothing_to_mark(self):
+        assert marked_for_terminal(explanation_of(("好", 0.0)), LABELS, colour=True) == "好"
+
+    @given(
+        words=st.lists(st.tuples(st.text("很a，e\u0301😀ｗ[", min_size=1), st.floats(-40, 40)), min_size=1, max_size=8)
+    )
+    def test_the_second_column_begins_at_the_same_place(self, words):
+        explanation = explanation_of(*words)
+        *_, table = re.split(
+            "^(?=  towards)", marked_for_terminal(explanation, LABELS, colour=False), flags=re.MULTILINE
+        )
+        strongest = explanation.strongest(3)
+        other = explanation.pushing(-1 if strongest and strongest[0].effect > 0 else 1)[:3]
+        if not strongest or not other:
+            return
+        header, *rows = table.split("\n")
+        assert len(rows) == max(len(strongest), len(other))
+        begin = display_width(header[: header.rindex("towards")])
+        for row, word in zip(rows, other, strict=False):
+            cell = f"{word.effect:+6.2f}  {word.text}"
+            assert row.endswith(f"  {cell}")
+            assert display_width(row) - display_width(cell) == begin
+
+    @pytest.mark.parametrize("colour", [True, False])
+    def test_a_review_gives_the_terminal_no_orders(self, colour):
+        shown = marked_for_terminal(explanation_of(ORDERS, (f"好{ORDERS}", 1.0), ORDERS), LABELS, colour)
+        assert not set(ORDERS) - {"\x1b"} - set("[2J") & set(shown)
+        assert "\x1b" not in ESCAPE.sub("", shown)
+        assert "\\x1b[2J\\x07\\x9b\\u202e\\r" in shown
+
+    def test_lines_stay_lines(self):
+        shown = marked_for_terminal(explanation_of("好\r\n", ("坏\n了", -1.0), "\t。"), LABELS, colour=False)
+        assert shown.split("\n")[:3] == ["好", "[-坏", "了]\t。"]
+        assert shown.split("\n")[-1] == "   -1.00  坏 了"
+
+    @pytest.mark.parametrize(
+        ("text", "width"),
+        [("", 0), ("ab1", 3), ("很干净", 6), ("，！", 4), ("ｗｉ", 4), ("é", 1), ("e\u0301", 1), ("😀", 2)],
+    )
+    def test_width(self, text, width):
+        assert display_width(text) == width
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its elements, their attributes, and the texts of its paragraphs."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.attributes, self.paragraphs, self.headings, self._open = [], [], [], [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append(tag)
+        self.attributes += attributes
+        if tag not in ("meta",):
+            self._open.append(tag)
+        if tag == "p":
+            self.paragraphs.append("")
+        if tag == "h2":
+            self.headings.append("")
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if "p" in self._open:
+            self.paragraphs[-1] += data
+        if "h2" in self._open:
+            self.headings[-1] += data
+
+
+class TestPage:
+    ELEMENTS = {"html", "head", "meta", "title", "style", "body", "article", "h2", "p", "mark", "footer"}
+
+    def test_all_reviews_with_their_verdicts(self):
+        unjudged = Explanation(Prediction("\ud83d<", problem="the text is <not> valid Unicode"), [])
+        cut = explanation_of(("好", 1.0), "…", cut=True)
+        page = html_page([MIXED, unjudged, cut], LABELS)
+        assert page.encode("utf-8").startswith(b"<!doctype html>")
+        parsed = Page(page)
+        assert parsed.paragraphs == [MIXED.prediction.text, "\\ud83d<", "好…"]
+        assert parsed.headings == ["正面 0.8000", "the text is <not> valid Unicode", f"正面 0.8000 {CUT_REMARK}"]
+        assert parsed.elements.count("mark") == 6
+
+    def test_green_and_red_by_strength(self):
+        styles = dict(
+            re.findall('<mark style="background: ([^"]+)" title="([^"]+)">', html_page([MIXED], LABELS))[i][::-1]
+            for i in range(5)
+        )
+        assert styles == {
+            "+0.20": "hsl(130 75% 55% / 0.05)",
+            "+4.00": "hsl(130 75% 55% / 1.00)",
+            "-0.80": "hsl(0 75% 55% / 0.20)",
+            "-2.00": "hsl(0 75% 55% / 0.50)",
+            "+1.00": "hsl(130 75% 55% / 0.25)",
+        }
+
+    @given(explanations=st.lists(ANY_EXPLANATION, max_size=4), labels=st.tuples(st.text(), st.text()))
+    def test_no_text_is_taken_for_markup(self, explanations, labels):
+        parsed = Page(html_page(explanations, labels))
+        assert parsed.paragraphs == [explanation.prediction.text for explanation in explanations]
+        assert set(parsed.elements) <= self.ELEMENTS
+        assert parsed._open == []
+
+    def test_a_review_full_of_markup(self):
+        text = "</p><script>alert('1')</script>\"&lt;{articles}%s"
+        parsed = Page(html_page([explanation_of(text, (text, 1.0), text)], ("<b>", "&amp;")))
+        assert parsed.paragraphs == [text * 3]
+        assert set(parsed.elements) <= self.ELEMENTS
+
+    def test_it_needs_no_other_file(self):
+        page = html_page([MIXED], LABELS)
+        names = {name for name, _ in Page(page).attributes}
+        assert names == {"lang", "charset", "name", "content", "style", "title"}
+        assert not re.search(r"url\(|@import|https?:", page)
+        assert 'charset="utf-8"' in page
