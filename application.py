@@ -1,97 +1,138 @@
-"""Says whether a Chinese review is positive or negative: for --text, or at a prompt."""
+"""Says whether Chinese reviews are positive or negative: for --text, for the rows of a --file, or at a prompt."""
 
 import argparse
-import dataclasses
-import json
 import sys
+from pathlib import Path
 
-from text.commands import exits_with_status, probability
+from text.commands import add_window_arguments, exits_with_status, positive_int, probability
 
 MODEL_PATH = "mini_bert_sentiment_classifier.keras"
 POSITIVE_THRESHOLD = 0.7
 EXIT_WORD = "exit"
+WINDOW_OPTIONS = ("window", "stride", "max_windows", "aggregate")
+FILE_KINDS = ("csv", "tsv", "jsonl", "parquet", "txt")
+FILE_OPTIONS = ("text_column", "format", "output", "output_format", "strict", "resume")
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=f"{__doc__} Without --text it asks for reviews until you type {EXIT_WORD}.",
+        description=f"{__doc__} Without --text and --file it asks for reviews until you type {EXIT_WORD}.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--text", action="append", metavar="REVIEW", help="a review to judge; may be given repeatedly")
-    parser.add_argument("--model", default=MODEL_PATH, metavar="FILE", help="the model that judges")
-    parser.add_argument(
+    asked = parser.add_mutually_exclusive_group()
+    asked.add_argument("--text", action="append", metavar="REVIEW", help="a review to judge; may be given repeatedly")
+    asked.add_argument(
+        "--file", metavar="FILE", help="CSV, TSV, JSONL, Parquet or plain text file to judge; - is standard input"
+    )
+
+    verdict = parser.add_argument_group("verdict")
+    verdict.add_argument("--model", default=MODEL_PATH, metavar="FILE", help="the model that judges")
+    verdict.add_argument(
         "--threshold",
-        type=probability,
+        type=_threshold,
         default=POSITIVE_THRESHOLD,
         metavar="P",
-        help="lowest probability of a positive verdict, 0 to 1",
+        help="lowest probability of a positive verdict, 0 to 1; auto: the best by the model's validation",
     )
-    parser.add_argument("--json", action="store_true", help="answer with one JSON object a line")
+    verdict.add_argument(
+        "--abstain",
+        type=probability,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="leave reviews undecided whose probability lies between the two",
+    )
+    verdict.add_argument(
+        "--runtime",
+        choices=("auto", "onnx", "keras"),
+        default="auto",
+        help="what runs the model; auto: ONNX Runtime if the model has a file for it",
+    )
+    verdict.add_argument("--batch-size", type=positive_int, default=32, help="windows that the model reads together")
+
+    answers = parser.add_argument_group("answers to --text and at the prompt")
+    answers.add_argument("--json", action="store_true", help="answer with one JSON object a line")
+    answers.add_argument("--explain", action="store_true", help="mark the words that pushed the verdict")
+    answers.add_argument("--explain-output", metavar="FILE", help="write the marked reviews to an HTML page")
+
+    windows = parser.add_argument_group("long reviews; what is not given is as the model was trained")
+    add_window_arguments(windows, defaults=False)
+
+    files = parser.add_argument_group("files")
+    files.add_argument("--text-column", metavar="NAME", help="column of the text; found by itself if usual")
+    files.add_argument("--format", choices=FILE_KINDS, help="kind of --file; by its suffix, txt for standard input")
+    files.add_argument("--output", metavar="FILE", help="where the judged rows go; - or none: standard output")
+    files.add_argument("--output-format", choices=FILE_KINDS, help="kind of --output; by its suffix, else as --file")
+    files.add_argument("--strict", action="store_true", help="end at the first row that cannot be judged")
+    files.add_argument("--resume", action="store_true", help="go on with a run that was ended early")
     return parser
+
+
+def _threshold(text: str) -> float | str:
+    return text if text == "auto" else probability(text)
 
 
 @exits_with_status
 def main(argv=None) -> int:
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.file is None and (given := [name for name in FILE_OPTIONS if getattr(args, name)]):
+        parser.error(f"--{given[0].replace('_', '-')} needs --file")
+    if args.file is not None and (args.explain or args.explain_output or args.json):
+        parser.error(
+            "--json and --explain answer --text and the prompt; --output-format says the form of --file's rows"
+        )
     from serving.predictor import Predictor
 
     at_terminal = sys.stderr.isatty()
     if at_terminal:
         print("loading the model…", end="\r", file=sys.stderr, flush=True)
-    predictor = Predictor(args.model, args.threshold)
+
+    def load(model_path: str) -> Predictor:
+        return Predictor(
+            model_path,
+            args.threshold,
+            abstain=args.abstain,
+            runtime=args.runtime,
+            batch_size=args.batch_size,
+            windows={name: getattr(args, name) for name in WINDOW_OPTIONS if hasattr(args, name)},
+        )
+
+    predictor = load(args.model)
     if at_terminal:
         print("                  ", end="\r", file=sys.stderr, flush=True)
-    show = _as_json if args.json else _as_text
+    if args.file is not None:
+        _score_file(predictor, args)
+        return 0
+    from serving.answers import Answers
+
+    answers = Answers(predictor, as_json=args.json, explain=args.explain, page=args.explain_output)
     if args.text is None:
-        return prompt(predictor, show)
-    return answer(predictor, args.text, show)
+        from serving.prompt import Prompt
+
+        return Prompt(answers, load, EXIT_WORD).run()
+    return answers.give(args.text)
 
 
-def answer(predictor, texts: list[str], show) -> int:
-    """Prints a verdict for each text; returns 1 where one of them has none, else 0."""
-    status = 0
-    for prediction in predictor.predict(texts):
-        if prediction.problem:
-            print(f"error: {prediction.problem}: {prediction.text!r}", file=sys.stderr)
-            status = 1
-        else:
-            print(show(prediction), flush=True)
-    return status
+def _score_file(predictor, args: argparse.Namespace) -> None:
+    from serving.files.scoring import ScoringPlan, score_file
+    from text.reading.files import sha256_of_file
 
-
-def prompt(predictor, show) -> int:
-    """Asks for reviews and judges them, until `exit`, the end of the input or Ctrl-C."""
-    if hasattr(sys.stdin, "reconfigure"):  # one undecodable line is no reason to lose the others
-        sys.stdin.reconfigure(errors="surrogateescape")
-    print(f"Type a review and press Enter; {EXIT_WORD} ends.", file=sys.stderr)
-    while True:
-        try:
-            text = _read_line()
-            if text.strip().lower() == EXIT_WORD:
-                return 0
-            answer(predictor, [text], show)
-        except (EOFError, KeyboardInterrupt):
-            print(file=sys.stderr)
-            return 0
-
-
-def _read_line() -> str:
-    # `input` writes its question to standard output, where only answers belong.
-    print("> ", end="", file=sys.stderr, flush=True)
-    return input()
-
-
-def _as_text(prediction) -> str:
-    remark = "  (only the beginning of this long text was read)" if prediction.cut else ""
-    return (
-        f"{prediction.label}  probability {prediction.probability:.4f}  confidence {prediction.confidence:.4f}{remark}"
+    verdict = {name: getattr(args, name) for name in ("threshold", "abstain", "batch_size")}
+    score_file(
+        predictor,
+        ScoringPlan(
+            args.file,
+            args.output or "-",
+            text_column=args.text_column,
+            source_kind=args.format,
+            output_kind=args.output_format,
+            strict=args.strict,
+            resume=args.resume,
+            settings=verdict
+            | {"model": sha256_of_file(Path(args.model)), "runtime": predictor.runtime}
+            | {name: getattr(predictor.settings, name) for name in WINDOW_OPTIONS},
+        ),
     )
-
-
-def _as_json(prediction) -> str:
-    fields = dataclasses.asdict(prediction)
-    del fields["problem"]
-    return json.dumps(fields, ensure_ascii=False)
 
 
 if __name__ == "__main__":
