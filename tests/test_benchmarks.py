@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import serving
 from benchmarks.pretraining import main
-from model import BertConfig, BertMaskedLM, save_model
+from benchmarks.serving_contenders import repeat_to_file
+from model import BertClassifier, BertConfig, BertMaskedLM, save_model
+from serving.runtimes.onnx_export import export_onnx
+from text.commands import InputError
 from text.corpus.vocabulary import train_unigram
 from text.reading.readers import iter_texts
 from text.tokenizer import SPECIAL_TOKENS
 
 ROOT = Path(__file__).resolve().parents[1]
+MISSING_FOR_SERVING = [package for package in serving.NEEDED if not importlib.util.find_spec(package)]
 MISSING = [package for package in ("torch", "transformers", "keras_hub") if not importlib.util.find_spec(package)]
 
 
@@ -86,4 +92,110 @@ def test_a_missing_corpus_is_one_sentence(capsys):
     assert out == ""
     assert err.startswith("error: ")
     assert "missing.txt" in err
+    assert err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """An untrained classifier with its file for ONNX Runtime."""
+    path = tmp_path_factory.mktemp("classifier") / "tiny.keras"
+    texts = list(iter_texts(["sample"]))
+    config = BertConfig(vocab_size=1500, max_seq_len=32, d_model=16, dff=32)
+    tokenizer = train_unigram(lambda: texts, config.vocab_size, min_count=2)
+    save_model(BertClassifier(config, tokenizer.to_str(), metadata={"temperature": 0.5}), path)
+    export_onnx(path)
+    return path
+
+
+@pytest.mark.skipif(bool(MISSING_FOR_SERVING), reason=f"needs {', '.join(MISSING_FOR_SERVING)}: requirements-dev.txt")
+def test_serving_prints_one_table(classifier, tmp_path):
+    reviews = tmp_path / "reviews.csv"
+    reviews.write_text(
+        "text,label\n房间很干净,1\n隔音太差,0\n早餐真丰富,1\n,0\n前台冷淡，不会再来,0\n", encoding="utf-8"
+    )
+    sizes = ["--rows", "30", "90", "--file-rows", "20", "--repeats", "2", "--turns", "1"]
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.serving", "--dataset", reviews, "--model", classifier, *sizes],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert result.returncode == 0, result.stderr
+    machine, data, blank, header, *lines = result.stdout.splitlines()
+    assert re.fullmatch(r".+, \d+ cores, [\d.]+ GiB RAM, Python [\d.]+, onnxruntime [\d.]+", machine)
+    assert data == f"reviews.csv, 4 reviews of 5 characters (median); {classifier}" and not blank
+    titles = [line for line in lines if not line.startswith("  ")]
+    assert [title.partition(" (")[0] for title in titles] == [
+        "One text, the whole process",
+        "One text in a running process",
+        "A CSV file, reading and writing included",
+        "Memory over the length of the file",
+    ]
+    assert "median of 4, onnx runtime" in titles[1]
+    figures = [line for line in lines if line.startswith("  ")]
+    names = [re.split(r" {2,}", line.strip())[0] for line in figures]
+    assert names == [
+        "application.py --text",
+        "Keras on TensorFlow, transformers' tokenizer (2)",
+        "Predictor.predict([text])",
+        "application.py --file, 20 rows",
+        "transformers' pipeline on PyTorch, 20 rows",
+        "TF-IDF + logistic regression, 20 rows",
+        "SnowNLP, 20 rows",
+        "application.py --file, 30 rows",
+        "application.py --file, 90 rows",
+    ]
+    speeds = [re.search(r"  ([\d,.]+) (s|ms|reviews/s)(?=  |$)", line) for line in figures]
+    assert [speed[2] for speed in speeds] == ["s", "s", "ms"] + ["reviews/s"] * 6
+    assert all(float(speed[1].replace(",", "")) > 0 for speed in speeds)
+    assert {speed.end() for speed in speeds} == {header.index("speed or time") + len("speed or time")}
+    memory = {name: re.search(r"  ([\d.]+) MiB(?=  |$)", line) for name, line in zip(names, figures, strict=True)}
+    ends = {found.end() for found in memory.values() if found}
+    assert ends == {header.index("peak memory") + len("peak memory")}
+    mebibytes = {name: float(found[1]) for name, found in memory.items() if found}
+    assert 40 < mebibytes["application.py --text"] < mebibytes["Keras on TensorFlow, transformers' tokenizer (2)"]
+    growth = float(re.search(r"([+-][\d.]+)% beside 30 rows", figures[-1])[1])
+    expected = 100 * (mebibytes["application.py --file, 90 rows"] / mebibytes["application.py --file, 30 rows"] - 1)
+    assert growth == pytest.approx(expected, abs=0.2)
+    pipeline = float(re.search(r"ours ([\d.]+)x as fast", figures[4])[1])
+    ours, theirs = (float(speeds[index][1].replace(",", "")) for index in (3, 4))
+    assert pipeline == pytest.approx(ours / theirs, rel=0.2, abs=0.02)  # the speeds are rounded to whole reviews
+
+
+def test_the_memory_of_a_process_is_its_own(tmp_path):
+    held = b"x" * (300 << 20)  # by this process, which must not count
+    small = serving._run(["-c", "print('small')"], tmp_path)
+    large = serving._run(["-c", "held = b'x' * (100 << 20); print('first'); print(len(held))"], tmp_path)
+    assert len(held) > 0
+    assert small.output == "small"
+    assert large.output == str(100 << 20)
+    assert small.mebibytes < 60
+    assert 95 < large.mebibytes - small.mebibytes < 115
+    assert small.seconds > 0
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit(3)", "import os; os.abort()"])
+def test_a_process_that_fails_is_not_measured(tmp_path, end):
+    with pytest.raises(InputError, match="could not be measured"):
+        serving._run(["-c", end], tmp_path)
+
+
+def test_serving_compares_only_what_answers_alike(tmp_path, monkeypatch):
+    answers = iter(['{"probability": 0.7}', '{"probability": 0.8}'])
+    monkeypatch.setattr(serving, "_run", lambda arguments, folder: serving.Run(1.0, 1.0, next(answers)))
+    with pytest.raises(InputError, match=r"answers 0\.8000 where the application answers 0\.7000"):
+        serving._one_shot(serving.build_parser().parse_args([]), tmp_path)
+
+
+def test_a_file_repeats_the_reviews(tmp_path):
+    (tmp_path / "reviews.json").write_text(json.dumps({"texts": ["好，很好", '他说"行"'], "labels": [1, 1]}), "utf-8")
+    repeat_to_file(tmp_path / "reviews.json", 5, tmp_path / "five.csv")
+    assert list(iter_texts([tmp_path / "five.csv"])) == ["好，很好", '他说"行"'] * 2 + ["好，很好"]
+
+
+def test_serving_without_a_model_is_one_sentence(capsys):
+    assert serving.main(["--model", "missing.keras"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: missing.keras")
     assert err.count("\n") == 1

@@ -1,0 +1,187 @@
+"""The contenders of `benchmarks.serving`, each run as a script that prints what it measured as one line of JSON.
+
+- `one_shot` answers to one text as one would without this project's `serving`: Keras loads the file and calls the
+  network once, which is faster than `predict`; transformers' fast tokenizer reads the `tokenizer.json` inside.
+- `running` is this project's own: one text after the other.
+- The others read a CSV file, judge its texts, and write them with a label and a probability; from the first byte read
+  to the last one written the clock runs, while loading and training do not count.
+
+transformers' network has the sizes of `BertConfig` and weights drawn at random, which are as fast as trained ones.
+"""
+
+import argparse
+import csv
+import itertools
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from text.commands import exits_with_status, quiet_imports
+
+BATCH_SIZE = 64
+MAX_TOKENS = 64
+WARM_UP_TEXTS = 50
+
+
+def measure_one_shot(settings: argparse.Namespace) -> dict:
+    """Returns the probability of one text; how long all of it takes, the caller measures."""
+    with quiet_imports():
+        import numpy as np
+        from transformers import PreTrainedTokenizerFast
+
+        from model import BertClassifier, load_model
+
+    classifier = load_model(settings.model, BertClassifier)
+    tokenizer = _transformers_tokenizer(PreTrainedTokenizerFast, classifier.tokenizer_json)
+    length = classifier.config.max_seq_len
+    encoded = tokenizer(settings.text, truncation=True, max_length=length, padding="max_length", return_tensors="np")
+    input_ids = encoded["input_ids"].astype("int32")
+    inputs = {"input_ids": input_ids, "token_type_ids": np.zeros_like(input_ids)}
+    probability = float(classifier(inputs, training=False)[0, 0])
+    logit = np.log(probability) - np.log1p(-probability)
+    temperature = classifier.metadata.get("temperature", 1.0)
+    return {"probability": float(1 / (1 + np.exp(-logit / temperature)))}
+
+
+def measure_running(settings: argparse.Namespace) -> dict:
+    """Returns the median milliseconds of an answer, tokenizing included, over the texts of the data set."""
+    from serving.predictor import Predictor
+
+    predictor = Predictor(settings.model)
+    texts = _reviews(settings.reviews)["texts"]
+    for text in texts[:WARM_UP_TEXTS]:
+        predictor.predict([text])
+    durations = []
+    for text in texts:
+        started = time.perf_counter()
+        predictor.predict([text])
+        durations.append(time.perf_counter() - started)
+    return {"milliseconds": 1000 * statistics.median(durations), "texts": len(texts), "runtime": predictor.runtime}
+
+
+def measure_transformers(settings: argparse.Namespace) -> dict:
+    """Returns the seconds of transformers' pipeline on PyTorch."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # nothing of it comes from there
+    with quiet_imports():
+        from transformers import (
+            BertConfig,
+            BertForSequenceClassification,
+            PreTrainedTokenizerFast,
+            TextClassificationPipeline,
+        )
+        from transformers.utils import logging
+
+        from serving.runtimes.selection import open_runtime
+
+    logging.set_verbosity_error()
+    config = BertConfig(
+        vocab_size=21_128,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+        max_position_embeddings=MAX_TOKENS,
+    )
+    classify = TextClassificationPipeline(
+        model=BertForSequenceClassification(config).eval(),
+        tokenizer=_transformers_tokenizer(PreTrainedTokenizerFast, open_runtime(settings.model).tokenizer_json),
+        device=-1,
+        batch_size=BATCH_SIZE,
+        truncation=True,
+        max_length=MAX_TOKENS,
+    )
+
+    def judge(texts):
+        return ((answer["label"], answer["score"]) for answer in classify(texts))
+
+    return _seconds_of_file(judge, settings)
+
+
+def measure_tfidf(settings: argparse.Namespace) -> dict:
+    """Returns the seconds of the baseline that every test of this project has beside it."""
+    from evaluation.baseline import fit_tfidf_baseline
+
+    reviews = _reviews(settings.reviews)
+    baseline = fit_tfidf_baseline(reviews["texts"], reviews["labels"])
+
+    def judge(texts):
+        return ((int(positive >= 0.5), positive) for positive in baseline.predict_proba(texts)[:, 1])
+
+    return _seconds_of_file(judge, settings)
+
+
+def measure_snownlp(settings: argparse.Namespace) -> dict:
+    """Returns the seconds of SnowNLP with the model that it brings."""
+    from snownlp import SnowNLP
+
+    def judge(texts):
+        positives = (SnowNLP(text).sentiments for text in texts)
+        return ((int(positive >= 0.5), positive) for positive in positives)
+
+    return _seconds_of_file(judge, settings)
+
+
+MEASURES = {
+    "one_shot": measure_one_shot,
+    "running": measure_running,
+    "transformers": measure_transformers,
+    "TF-IDF": measure_tfidf,
+    "SnowNLP": measure_snownlp,
+}
+
+
+def repeat_to_file(reviews: str | os.PathLike, num_rows: int, path: str | os.PathLike) -> None:
+    """Writes a CSV file of `num_rows` texts: those of a data set, over and over."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text"])
+        texts = itertools.islice(itertools.cycle(_reviews(reviews)["texts"]), num_rows)
+        writer.writerows([text] for text in texts)
+
+
+def _reviews(path: str | os.PathLike) -> dict[str, list]:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def _transformers_tokenizer(kind: type, tokenizer_json: str):
+    from tokenizers import Tokenizer
+
+    from text.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN
+
+    return kind(
+        tokenizer_object=Tokenizer.from_str(tokenizer_json),
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        cls_token=CLASSIFY,
+        sep_token=SEPARATE,
+        mask_token=MASK,
+    )
+
+
+def _seconds_of_file(
+    judge: Callable[[list[str]], Iterable[tuple[str | int, float]]], settings: argparse.Namespace
+) -> dict[str, float]:
+    """Returns how long it takes to read the file, judge its texts and write the verdicts."""
+    list(judge(["很好"]))  # loads what is loaded at the first call
+    started = time.perf_counter()
+    with open(settings.source, encoding="utf-8", newline="") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    with open(settings.output, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label", "probability"])
+        writer.writerows((text, *verdict) for text, verdict in zip(texts, judge(texts), strict=True))
+    return {"seconds": time.perf_counter() - started}
+
+
+@exits_with_status
+def main(argv=None) -> None:
+    name, settings = sys.argv[1:] if argv is None else argv
+    print(json.dumps(MEASURES[name](argparse.Namespace(**json.loads(settings)))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
