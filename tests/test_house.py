@@ -10,7 +10,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ("pretrain", "fine_tuning", "application")
-ROOMS = ("text", "text/reading", "text/corpus", "training", "evaluation", "serving", "serving/runtimes", "serving/files")
+ROOMS = (
+    "text",
+    "text/reading",
+    "text/corpus",
+    "training",
+    "evaluation",
+    "serving",
+    "serving/runtimes",
+    "serving/files",
+)
 # Of the project itself, what each file or folder must not import, anywhere in its files.
 KNOWS_NOTHING_OF = {
     "layers.py": ("model", "text", "training", "evaluation", "serving"),

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+import onnx
+
 from serving.runtimes.onnx_runtime import ABOUT, FINGERPRINT, TOKENIZER
 from text.commands import exits_with_status, quiet_imports
 from text.reading.files import keep_previous, replace_atomically, sha256_of_file
@@ -26,8 +28,6 @@ def export_onnx(model_path: str | os.PathLike) -> Path:
         InputError: the model cannot be loaded, or the file not be written.
     """
     with quiet_imports():
-        import onnx
-
         from model import BertClassifier, load_model
         from serving.runtimes.onnx_graph import classifier_graph
 
