@@ -68,11 +68,6 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="also let them judge N new texts, made of clauses of the training texts and of those without labels",
     )
-    data.add_argument(
-        "--teachers-alone",
-        action="store_true",
-        help="learn from the verdicts on those texts and not from the labels, which their judges have learnt already",
-    )
     add_window_arguments(data)
     data.add_argument("--test-size", type=share, default=TEST_SIZE, help="share of the rows to test on")
 
@@ -128,8 +123,6 @@ def main(argv=None) -> None:
     args, given = parse_arguments(parser, argv)
     if args.teachers and not (args.unlabelled or args.mixtures):
         parser.error("--teachers judge the texts of --unlabelled and --mixtures: give one of them, or no teachers")
-    if args.teachers_alone and not (args.unlabelled or args.mixtures):
-        parser.error("--teachers-alone needs the texts of --unlabelled or --mixtures")
     if args.backbone_output and args.unfreeze == 0:
         parser.error("--backbone-output has nothing new to write without --unfreeze")
     if args.backbone_output and Path(args.backbone_output).resolve() == Path(args.output).resolve():
@@ -193,9 +186,7 @@ def main(argv=None) -> None:
         data += [str(taught.labels.tolist()), *taught.texts]
     data_sha256 = hashlib.sha256("\n".join(data).encode()).hexdigest()
     checkpoint = Checkpoint(Path(args.run_folder, CHECKPOINT_NAME), data_sha256=data_sha256)
-    history = train_classifier(
-        classifier, reviews, plan, checkpoint, taught=taught, taught_alone=args.teachers_alone, resume=args.resume
-    )
+    history = train_classifier(classifier, reviews, plan, checkpoint, taught=taught, resume=args.resume)
 
     assessment = assess(functools.partial(predict_probabilities, classifier), reviews, args.threshold)
     print_assessment(assessment, source_name(reviews.labelled.name))

@@ -2,8 +2,8 @@
 
     python -m benchmarks.accuracy --dataset reviews.csv -- --unfreeze all --learning-rate 3e-4
 
-What stands behind `--` goes to fine_tuning.py. Each model is tested on the reviews as they are and, by what the
-tokenizer makes of them, on the same reviews in Traditional characters.
+What stands behind `--` goes to fine_tuning.py. Each model is tested on the reviews as they are, on their first windows
+alone and, by what the tokenizer makes of them, on the same reviews in Traditional characters.
 """
 
 import argparse
@@ -94,13 +94,17 @@ def _fine_tune_and_test(args, number: int, folder: Path, texts: list[str], label
     with quiet_imports():
         from evaluation.metrics import binary_metrics
         from serving.predictor import Predictor
+
+    def test(predictor, texts):
+        # A text of which the model knows nothing has no probability.
+        probabilities = [0.5 if one.probability is None else one.probability for one in predictor.predict(texts)]
+        return binary_metrics(labels, probabilities, 0.5)
+
+    figures["reading one window only"] = test(Predictor(model, windows={"max_windows": 1}), texts)
     predictor = Predictor(model)
     for table, description in VARIANTS.items():
         convert = opencc.OpenCC(table).convert
-        converted = [convert(text) for text in texts]
-        # A text of which the model knows nothing has no probability.
-        probabilities = [0.5 if one.probability is None else one.probability for one in predictor.predict(converted)]
-        figures[description] = binary_metrics(labels, probabilities, 0.5)
+        figures[description] = test(predictor, [convert(text) for text in texts])
     return figures
 
 

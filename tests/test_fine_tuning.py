@@ -253,14 +253,6 @@ class TestTheRoadOverOtherDomains:
         options = ["--max-windows", "1", "--epochs", "1", "--mixtures", "30", "--output", "mixed.keras"]
         assert fine_tuning.main([*arguments, *options, "--teachers", CLASSIFIER]) == 0
         assert "teaching on 30 texts without labels" in capsys.readouterr().out.splitlines()
-        # From the verdicts alone it learns something else.
-        alone = [*options[:-1], "alone.keras", "--teachers-alone"]
-        assert fine_tuning.main([*arguments, *alone, "--teachers", CLASSIFIER]) == 0
-        kernels = [
-            load_model(name).get_layer("classification_output").get_weights()[0]
-            for name in ("mixed.keras", "alone.keras")
-        ]
-        assert not np.allclose(*kernels)
 
     def test_nothing_to_be_taught(self, here, arguments, capsys):
         Path("blank.txt").write_text("\n \n", encoding="utf-8")
@@ -271,7 +263,6 @@ class TestTheRoadOverOtherDomains:
         "options",
         [
             ["--teachers", "a.keras"],
-            ["--teachers-alone"],
             ["--backbone-output", "b.keras"],
             ["--backbone-output", "a.keras", "--output", "./a.keras", "--unfreeze", "all"],
         ],

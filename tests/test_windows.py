@@ -27,7 +27,7 @@ def content(row):
 
 
 @given(texts=TEXTS, max_seq_len=st.integers(3, 12), max_windows=st.none() | st.integers(1, 4))
-def test_the_windows_of_a_text_are_the_text(texts, max_seq_len, max_windows):
+def test_as_few_windows_as_hold_the_text(texts, max_seq_len, max_windows):
     windows = encode_windows(TOKENIZER, iter(texts), max_seq_len, WindowSettings(max_windows=max_windows))
     capacity = max_seq_len - 2
     assert windows.input_ids.shape == (len(windows.text_index), max_seq_len)
@@ -36,19 +36,20 @@ def test_the_windows_of_a_text_are_the_text(texts, max_seq_len, max_windows):
     for index, text in enumerate(texts):
         pieces = [content(row) for row in windows.input_ids[windows.text_index == index]]
         ids = ids_of(text)
-        most = len(ids) if max_windows is None else max_windows * capacity
-        assert sum(pieces, []) == ids[:most]
-        assert windows.is_cut[index] == (len(ids) > most)
-        assert len(pieces) == max(1, -(-min(len(ids), most) // capacity))
-        lengths = [len(piece) for piece in pieces]
-        assert max(lengths) - min(lengths) <= 1
+        needed = max(1, -(-len(ids) // capacity))
+        assert len(pieces) == min(needed, max_windows or needed)
+        assert windows.is_cut[index] == (len(pieces) < needed)
+        assert pieces[0] == ids[:capacity]
+        assert {len(piece) for piece in pieces} == {min(len(ids), capacity)}
+        if len(pieces) == needed:
+            assert pieces[-1] == ids[-capacity:]
     assert windows.inputs.keys() == {"input_ids", "token_type_ids"}
     assert not windows.inputs["token_type_ids"].any()
 
 
 @given(texts=TEXTS.filter(len), data=st.data())
 def test_the_logit_of_a_text_is_the_mean_of_its_windows(texts, data):
-    windows = encode_windows(TOKENIZER, texts, 5)
+    windows = encode_windows(TOKENIZER, texts, 5, WindowSettings(aggregate="mean"))
     count = len(windows.text_index)
     logits = np.array(data.draw(st.lists(st.floats(-10, 10), min_size=count, max_size=count)))
     probabilities = windows.text_probabilities(1 / (1 + np.exp(-logits)))
@@ -84,7 +85,7 @@ def test_overlapping_windows(texts, window, data, max_windows):
 
 def test_a_shorter_window_than_the_network_reads():
     windows = encode_windows(TOKENIZER, ["好差不很好"], 8, WindowSettings(window=4))
-    assert [len(content(row)) for row in windows.input_ids] == [1, 2, 2]
+    assert [content(row) for row in windows.input_ids] == [ids_of(piece) for piece in ("好差", "差不", "很好")]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,7 @@ def test_aggregates(values, aggregate):
     probabilities = windows.text_probabilities(1 / (1 + np.exp(-np.array(values))))
     first, second = values[:2]
     expected = {
+        "harmonic": (first + second / 2) / 1.5,
         "mean": (first + second) / 2,
         "max": max(first, second),
         "logsumexp": np.log((np.exp(first) + np.exp(second)) / 2),
@@ -113,7 +115,7 @@ def test_aggregates(values, aggregate):
 def test_temperature(values, temperature):
     windows = encode_windows(TOKENIZER, ["好差不很", "好"], 4)
     raw = 1 / (1 + np.exp(-np.array(values)))
-    logits = [sum(values[:2]) / 2 / temperature, values[2] / temperature]
+    logits = [(values[0] + values[1] / 2) / 1.5 / temperature, values[2] / temperature]
     np.testing.assert_allclose(
         windows.text_probabilities(raw, temperature), 1 / (1 + np.exp(-np.array(logits))), atol=1e-6
     )
@@ -122,7 +124,7 @@ def test_temperature(values, temperature):
 def test_features_are_averaged_alike():
     windows = encode_windows(TOKENIZER, ["好差不很", "好"], 4)
     features = np.array([[1.0, 2.0], [3.0, 6.0], [5.0, 5.0]])
-    np.testing.assert_allclose(windows.mean(features), [[2.0, 4.0], [5.0, 5.0]])
+    np.testing.assert_allclose(windows.mean(features), [[5 / 3, 10 / 3], [5.0, 5.0]], rtol=1e-6)
 
 
 @given(probability=st.floats(0, 1))

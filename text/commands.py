@@ -89,9 +89,10 @@ def add_window_arguments(group, defaults: bool = True) -> None:
         group.add_argument(option, default=default if defaults else argparse.SUPPRESS, **options)
 
     add("--window", None, type=positive_int, metavar="N", help="tokens that are read at once; none: as many as can be")
-    add("--stride", None, type=positive_int, metavar="N", help="most tokens from one to the next; none: side by side")
+    add("--stride", None, type=positive_int, metavar="N", help="most tokens from one to the next; none: few windows")
     add("--max-windows", None, type=_all_or_some, metavar="N", help="windows that are read of a text; none or all: all")
-    add("--aggregate", "mean", choices=("mean", "max", "logsumexp"), help="how a text's logit is made of its windows'")
+    choices = ("harmonic", "mean", "max", "logsumexp")
+    add("--aggregate", "harmonic", choices=choices, help="how a text's logit is made of its windows'")
 
 
 def _all_or_some(text: str) -> int | None:

@@ -16,7 +16,7 @@ from text.tokenizer import CLASSIFY, SEPARATE
 
 NUM_SPECIAL_TOKENS = 2  # [CLS] before a window, [SEP] after it
 SMALLEST_PROBABILITY = 1e-7  # a float32 next to 1 is not much nearer to it
-AGGREGATES = ("mean", "max", "logsumexp")
+AGGREGATES = ("harmonic", "mean", "max", "logsumexp")
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,12 @@ class WindowSettings:
 
     Attributes:
         window: tokens a window, the two special ones included; None takes as many as the model reads at once.
-        stride: most tokens from one window's start to the next one's; None lays the windows side by side, all of nearly
-            the same length, so that no token is read twice.
+        stride: most tokens from one window's start to the next one's; None makes do with as few windows as hold the
+            text. They are all full, the last ends where the text does, and the others are moved together evenly.
         max_windows: how many windows of a text are read, from its beginning on; None reads all of it.
-        aggregate: what the text's logit is of those of its windows: their mean, their maximum, or between the two the
-            logarithm of the mean of their exponentials ("logsumexp", without its growth with the number of windows).
+        aggregate: what the text's logit is of those of its windows: a mean in which the n-th counts 1/n ("harmonic",
+            since reviews say at their beginning what they are about), their mean, their maximum, or between the two
+            the logarithm of the mean of their exponentials ("logsumexp", less its growth with the number of windows).
 
     Raises:
         InputError: one of the values is none that can be meant.
@@ -38,7 +39,7 @@ class WindowSettings:
     window: int | None = None
     stride: int | None = None
     max_windows: int | None = None
-    aggregate: str = "mean"
+    aggregate: str = "harmonic"
 
     def __post_init__(self):
         if self.window is not None and self.window <= NUM_SPECIAL_TOKENS:
@@ -68,15 +69,7 @@ class WindowSettings:
         """Returns where the windows of a text of `num_tokens` tokens start and end, at least one."""
         if num_tokens <= capacity:
             return [(0, num_tokens)]
-        if self.stride is None:
-            count = -(-num_tokens // capacity)
-            kept = num_tokens
-            if self.max_windows is not None and count > self.max_windows:
-                count, kept = self.max_windows, self.max_windows * capacity
-            borders = [kept * number // count for number in range(count + 1)]
-            return list(zip(borders, borders[1:], strict=False))
-        # Full windows, the last at the text's end, moved together evenly.
-        steps = -(-(num_tokens - capacity) // self.stride)
+        steps = -(-(num_tokens - capacity) // (self.stride or capacity))
         starts = [(num_tokens - capacity) * number // steps for number in range(steps + 1)][: self.max_windows]
         return [(start, start + capacity) for start in starts]
 
@@ -94,7 +87,7 @@ class Windows(NamedTuple):
     input_ids: np.ndarray
     text_index: np.ndarray
     is_cut: np.ndarray
-    aggregate: str = "mean"
+    aggregate: str = WindowSettings.aggregate
 
     @property
     def inputs(self) -> dict[str, np.ndarray]:
@@ -104,10 +97,13 @@ class Windows(NamedTuple):
     @property
     def weights(self) -> np.ndarray:
         """The share that each window has in its text, float32, (windows,)."""
-        return (1 / np.bincount(self.text_index)[self.text_index]).astype(np.float32)
+        weights = np.ones(len(self.text_index))
+        if self.aggregate == "harmonic":
+            weights /= 1 + np.arange(len(weights)) - self._starts[self.text_index]
+        return (weights / np.bincount(self.text_index, weights)[self.text_index]).astype(np.float32)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
-        """Returns the mean over each text's windows of `values`, (windows, …), as (texts, …)."""
+        """Returns the mean over each text's windows of `values`, (windows, …), by their shares, as (texts, …)."""
         weights = self.weights.reshape(-1, *[1] * (values.ndim - 1))
         return np.add.reduceat(values * weights, self._starts) if len(self.is_cut) else values
 
@@ -128,7 +124,7 @@ class Windows(NamedTuple):
         return np.where(is_alone, probabilities[self._starts], calibrated)
 
     def _text_logits(self, values: np.ndarray) -> np.ndarray:
-        if self.aggregate == "mean":
+        if self.aggregate in ("mean", "harmonic"):
             return self.mean(values)
         highest = np.maximum.reduceat(values, self._starts)
         if self.aggregate == "max":

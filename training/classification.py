@@ -35,7 +35,6 @@ def train_classifier(
     checkpoint: Checkpoint | None = None,
     *,
     taught: Part | None = None,
-    taught_alone: bool = False,
     resume: bool = False,
 ) -> History:
     """Trains what is not frozen, in place, on the training part; returns the figures of each epoch.
@@ -45,11 +44,8 @@ def train_classifier(
     Args:
         taught: further texts with a teacher's probabilities for labels. Hinton et al., "Distilling the Knowledge in a
             Neural Network" (2015).
-        taught_alone: whether to train on these texts only, since the teacher has learnt from the labels already.
     """
-    parts = [] if taught_alone else [reviews.train]
-    if taught is not None:
-        parts.append(taught)
+    parts = [reviews.train] if taught is None else [reviews.train, taught]
     if classifier.unfreeze == 0:
         return _train_head(classifier, parts, reviews.validation, plan, checkpoint, resume)
     weights = np.concatenate([part.windows.weights for part in parts])
