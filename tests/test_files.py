@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import zlib
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 from text.commands import InputError
 from text.reading import files
 from text.reading.files import (
+    CHUNK_BYTES,
     Encoding,
     check_writable,
     detect_encoding,
+    fingerprint_of_file,
     line_end,
     lossless_encoding,
     replace_atomically,
@@ -175,3 +178,19 @@ def test_what_is_no_ordinary_file_is_not_replaced(tmp_path):
         pytest.fail("the block must not run")
     check_writable(tmp_path / "new file")
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+class TestFingerprint:
+    def test_of_another_file_is_another(self, tmp_path):
+        contents = [b"", b"\0", b"\0\0", b"ab", b"ba", bytes(CHUNK_BYTES), bytes(CHUNK_BYTES) + b"x"]
+        fingerprints = set()
+        for content in contents:
+            (tmp_path / "file").write_bytes(content)
+            fingerprint = fingerprint_of_file(tmp_path / "file")
+            assert fingerprint == f"{len(content)}-{zlib.crc32(content):08x}"
+            fingerprints.add(fingerprint)
+        assert len(fingerprints) == len(contents)
+
+    def test_of_no_file(self, tmp_path):
+        with pytest.raises(InputError, match="cannot read"):
+            fingerprint_of_file(tmp_path / "none")

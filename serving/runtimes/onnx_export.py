@@ -10,7 +10,7 @@ import onnx
 
 from serving.runtimes.onnx_runtime import ABOUT, FINGERPRINT, TOKENIZER
 from text.commands import exits_with_status, quiet_imports
-from text.reading.files import keep_previous, replace_atomically, sha256_of_file
+from text.reading.files import fingerprint_of_file, keep_previous, replace_atomically
 
 
 def onnx_path(model_path: str | os.PathLike) -> Path:
@@ -37,7 +37,7 @@ def export_onnx(model_path: str | os.PathLike) -> Path:
     entries = {
         ABOUT: json.dumps(about, ensure_ascii=False),
         TOKENIZER: classifier.tokenizer_json,
-        FINGERPRINT: sha256_of_file(model_path),
+        FINGERPRINT: fingerprint_of_file(model_path),
     }
     onnx.helper.set_model_props(graph, entries)
     path = onnx_path(model_path)

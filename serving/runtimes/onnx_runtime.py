@@ -11,7 +11,7 @@ from text.commands import InputError, first_line
 BATCH_SIZE = 32
 LENGTH_STEP = 4  # windows are padded to a multiple of it: short ones need not pay for long ones
 # The entries of the file's own metadata.
-ABOUT, TOKENIZER, FINGERPRINT = "mini_bert", "tokenizer.json", "keras_sha256"
+ABOUT, TOKENIZER, FINGERPRINT = "mini_bert", "tokenizer.json", "keras_fingerprint"
 
 
 class OnnxRuntime:
@@ -21,7 +21,7 @@ class OnnxRuntime:
         tokenizer_json: the tokenizer that it was trained with, as the text of a `tokenizer.json`.
         metadata: what its file says about it.
         max_seq_len: tokens that it reads at once.
-        fingerprint: the SHA-256 of the `.keras` file that it was made from.
+        fingerprint: of the `.keras` file that it was made from, see `text.reading.files.fingerprint_of_file`.
 
     Raises:
         InputError: the file cannot be used.

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from text.commands import InputError
-from text.reading.files import sha256_of_file
+from text.reading.files import fingerprint_of_file
 
 RUNTIMES = ("auto", "onnx", "keras")
 
@@ -54,7 +54,7 @@ def _open_onnx(path: Path, made_from: Path | None = None):
         runtime = OnnxRuntime(path)
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed: `pip install {error.name}`") from None
-    if made_from and runtime.fingerprint != sha256_of_file(made_from):
+    if made_from and runtime.fingerprint != fingerprint_of_file(made_from):
         raise InputError(
             f"{path} was not made from {made_from} as it is now; "
             f"`python -m serving.runtimes.onnx_export {made_from}` makes it anew"
