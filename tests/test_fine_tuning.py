@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VOCAB_SIZE = 1500
 CONFIG = BertConfig(vocab_size=VOCAB_SIZE, max_seq_len=32, d_model=16, dff=32)
 CLASSIFIER = "mini_bert_sentiment_classifier.keras"
+ONNX_CLASSIFIER = "mini_bert_sentiment_classifier.onnx"
 FIGURES = ["loss", "binary_accuracy", "val_loss", "val_binary_accuracy"]
 # Without the log level that TensorFlow has set in this process, which would hide how the script sets its own.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
@@ -144,6 +145,7 @@ class TestWholeRun:
         pictures = ("training_curves.png", "confusion_matrix.png")
         assert names == {
             CLASSIFIER,
+            ONNX_CLASSIFIER,
             "report/metrics.json",
             f"runs/fine_tuning/{RECORD_NAME}",
             *(f"report/{name}" for name in pictures),
@@ -166,9 +168,8 @@ class TestWholeRun:
 
         metadata = load_model(folder / CLASSIFIER, BertClassifier).metadata
         assert metadata["labels"] == ["负面", "正面"]
-        calibration = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["calibration"]
-        assert {name: metadata[name] for name in calibration} == calibration
-        assert 0.1 < metadata["threshold"] < 0.9 and 0.2 < metadata["temperature"] < 5
+        assert {name: metadata[name] for name in metrics["calibration"]} == metrics["calibration"]
+        assert 0.1 < metadata["threshold"] < 0.9 and 0.2 <= metadata["temperature"] <= 5
         assert WindowSettings(**metadata["windows"]) == WindowSettings()
         assert metadata["data"] == {"name": "sample_reviews.csv", "rows": 504, "sha256": read_labelled("sample").sha256}
         assert metadata["test"] == test
@@ -455,7 +456,7 @@ class TestBasicScript:
         assert "504 rows, 0 unusable" in lines[0]
         assert_training_is_printed(lines, epochs=2)
         assert lines[-1] == f"Model saved to {CLASSIFIER}"
-        names = {CLASSIFIER, "mini_bert_sentiment_classifier.previous.keras"}
+        names = {CLASSIFIER, ONNX_CLASSIFIER, "mini_bert_sentiment_classifier.previous.keras"}
         assert {path.name for path in tmp_path.iterdir()} == names
         metadata = load_model(tmp_path / CLASSIFIER, BertClassifier).metadata
         assert f"Test set accuracy: {metadata['test']['at_half']['accuracy']:.4f}" in lines

@@ -104,6 +104,7 @@ class TestDiscriminativeAdamW:
 
     @pytest.mark.parametrize("jit_compile", [False, True])
     def test_rates_of_fine_tuning_in_a_compiled_step(self, jit_compile):
+        keras.utils.set_random_seed(1)  # some weights give a gradient that is small even beside epsilon
         inputs = keras.Input((5,))
         hidden = keras.layers.Dense(4, name="bert_embedding")(inputs)
         model = keras.Model(inputs, keras.layers.Dense(1, "sigmoid", name="classification_output")(hidden))
