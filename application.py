@@ -114,6 +114,8 @@ def main(argv=None) -> int:
 
 
 def _score_file(predictor, args: argparse.Namespace) -> None:
+    import dataclasses  # with these: --help waits for none of them
+
     from serving.files.scoring import ScoringPlan, score_file
     from text.reading.files import sha256_of_file
 
@@ -130,7 +132,7 @@ def _score_file(predictor, args: argparse.Namespace) -> None:
             resume=args.resume,
             settings=verdict
             | {"model": sha256_of_file(Path(args.model)), "runtime": predictor.runtime}
-            | {name: getattr(predictor.settings, name) for name in WINDOW_OPTIONS},
+            | dataclasses.asdict(predictor.settings),
         ),
     )
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from text.windows import logits
+from text.windows import logits, sigmoid
 
 TEMPERATURES = (0.2, 5.0)
 
@@ -32,7 +32,7 @@ def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
 
 def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Returns the probabilities, (n,), after their logits are divided by `temperature`."""
-    return 1 / (1 + np.exp(-logits(probabilities) / temperature))
+    return sigmoid(logits(probabilities) / temperature)
 
 
 def _best_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:

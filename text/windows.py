@@ -116,7 +116,7 @@ class Windows(NamedTuple):
         """
         if not len(self.is_cut):
             return np.zeros(0)
-        calibrated = 1 / (1 + np.exp(-self._text_logits(logits(probabilities)) / temperature))
+        calibrated = sigmoid(self._text_logits(logits(probabilities)) / temperature)
         if temperature != 1:
             return calibrated
         # A single window's probability stays what it is, to the last bit: a threshold may lie right there.
@@ -142,6 +142,11 @@ def logits(probabilities: np.ndarray) -> np.ndarray:
     """Returns log(p / (1 - p)), float64, finite also where a probability is rounded to 0 or 1."""
     clipped = np.clip(np.asarray(probabilities, np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
     return np.log(clipped) - np.log1p(-clipped)
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    """Returns the probabilities, float64, of logits."""
+    return 1 / (1 + np.exp(-values))
 
 
 def encode_windows(

@@ -8,7 +8,7 @@ import numpy as np
 from model import BertClassifier
 from text.batches import LabelledBatches
 from text.reviews import Part, Reviews
-from text.windows import SMALLEST_PROBABILITY, logits
+from text.windows import SMALLEST_PROBABILITY, logits, sigmoid
 from training.checkpoint import Checkpoint
 from training.loop import History, ProgressBar, fit_epochs
 from training.optimizer import fine_tuning_optimizer
@@ -81,7 +81,7 @@ def teacher_probabilities(judgements: list[np.ndarray]) -> np.ndarray:
     Args:
         judgements: of each teacher, its probability for each text, (n,).
     """
-    return 1 / (1 + np.exp(-logits(np.array(judgements)).mean(axis=0)))
+    return sigmoid(logits(np.array(judgements)).mean(axis=0))
 
 
 def binary_accuracy(labels, probabilities):

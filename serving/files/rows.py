@@ -37,6 +37,7 @@ class Source:
         table: its columns and, once, its rows.
         text_column: which of them is to be judged.
         line_count: about as many rows as there are.
+        encoding: of a file of text; None for Parquet.
         schema: the column types of a Parquet file; None for other kinds.
     """
 
@@ -46,12 +47,13 @@ class Source:
     table: Table
     text_column: str
     line_count: int
+    encoding: str | None = None
     schema: pyarrow.Schema | None = None
 
     @property
     def has_spreadsheet_encoding(self) -> bool:
         """Whether a CSV file is written as spreadsheets write it, and not in bare UTF-8."""
-        return self.kind == "csv" and lossless_encoding(self.path).encoding != "utf-8"
+        return self.kind == "csv" and self.encoding != "utf-8"
 
     def text_of(self, row: Row) -> tuple[str, str | None]:
         """Returns the text of a row, and why the row cannot be used, or None."""
@@ -97,15 +99,14 @@ def open_source(
 
 
 def _source(name: str, path: Path, kind: str, text_column: str | None, strict: bool) -> Source:
-    schema = None
+    schema = encoding = None
     if kind == "parquet":
         from serving.files.parquet import open_parquet  # takes long to load
 
         table, schema, count = open_parquet(path)
     else:
-        if strict:
-            detect_encoding(path)
-        elif lossless_encoding(path).errors != "strict":
+        encoding, errors = (detect_encoding(path), "strict") if strict else lossless_encoding(path)
+        if errors != "strict":
             print(f"note: {name} has bytes that no known encoding decodes: they are kept as \\xNN", file=sys.stderr)
         count = _count_lines(path) - (kind in ("csv", "tsv"))
         table = open_lines(path) if kind == "txt" else open_table(path, kind=f".{kind}", lossless=True)
@@ -115,7 +116,7 @@ def _source(name: str, path: Path, kind: str, text_column: str | None, strict: b
         text_column = "text"
     else:
         text_column = choose_column(Table(name, table.columns, table.rows), text_column, TEXT_COLUMNS, "text")
-    return Source(name, path, kind, table, text_column, count, schema)
+    return Source(name, path, kind, table, text_column, count, encoding, schema)
 
 
 def blocks(source: Source) -> Iterator[list[Row]]:
