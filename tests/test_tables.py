@@ -1,7 +1,9 @@
 """Table files of every kind and encoding, damaged ones included, as the readers see them."""
 
+import contextlib
 import csv
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -181,6 +183,16 @@ class TestDamage:
         path.write_bytes(path.read_bytes()[:-10])
         with pytest.raises(InputError, match="cannot read .*a.parquet as Parquet"):
             read_labelled(path)
+
+    def test_no_damaged_byte_of_parquet_loses_a_row_without_a_word(self, tmp_path):
+        path = tmp_path / "a.parquet"
+        pyarrow.parquet.write_table(pyarrow.table({"text": ["好", "坏"], "n": [1, 2]}), path)
+        content = path.read_bytes()
+        for position, value in itertools.product(range(len(content)), (0, 1, 255)):
+            path.write_bytes(content[:position] + bytes([value]) + content[position + 1 :])
+            with contextlib.suppress(InputError):
+                table = tables.open_table(path)
+                assert len(list(table.rows)) == pyarrow.parquet.read_metadata(path).num_rows
 
 
 class TestTsvQuotes:

@@ -7,7 +7,7 @@ what pyarrow read.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,9 +16,8 @@ import pyarrow
 from pyarrow import parquet, types
 
 from serving.files.formats import VERDICT_TYPES, Format, as_text, utf8
-from text.reading.tables import Row, Table, reading_parquet, told_apart
-
-BATCH_ROWS = 256
+from text.reading.parquet import reading_parquet
+from text.reading.tables import told_apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +38,8 @@ class ExactValue:
             return " ".join(self.array.slice(0, 1).to_string().split())
 
 
-def open_parquet(path: Path) -> tuple[Table, pyarrow.Schema, int]:
-    """Returns the table in a Parquet file, its columns' names and types, and the number of its rows.
-
-    Raises:
-        InputError: as `text.reading.tables.open_table`.
-    """
-    with reading_parquet(path):
-        file = parquet.ParquetFile(path)
-    columns = told_apart(file.schema_arrow.names)
-    fields = [field.with_name(column) for field, column in zip(file.schema_arrow, columns, strict=True)]
-    schema = pyarrow.schema(fields, file.schema_arrow.metadata)
-    return Table(str(path), columns, _rows(path, file, columns)), schema, file.metadata.num_rows
-
-
-def _rows(path: Path, file: parquet.ParquetFile, columns: list[str]) -> Iterator[Row]:
-    number = 0
-    with file, reading_parquet(path):
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            for values in zip(*map(_values, batch.columns), strict=True):
-                number += 1
-                yield Row(number, dict(zip(columns, values, strict=True)))
-
-
-def _values(column: pyarrow.Array) -> list:
+def exact_values(column: pyarrow.Array) -> list:
+    """Returns the values of a column, those of unusual types as `ExactValue`."""
     kind = column.type.value_type if types.is_dictionary(column.type) else column.type
     if _is_text(kind):
         try:

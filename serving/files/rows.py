@@ -101,9 +101,10 @@ def open_source(
 def _source(name: str, path: Path, kind: str, text_column: str | None, strict: bool) -> Source:
     schema = encoding = None
     if kind == "parquet":
-        from serving.files.parquet import open_parquet  # takes long to load
+        from serving.files.parquet import exact_values  # takes long to load
+        from text.reading.parquet import open_parquet
 
-        table, schema, count = open_parquet(path)
+        table, schema, count = open_parquet(path, exact_values)
     else:
         encoding, errors = (detect_encoding(path), "strict") if strict else lossless_encoding(path)
         if errors != "strict":

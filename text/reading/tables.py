@@ -5,12 +5,11 @@ import itertools
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from text.commands import InputError, first_line
+from text.commands import InputError
 from text.reading.files import Encoding, detect_encoding, line_end, lossless_encoding, reading
 
 MAX_FIELD_CHARACTERS = 10 * 1024 * 1024
@@ -21,7 +20,6 @@ MAX_LINES_READ_AGAIN = 4
 JSON_OBJECTS_SURVEYED = 100
 # Python's JSON reader takes values in each other that its writer cannot write again.
 MAX_JSON_DEPTH = 100
-PARQUET_BATCH_ROWS = 1024
 UNCLOSED_QUOTE = "a quotation mark opens here that nothing closes"
 
 
@@ -268,32 +266,9 @@ def _is_deep(value: object) -> bool:
 
 
 def _open_parquet(path: Path, lossless: bool) -> Table:
-    from pyarrow.parquet import ParquetFile
+    from text.reading.parquet import open_parquet  # takes long to load
 
-    with reading_parquet(path):
-        file = ParquetFile(path)
-    columns = told_apart(file.schema_arrow.names)
-    return Table(str(path), columns, _parquet_rows(path, file, columns))
-
-
-def _parquet_rows(path: Path, file, columns: list[str]) -> Iterator[Row]:
-    number = 0
-    with file, reading_parquet(path):
-        for batch in file.iter_batches(batch_size=PARQUET_BATCH_ROWS):
-            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                number += 1
-                yield Row(number, dict(zip(columns, values, strict=True)))
-
-
-@contextmanager
-def reading_parquet(path: Path | str) -> Iterator[None]:
-    """Turns what pyarrow raises on a damaged file into an InputError."""
-    from pyarrow import ArrowException
-
-    try:
-        yield
-    except (ArrowException, OSError, ValueError, OverflowError) as error:
-        raise InputError(f"cannot read {path} as Parquet: {first_line(error)}") from error
+    return open_parquet(path)[0]
 
 
 _OPENERS: dict[str, Callable[[Path, bool], Table]] = {
