@@ -9,8 +9,9 @@ import pyarrow.parquet
 import pytest
 
 from serving.files.formats import as_text, open_format
-from serving.files.parquet import ExactValue, open_parquet
+from serving.files.parquet import ExactValue, exact_values
 from text.commands import InputError
+from text.reading.parquet import open_parquet
 
 VERDICTS = ["label", "probability", "confidence", "problem"]
 NANOSECOND = 1_700_000_000_123_456_789
@@ -49,7 +50,7 @@ def path(tmp_path):
 
 def write(path, table, **options):
     pyarrow.parquet.write_table(table, path, **options)
-    return open_parquet(path)
+    return open_parquet(path, exact_values)
 
 
 def with_broken_text(table):
@@ -60,7 +61,7 @@ def with_broken_text(table):
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 256])
 def test_every_type_is_written_as_it_was_read(path, tmp_path, monkeypatch, batch_rows):
-    monkeypatch.setattr("serving.files.parquet.BATCH_ROWS", batch_rows)
+    monkeypatch.setattr("text.reading.parquet.BATCH_ROWS", batch_rows)
     monkeypatch.setitem(sys.modules, "pandas", None)  # with which Python would have nanoseconds
     source = pyarrow.table(COLUMNS).replace_schema_metadata({"from": "a test"})
     table, schema, count = write(path, source)
@@ -123,4 +124,4 @@ def test_damaged_files(path):
         open_parquet(path)
     path.write_bytes(content[:4] + bytes(60) + content[64:])
     with pytest.raises(InputError, match="cannot read .* as Parquet"):
-        list(open_parquet(path)[0].rows)
+        list(open_parquet(path, exact_values)[0].rows)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from text.commands import InputError
 from text.reading import tables
 from text.reading.readers import iter_texts, read_labelled
+from text.reading.rows import told_apart
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), min_size=1, max_size=8)
 LINES = st.lists(
@@ -291,7 +292,7 @@ class TestColumnNames:
         ],
     )
     def test_are_told_apart(self, given_names, expected):
-        assert tables.told_apart(given_names) == expected
+        assert told_apart(given_names) == expected
 
     def test_of_parquet(self, tmp_path):
         arrays = [pyarrow.array(["好"]), pyarrow.array(["坏"])]

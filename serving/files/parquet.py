@@ -17,7 +17,7 @@ from pyarrow import parquet, types
 
 from serving.files.formats import VERDICT_TYPES, Format, as_text, utf8
 from text.reading.parquet import reading_parquet
-from text.reading.tables import told_apart
+from text.reading.rows import told_apart
 
 
 @dataclass(frozen=True, slots=True)

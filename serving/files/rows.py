@@ -16,7 +16,8 @@ from serving.files.formats import kind_of
 from text.commands import InputError
 from text.reading.files import CHUNK_BYTES, detect_encoding, lossless_encoding, reading
 from text.reading.readers import TEXT_COLUMNS, choose_column
-from text.reading.tables import Row, Table, open_lines, open_table
+from text.reading.rows import Row, Table
+from text.reading.tables import open_lines, open_table
 
 if TYPE_CHECKING:
     import pyarrow

@@ -22,7 +22,7 @@ from serving.files.rows import STANDARD_STREAM, Source, blocks, open_source
 from serving.predictor import Predictor
 from text.commands import InputError
 from text.reading.files import check_writable, sha256_of_file
-from text.reading.tables import Row
+from text.reading.rows import Row
 
 DECIMALS = 6
 PROBLEMS_SHOWN = 5

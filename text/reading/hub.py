@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from text.commands import InputError, first_line
-from text.reading.tables import Row, Table
+from text.reading.rows import Row, Table
 
 HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?")
 PROBE_SECONDS = 5

@@ -8,7 +8,7 @@ import pyarrow
 from pyarrow.parquet import ParquetFile
 
 from text.commands import InputError, first_line
-from text.reading.tables import Row, Table, told_apart
+from text.reading.rows import Row, Table, told_apart
 
 BATCH_ROWS = 256
 

@@ -5,12 +5,12 @@ import itertools
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from text.commands import InputError
 from text.reading.files import Encoding, detect_encoding, line_end, lossless_encoding, reading
+from text.reading.rows import Row, Table, told_apart
 
 MAX_FIELD_CHARACTERS = 10 * 1024 * 1024
 # Lines that may be read again, for each line of the file, after quotation marks that nothing closes: far more
@@ -21,23 +21,6 @@ JSON_OBJECTS_SURVEYED = 100
 # Python's JSON reader takes values in each other that its writer cannot write again.
 MAX_JSON_DEPTH = 100
 UNCLOSED_QUOTE = "a quotation mark opens here that nothing closes"
-
-
-class Row(NamedTuple):
-    """One row of a table: its number as a spreadsheet shows it, its values by column, why it is unusable."""
-
-    number: int
-    values: dict[str, object]
-    problem: str | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """The name, the columns and, once, the rows of a source."""
-
-    name: str
-    columns: list[str]
-    rows: Iterator[Row]
 
 
 class Record(NamedTuple):
@@ -123,20 +106,6 @@ def _row(number: int, columns: list[str], record: Record, delimiter: str) -> Row
     if len(record.fields) != len(columns):
         return Row(number, values, f"{len(record.fields)} columns where the first row has {len(columns)}")
     return Row(number, values)
-
-
-def told_apart(columns: list[str]) -> list[str]:
-    """The names, of which those that stand there before have their number after them."""
-    taken, numbers, names = set(columns), {}, []
-    for column in columns:
-        name, number = column, numbers.get(column, 0) + 1
-        # From the last number on: a spreadsheet's header may have a thousand columns without a name.
-        while number > 1 and (name := f"{column} ({number})") in taken:
-            number += 1
-        numbers[column] = number
-        taken.add(name)
-        names.append(name)
-    return names
 
 
 class _Lines:
@@ -266,7 +235,7 @@ def _is_deep(value: object) -> bool:
 
 
 def _open_parquet(path: Path, lossless: bool) -> Table:
-    from text.reading.parquet import open_parquet  # takes long to load
+    from text.reading.parquet import open_parquet  # pyarrow takes long to load
 
     return open_parquet(path)[0]
 
