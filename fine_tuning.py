@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--dataset", default=DATASET, metavar="SOURCE", help="CSV, TSV, JSONL or Parquet file, hub data set, or sample"
     )
-    data.add_argument("--text-column", metavar="NAME", help="column of the text; found by itself if usual")
+    data.add_argument("--text-column", metavar="NAME", help="column of the text, also of --unlabelled; found if usual")
     data.add_argument("--label-column", metavar="NAME", help="column of the label; found by itself if usual")
     data.add_argument(
         "--group-column",
@@ -225,7 +225,7 @@ def _taught(args: argparse.Namespace, reviews, student, settings):
     from training.classification import teacher_probabilities
 
     kept_apart = reviews.validation.texts + reviews.test.texts
-    texts = list(leave_out(iter_texts(args.unlabelled), kept_apart))
+    texts = list(leave_out(iter_texts(args.unlabelled, args.text_column, or_usual=True), kept_apart))
     if args.unlabelled and not texts:
         raise InputError("--unlabelled holds no text beside those of the validation and the test part")
     if args.mixtures:

@@ -260,6 +260,14 @@ class TestTheRoadOverOtherDomains:
         assert fine_tuning.main([*arguments, "--unlabelled", "blank.txt"]) == 1
         assert_one_error(capsys.readouterr().err, "--unlabelled holds no text")
 
+    def test_the_column_of_what_is_to_be_taught(self, here, arguments, capsys):
+        rows = "".join(f"{text},{label}\n" for text, label in sample_rows() if "," not in text and '"' not in text)
+        Path("labelled.csv").write_text("words,label\n" + rows, encoding="utf-8")
+        Path("more.csv").write_text("text,words\n不是这一列,\n", encoding="utf-8")
+        options = ["--dataset", "labelled.csv", "--text-column", "words", "--unlabelled", "more.csv"]
+        assert fine_tuning.main([*arguments, *options]) == 1
+        assert_one_error(capsys.readouterr().err, "--unlabelled holds no text")
+
     @pytest.mark.parametrize(
         "options",
         [

@@ -94,6 +94,15 @@ class TestColumns:
         with pytest.raises(InputError, match="more than one text column"):
             read_labelled(write(tmp_path / "a.csv", "text,text,label\n好,坏,1\n"))
 
+    def test_a_column_or_else_the_usual_one(self, tmp_path):
+        (tmp_path / "a.csv").write_text("text,words\n不是,第一\n", encoding="utf-8")
+        (tmp_path / "b.csv").write_text("n,review\n1,第二\n", encoding="utf-8")
+        (tmp_path / "c.txt").write_text("第三\n", encoding="utf-8")
+        sources = sorted(tmp_path.iterdir())
+        assert list(iter_texts(sources, "words", or_usual=True)) == ["第一", "第二", "第三"]
+        with pytest.raises(InputError, match="words"):
+            list(iter_texts(sources, "words"))
+
     def test_a_json_column_that_the_first_line_lacks(self, tmp_path):
         path = write(tmp_path / "a.json", '{"text": "好"}\n{"text": "坏", "label": 0}')
         assert read_labelled(path).labels.tolist() == [-1, 0]

@@ -14,7 +14,8 @@ import numpy as np
 
 from text.commands import InputError
 from text.reading.hub import HubId, open_folder, open_hub, parse_hub_id
-from text.reading.tables import TABLE_SUFFIXES, Table, open_table, text_lines
+from text.reading.rows import Table
+from text.reading.tables import TABLE_SUFFIXES, open_table, text_lines
 
 SAMPLE = "sample"
 DATA_FOLDER = Path(__file__).resolve().parents[2] / "data"
@@ -104,7 +105,11 @@ def read_labelled(
 
 
 def iter_texts(
-    sources: Iterable[str | os.PathLike], text_column: str | None = None, exclude: Iterable[str | os.PathLike] = ()
+    sources: Iterable[str | os.PathLike],
+    text_column: str | None = None,
+    exclude: Iterable[str | os.PathLike] = (),
+    *,
+    or_usual: bool = False,
 ) -> Iterator[str]:
     """The documents in all sources, one after the other, in constant memory; blank ones are left out.
 
@@ -113,9 +118,12 @@ def iter_texts(
     that cannot be read are left out with a warning. What the sources of `exclude` hold is left out as well, such as
     the texts that a model is to be tested on; a document is known again by its letters and digits alone. Raises
     InputError at once where a source does not exist, and on the way where a file cannot be read or has no text column.
+
+    Args:
+        or_usual: whether a table without `text_column` is read by the usual names, as those of `exclude` are.
     """
     resolved, excluded = ([_resolve_corpus(str(source)) for source in group] for group in (sources, exclude))
-    documents = _iter_resolved(resolved, text_column)
+    documents = _iter_resolved(resolved, text_column, or_usual)
     return leave_out(documents, _iter_resolved(excluded, text_column, or_usual=True)) if excluded else documents
 
 
