@@ -90,8 +90,11 @@ def explain(predictor: Predictor, text: str) -> Explanation:
     read = np.unique(tokens)  # the others lie behind the last window
     variants = np.tile(whole, (len(read), 1))
     variants[np.searchsorted(read, tokens), rows] = without[0]
-    text_index = np.repeat(np.arange(len(read) + 1), len(spans))
-    all_variants = Windows(windows.input_ids, text_index, np.zeros(len(read) + 1, bool), windows.aggregate)
+    count = len(read) + 1
+    text_index = np.repeat(np.arange(count), len(spans))
+    # A window counts by its tokens, also by the one that is left out of it.
+    num_tokens = np.tile(windows.num_tokens, count)
+    all_variants = Windows(windows.input_ids, num_tokens, text_index, np.zeros(count, bool), windows.aggregate)
     probabilities = all_variants.text_probabilities(np.append(whole, variants.ravel()), predictor.temperature)
     effects = logits(probabilities[0]) - logits(probabilities[1:])
     return Explanation(prediction, _words(text, [offsets[token] for token in read], effects))

@@ -18,7 +18,7 @@ GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没
 LONG = (GOOD + BAD) * 3
 WINDOWS = [
     {"max_windows": max_windows, "stride": stride, "aggregate": aggregate}
-    for max_windows, stride, aggregate in itertools.product((None, 2), (None, 3), ("mean", "max", "logsumexp"))
+    for max_windows, stride, aggregate in itertools.product((None, 2), (None, 3), ("harmonic", "max", "logsumexp"))
 ]
 KNOWN_TEXT = st.text(st.sampled_from(GOOD + BAD + "㎡½ﬁ \u3000😀\n[CLS]"), min_size=1, max_size=60)
 SAMPLES = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
@@ -38,10 +38,15 @@ def logit(probability):
     return np.log(probability) - np.log1p(-probability)
 
 
-def aggregated(logits, aggregate):
-    if aggregate == "mean":
-        return np.mean(logits)
-    return np.max(logits) if aggregate == "max" else np.log(np.mean(np.exp(logits)))
+def aggregated(logits, spans, aggregate):
+    weights = np.array([max(end - start, 1) for start, end in spans])
+    if aggregate == "harmonic":
+        weights = weights / np.arange(1, len(weights) + 1)
+    if aggregate == "max":
+        return np.max(logits)
+    if aggregate == "logsumexp":
+        return np.log(np.average(np.exp(logits), weights=weights))
+    return np.average(logits, weights=weights)
 
 
 def effects_of_tokens(predictor, text):
@@ -56,7 +61,7 @@ def effects_of_tokens(predictor, text):
             kept = [first, *(ids[index] for index in range(start, end) if index != without), last]
             row[: len(kept)] = kept
         logits = [logit(np.float64(predictor.window_probabilities(row[None])[0])) for row in rows]
-        return aggregated(logits, predictor.settings.aggregate) / predictor.temperature
+        return aggregated(logits, spans, predictor.settings.aggregate) / predictor.temperature
 
     whole = logit_of_text()
     return [(offsets[index], whole - logit_of_text(index)) for index in range(max(end for _, end in spans))]

@@ -547,7 +547,7 @@ def part_of(rows, seed):
     input_ids = generator.integers(5, 30, (rows, 8), "int32")
     input_ids[:, 6:] = 0
     labels = (input_ids[:, 0] > 17).astype("float32")
-    return Part([""] * rows, labels, Windows(input_ids, np.arange(rows), np.zeros(rows, bool)))
+    return Part([""] * rows, labels, Windows(input_ids, np.full(rows, 4), np.arange(rows), np.zeros(rows, bool)))
 
 
 class TestClassification:
@@ -645,7 +645,7 @@ class TestClassification:
     def test_the_windows_of_a_review_weigh_as_much_as_one(self):
         """A review of 50 windows that contradicts two of a single one does not outvote them."""
         ids = np.tile(np.array([5, 6, 7, 8, 9, 10, 0, 0], np.int32), (52, 1))
-        windows = Windows(ids, np.array([0] * 50 + [1, 2]), np.zeros(3, bool))
+        windows = Windows(ids, np.full(52, 4), np.array([0] * 50 + [1, 2]), np.zeros(3, bool))
         part = Part([""] * 3, np.array([0, 1, 1], np.float32), windows)
         classifier = BertClassifier(dataclasses.replace(self.CONFIG, dropout_rate=0.0), unfreeze=1)
         plan = FineTuningPlan(150, 52, 1e-3, 5e-2, seed=1, jit_compile=False)

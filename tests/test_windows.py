@@ -27,7 +27,7 @@ def content(row):
 
 
 @given(texts=TEXTS, max_seq_len=st.integers(3, 12), max_windows=st.none() | st.integers(1, 4))
-def test_as_few_windows_as_hold_the_text(texts, max_seq_len, max_windows):
+def test_windows_stand_side_by_side(texts, max_seq_len, max_windows):
     windows = encode_windows(TOKENIZER, iter(texts), max_seq_len, WindowSettings(max_windows=max_windows))
     capacity = max_seq_len - 2
     assert windows.input_ids.shape == (len(windows.text_index), max_seq_len)
@@ -39,21 +39,21 @@ def test_as_few_windows_as_hold_the_text(texts, max_seq_len, max_windows):
         needed = max(1, -(-len(ids) // capacity))
         assert len(pieces) == min(needed, max_windows or needed)
         assert windows.is_cut[index] == (len(pieces) < needed)
-        assert pieces[0] == ids[:capacity]
-        assert {len(piece) for piece in pieces} == {min(len(ids), capacity)}
-        if len(pieces) == needed:
-            assert pieces[-1] == ids[-capacity:]
+        assert sum(pieces, []) == ids[: len(pieces) * capacity]
+        assert all(len(piece) == capacity for piece in pieces[:-1])
     assert windows.inputs.keys() == {"input_ids", "token_type_ids"}
     assert not windows.inputs["token_type_ids"].any()
 
 
 @given(texts=TEXTS.filter(len), data=st.data())
-def test_the_logit_of_a_text_is_the_mean_of_its_windows(texts, data):
+def test_the_logit_of_a_text_is_the_mean_of_its_tokens(texts, data):
     windows = encode_windows(TOKENIZER, texts, 5, WindowSettings(aggregate="mean"))
     count = len(windows.text_index)
     logits = np.array(data.draw(st.lists(st.floats(-10, 10), min_size=count, max_size=count)))
     probabilities = windows.text_probabilities(1 / (1 + np.exp(-logits)))
-    expected = [logits[windows.text_index == index].mean() for index in range(len(texts))]
+    num_tokens = [max(len(content(row)), 1) for row in windows.input_ids]
+    of_token, text_of_token = np.repeat(logits, num_tokens), np.repeat(windows.text_index, num_tokens)
+    expected = [of_token[text_of_token == index].mean() for index in range(len(texts))]
     np.testing.assert_allclose(np.log(probabilities / (1 - probabilities)), expected, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(np.bincount(windows.text_index, windows.weights), 1, rtol=1e-6)
 
@@ -85,7 +85,7 @@ def test_overlapping_windows(texts, window, data, max_windows):
 
 def test_a_shorter_window_than_the_network_reads():
     windows = encode_windows(TOKENIZER, ["好差不很好"], 8, WindowSettings(window=4))
-    assert [content(row) for row in windows.input_ids] == [ids_of(piece) for piece in ("好差", "差不", "很好")]
+    assert [content(row) for row in windows.input_ids] == [ids_of(piece) for piece in ("好差", "不很", "好")]
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,15 @@ def test_settings_that_cannot_be_meant(settings):
 
 @given(values=st.lists(st.floats(-10, 10), min_size=3, max_size=3), aggregate=st.sampled_from(AGGREGATES))
 def test_aggregates(values, aggregate):
-    windows = encode_windows(TOKENIZER, ["好差不很好", "好"], 4, WindowSettings(aggregate=aggregate, max_windows=2))
+    windows = encode_windows(TOKENIZER, ["好差不很好", "好"], 5, WindowSettings(aggregate=aggregate))
     probabilities = windows.text_probabilities(1 / (1 + np.exp(-np.array(values))))
     first, second = values[:2]
     expected = {
-        "harmonic": (first + second / 2) / 1.5,
-        "mean": (first + second) / 2,
+        # Three tokens and two.
+        "harmonic": (3 * first + 2 * second / 2) / 4,
+        "mean": (3 * first + 2 * second) / 5,
         "max": max(first, second),
-        "logsumexp": np.log((np.exp(first) + np.exp(second)) / 2),
+        "logsumexp": np.log((3 * np.exp(first) + 2 * np.exp(second)) / 5),
     }[aggregate]
     found = np.log(probabilities / (1 - probabilities))
     np.testing.assert_allclose(found, [expected, values[2]], rtol=1e-4, atol=1e-4)

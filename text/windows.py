@@ -4,6 +4,7 @@ Each window is judged alone; the text's logit is made of its windows' logits. Ho
 keeps the settings that the model was trained with, and training, evaluation and serving read texts by them.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,12 +26,13 @@ class WindowSettings:
 
     Attributes:
         window: tokens a window, the two special ones included; None takes as many as the model reads at once.
-        stride: most tokens from one window's start to the next one's; None makes do with as few windows as hold the
-            text. They are all full, the last ends where the text does, and the others are moved together evenly.
+        stride: most tokens from one window's start to the next one's; windows overlap then, all are full, and the last
+            ends where the text does. None puts them side by side, and the last holds what is left.
         max_windows: how many windows of a text are read, from its beginning on; None reads all of it.
-        aggregate: what the text's logit is of those of its windows: a mean in which the n-th counts 1/n ("harmonic",
-            since reviews say at their beginning what they are about), their mean, their maximum, or between the two
-            the logarithm of the mean of their exponentials ("logsumexp", less its growth with the number of windows).
+        aggregate: what the text's logit is of those of its windows: their "mean", in which each counts by its tokens; a
+            mean in which the n-th counts 1/n of that ("harmonic", since reviews say at their beginning what they are
+            about); their maximum; or between the two the logarithm of the mean of their exponentials ("logsumexp",
+            less its growth with the number of windows).
 
     Raises:
         InputError: one of the values is none that can be meant.
@@ -69,9 +71,12 @@ class WindowSettings:
         """Returns where the windows of a text of `num_tokens` tokens start and end, at least one."""
         if num_tokens <= capacity:
             return [(0, num_tokens)]
-        steps = -(-(num_tokens - capacity) // (self.stride or capacity))
-        starts = [(num_tokens - capacity) * number // steps for number in range(steps + 1)][: self.max_windows]
-        return [(start, start + capacity) for start in starts]
+        if self.stride is None:
+            starts = range(0, num_tokens, capacity)
+        else:
+            steps = -(-(num_tokens - capacity) // self.stride)
+            starts = [(num_tokens - capacity) * number // steps for number in range(steps + 1)]
+        return [(start, min(start + capacity, num_tokens)) for start in starts[: self.max_windows]]
 
 
 class Windows(NamedTuple):
@@ -79,12 +84,14 @@ class Windows(NamedTuple):
 
     Attributes:
         input_ids: int32, (windows, max_seq_len); 0 is padding.
+        num_tokens: int32, (windows,), how many tokens of its text a window holds.
         text_index: int32, (windows,), which text a window belongs to; every text has at least one.
         is_cut: bool, (texts,), whether a text has more tokens than its windows hold.
         aggregate: see `WindowSettings`.
     """
 
     input_ids: np.ndarray
+    num_tokens: np.ndarray
     text_index: np.ndarray
     is_cut: np.ndarray
     aggregate: str = WindowSettings.aggregate
@@ -97,7 +104,7 @@ class Windows(NamedTuple):
     @property
     def weights(self) -> np.ndarray:
         """The share that each window has in its text, float32, (windows,)."""
-        weights = np.ones(len(self.text_index))
+        weights = np.maximum(self.num_tokens, 1.0)  # a text may have none
         if self.aggregate == "harmonic":
             weights /= 1 + np.arange(len(weights)) - self._starts[self.text_index]
         return (weights / np.bincount(self.text_index, weights)[self.text_index]).astype(np.float32)
@@ -164,15 +171,22 @@ def encode_windows(
     settings = settings or WindowSettings()
     capacity = settings.capacity(max_seq_len)
     encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-    rows, text_index, is_cut = [], [], np.zeros(len(encodings), bool)
-    for index, encoding in enumerate(encodings):
-        ids = encoding.ids
-        spans = settings.spans(len(ids), capacity)
-        is_cut[index] = spans[-1][1] < len(ids)
-        rows.extend(ids[start:end] for start, end in spans)
-        text_index.extend([index] * len(spans))
-    input_ids = np.zeros((len(rows), max_seq_len), np.int32)
-    classify, separate = tokenizer.token_to_id(CLASSIFY), tokenizer.token_to_id(SEPARATE)
-    for row, ids in enumerate(rows):
-        input_ids[row, : len(ids) + NUM_SPECIAL_TOKENS] = [classify, *ids, separate]
-    return Windows(input_ids, np.array(text_index, np.int32), is_cut, settings.aggregate)
+    token_ids = [encoding.ids for encoding in encodings]
+    starts, num_tokens, text_index, is_cut, before = [], [], [], np.zeros(len(token_ids), bool), 0
+    for index, ids in enumerate(token_ids):
+        for start, end in settings.spans(len(ids), capacity):
+            starts.append(before + start)
+            num_tokens.append(end - start)
+            text_index.append(index)
+        is_cut[index] = end < len(ids)
+        before += len(ids)
+    starts, num_tokens, text_index = (np.array(values, np.int32) for values in (starts, num_tokens, text_index))
+    # All at once: window by window it would take as long as half of the tokenizer's work.
+    all_ids = np.fromiter(itertools.chain.from_iterable(token_ids), np.int32, before)
+    columns = np.arange(capacity)
+    is_token = columns < num_tokens[:, None]
+    input_ids = np.zeros((len(starts), max_seq_len), np.int32)
+    input_ids[:, 1 : capacity + 1][is_token] = all_ids[(starts[:, None] + columns)[is_token]]
+    input_ids[:, 0] = tokenizer.token_to_id(CLASSIFY)
+    input_ids[np.arange(len(starts)), num_tokens + 1] = tokenizer.token_to_id(SEPARATE)
+    return Windows(input_ids, num_tokens, text_index, is_cut, settings.aggregate)
