@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from text.commands import add_window_arguments, exits_with_status, positive_int, probability
+from text.commands import HelpFormatter, add_window_arguments, exits_with_status, positive_int, probability
 
 MODEL_PATH = "mini_bert_sentiment_classifier.keras"
 POSITIVE_THRESHOLD = 0.7
@@ -17,7 +17,7 @@ FILE_OPTIONS = ("text_column", "format", "output", "output_format", "strict", "r
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=f"{__doc__} Without --text and --file it asks for reviews until you type {EXIT_WORD}.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument("--text", action="append", metavar="REVIEW", help="a review to judge; may be given repeatedly")
@@ -47,7 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
         default="auto",
         help="what runs the model; auto: ONNX Runtime if the model has a file for it",
     )
-    verdict.add_argument("--batch-size", type=positive_int, default=32, help="windows that the model reads together")
+    verdict.add_argument(
+        "--batch-size", type=positive_int, default=32, help="windows, at most, that the model reads together"
+    )
 
     answers = parser.add_argument_group("answers to --text and at the prompt")
     answers.add_argument("--json", action="store_true", help="answer with one JSON object a line")

@@ -36,7 +36,7 @@ def measure_one_shot(settings: argparse.Namespace) -> dict:
         from model import BertClassifier, load_model
 
     classifier = load_model(settings.model, BertClassifier)
-    tokenizer = _transformers_tokenizer(PreTrainedTokenizerFast, classifier.tokenizer_json)
+    tokenizer = _transformers_tokenizer(PreTrainedTokenizerFast, classifier.tokenizer_json.encode())
     length = classifier.config.max_seq_len
     encoded = tokenizer(settings.text, truncation=True, max_length=length, padding="max_length", return_tensors="np")
     input_ids = encoded["input_ids"].astype("int32")
@@ -88,7 +88,7 @@ def measure_transformers(settings: argparse.Namespace) -> dict:
     )
     classify = TextClassificationPipeline(
         model=BertForSequenceClassification(config).eval(),
-        tokenizer=_transformers_tokenizer(PreTrainedTokenizerFast, open_runtime(settings.model).tokenizer_json),
+        tokenizer=_transformers_tokenizer(PreTrainedTokenizerFast, open_runtime(settings.model).tokenizer_file),
         device=-1,
         batch_size=BATCH_SIZE,
         truncation=True,
@@ -147,13 +147,13 @@ def _reviews(path: str | os.PathLike) -> dict[str, list]:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def _transformers_tokenizer(kind: type, tokenizer_json: str):
+def _transformers_tokenizer(kind: type, tokenizer_file: bytes):
     from tokenizers import Tokenizer
 
     from text.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN
 
     return kind(
-        tokenizer_object=Tokenizer.from_str(tokenizer_json),
+        tokenizer_object=Tokenizer.from_buffer(tokenizer_file),
         pad_token=PAD,
         unk_token=UNKNOWN,
         cls_token=CLASSIFY,

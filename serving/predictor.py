@@ -54,7 +54,7 @@ class Predictor:
             part says is best.
         abstain: (low, high), between which, both excluded, a text is left undecided; None decides all.
         runtime: "auto", "onnx" or "keras"; see `serving.runtimes.selection.open_runtime`.
-        batch_size: windows that the network reads together.
+        batch_size: windows, at most, that the network reads together.
         windows: values of `text.windows.WindowSettings` that differ from those that the model was trained with.
 
     Attributes:
@@ -76,7 +76,7 @@ class Predictor:
         windows: dict | None = None,
     ):
         self._runtime = open_runtime(model_path, runtime)
-        self._tokenizer = tokenizer_from_json(self._runtime.tokenizer_json, where=str(model_path))
+        self._tokenizer = tokenizer_from_json(self._runtime.tokenizer_file, where=str(model_path))
         self._not_text = special_ids(self._tokenizer)
         metadata = self._runtime.metadata
         self.labels = tuple(metadata.get("labels", ("负面", "正面")))

@@ -56,6 +56,24 @@ def test_the_test_command_is_the_one_that_ci_calls():
     assert "pip install -r requirements-dev.txt && python -m pytest" in READMES[0].read_text(encoding="utf-8")
 
 
+def numbers_apart(text):
+    """The text without its numbers, and these."""
+    return re.split(r"\d\.\d+", text), [float(number) for number in re.findall(r"\d\.\d+", text)]
+
+
+@pytest.mark.parametrize("index, options", [(0, []), (1, ["--explain"])])
+def test_the_first_answers_are_those_shown(monkeypatch, capsys, index, options):
+    shown = code_blocks(READMES[0], "text")[index]
+    text = next(words for words in map(shlex.split, commands()) if words[2:3] == ["--text"] and words[4:] == options)[3]
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert importlib.import_module("application").main(["--text", text, *options]) == 0
+    words, numbers = numbers_apart(capsys.readouterr().out)
+    words_shown, numbers_shown = numbers_apart(shown)
+    assert words == words_shown
+    assert numbers == pytest.approx(numbers_shown, abs=0.011)  # the last digit may differ between processors
+
+
 def test_the_python_examples_run(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     for block in code_blocks(READMES[0], "python"):

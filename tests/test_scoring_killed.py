@@ -11,6 +11,8 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
+from serving.files.rows import BLOCK_ROWS
+
 ROOT = Path(__file__).resolve().parents[1]
 ROWS, PARQUET_ROWS = 100_000, 40_000
 WORDS = ["房间很干净", "隔音太差", "早餐一般", "还行", "", '他说"好"', "前台也热情，", "一晚上没睡着。"]
@@ -86,7 +88,7 @@ def kill_at_random_moments(start, arguments, output, number_of_kills):
     done = parts(output)
     status, errors = finish(start(*arguments, "--resume"))
     assert done >= number_of_kills // 2
-    assert f"{done * 2048:,} scored before" in errors
+    assert f"{done * BLOCK_ROWS:,} scored before" in errors
     return status
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 EXIT_UNUSABLE_INPUT = 1
+WIDTH = 80  # of a terminal that does not say
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -78,6 +79,22 @@ def parse_arguments(parser: argparse.ArgumentParser, argv: list[str] | None) -> 
     return args, {name: value for name, value in vars(parsed).items() if value is not nothing}
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults in `--help`, as wide as the terminal is.
+
+    A parser makes one for every argument, and argparse's own loads four libraries to know the width.
+    """
+
+    def __init__(self, prog: str):
+        width = os.environ.get("COLUMNS", "")
+        if not width.isdecimal() or width == "0":
+            try:
+                width = os.get_terminal_size().columns or WIDTH
+            except OSError:  # no terminal
+                width = WIDTH
+        super().__init__(prog, width=int(width) - 2)
+
+
 def add_window_arguments(group, defaults: bool = True) -> None:
     """Adds the options of `text.windows.WindowSettings` to a group of a parser.
 
@@ -89,7 +106,7 @@ def add_window_arguments(group, defaults: bool = True) -> None:
         group.add_argument(option, default=default if defaults else argparse.SUPPRESS, **options)
 
     add("--window", None, type=positive_int, metavar="N", help="tokens that are read at once; none: as many as can be")
-    add("--stride", None, type=positive_int, metavar="N", help="most tokens from one to the next; none: few windows")
+    add("--stride", None, type=positive_int, metavar="N", help="most tokens from one to the next; none: side by side")
     add("--max-windows", None, type=_all_or_some, metavar="N", help="windows that are read of a text; none or all: all")
     choices = ("harmonic", "mean", "max", "logsumexp")
     add("--aggregate", "harmonic", choices=choices, help="how a text's logit is made of its windows'")

@@ -45,14 +45,14 @@ def load_tokenizer(source: str | os.PathLike = "own") -> Tokenizer:
     return _download_tokenizer(str(source))
 
 
-def tokenizer_from_json(text: str, where: str = "tokenizer.json") -> Tokenizer:
-    """Returns the tokenizer that the JSON `text` describes; `where` names its place in an error.
+def tokenizer_from_json(content: str | bytes, where: str = "tokenizer.json") -> Tokenizer:
+    """Returns the tokenizer that the `content` of a `tokenizer.json` describes; `where` names its place in an error.
 
     Raises:
-        InputError: the text is not a tokenizer, or one of the five special tokens is missing.
+        InputError: it is not a tokenizer, or one of the five special tokens is missing.
     """
     try:
-        tokenizer = Tokenizer.from_str(text)
+        tokenizer = Tokenizer.from_buffer(content.encode() if isinstance(content, str) else content)
     except Exception as error:  # the library raises bare `Exception`
         raise InputError(f"{where}: not a tokenizer ({error})") from None
     _require_special_tokens(tokenizer, where)

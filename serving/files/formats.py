@@ -135,6 +135,8 @@ def open_format(
 
 def as_text(value: object) -> str:
     """Returns a value as a cell shows it: text as it is, what is missing as nothing, lists and the like as JSON."""
+    if isinstance(value, str):  # nearly all are, and there are millions
+        return value
     value = _plain(value)
     if value is None:
         return ""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 STANDARD_STREAM = "-"
-BLOCK_ROWS = 2048
+BLOCK_ROWS = 4096
 BLOCK_CHARACTERS = 4_000_000  # a block of long texts has fewer rows
 
 

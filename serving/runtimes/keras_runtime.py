@@ -13,7 +13,7 @@ class KerasRuntime:
     """A loaded classifier.
 
     Attributes:
-        tokenizer_json: the tokenizer that it was trained with, as the text of a `tokenizer.json`.
+        tokenizer_file: the tokenizer that it was trained with, the bytes of a `tokenizer.json`.
         metadata: what its file says about it.
         max_seq_len: tokens that it reads at once.
 
@@ -31,7 +31,7 @@ class KerasRuntime:
 
         self._to_numpy = keras.ops.convert_to_numpy
         self._model = load_model(model_path, BertClassifier)
-        self.tokenizer_json = self._model.tokenizer_json
+        self.tokenizer_file = self._model.tokenizer_json.encode()
         self.metadata = self._model.metadata
         self.max_seq_len = self._model.config.max_seq_len
 

@@ -1,9 +1,11 @@
 """Writes a classifier for ONNX Runtime: fine-tuning does, `python -m serving.runtimes.onnx_export` does it again."""
 
 import argparse
+import base64
 import json
 import os
 import sys
+import zlib
 from pathlib import Path
 
 import onnx
@@ -36,7 +38,7 @@ def export_onnx(model_path: str | os.PathLike) -> Path:
     about = {"metadata": classifier.metadata, "max_seq_len": classifier.config.max_seq_len}
     entries = {
         ABOUT: json.dumps(about, ensure_ascii=False),
-        TOKENIZER: classifier.tokenizer_json,
+        TOKENIZER: base64.b64encode(zlib.compress(classifier.tokenizer_json.encode(), 9)).decode(),
         FINGERPRINT: fingerprint_of_file(model_path),
     }
     onnx.helper.set_model_props(graph, entries)
