@@ -1,5 +1,6 @@
 """Exit statuses, and what a user sees of an error."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from text.commands import InputError, exits_with_status, first_line
+from text.commands import HelpFormatter, InputError, exits_with_status, first_line
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -116,6 +117,29 @@ def test_reader_that_goes_away_ends_the_script_quietly(body):
         )
     assert script.stderr == ""
     assert script.returncode == 0
+
+
+class TestHelp:
+    def widest_line(self):
+        parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
+        parser.add_argument("--option", default=3, help="word " * 60)
+        text = parser.format_help()
+        assert "(default: 3)" in " ".join(text.split())
+        return max(map(len, text.splitlines()))
+
+    @pytest.mark.parametrize("columns", [50, 120])
+    def test_is_as_wide_as_the_terminal(self, monkeypatch, columns):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert columns - 12 < self.widest_line() < columns
+
+    @pytest.mark.parametrize("columns", ["0", "", "wide"])
+    def test_without_a_terminal(self, monkeypatch, columns):
+        def no_terminal():
+            raise OSError
+
+        monkeypatch.setenv("COLUMNS", columns)
+        monkeypatch.setattr("os.get_terminal_size", no_terminal)
+        assert 68 < self.widest_line() < 80
 
 
 def test_first_line_of_an_error():

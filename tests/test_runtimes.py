@@ -149,7 +149,7 @@ class TestChoice:
     def test_a_damaged_one(self, model_file, content, capsys):
         onnx_path(model_file).write_bytes(content)
         assert open_runtime(model_file).name == "keras"
-        assert "not an ONNX file" in capsys.readouterr().err
+        assert "not an ONNX file that this version of the project wrote" in capsys.readouterr().err
 
     def test_onnx_runtime_is_not_installed(self, model_file, monkeypatch, capsys):
         monkeypatch.setitem(sys.modules, "onnxruntime", None)

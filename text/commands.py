@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 
 EXIT_UNUSABLE_INPUT = 1
-WIDTH = 80  # of a terminal that does not say
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+WIDTH = 80  # of a terminal that does not say
 
 
 class InputError(Exception):

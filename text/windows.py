@@ -181,7 +181,7 @@ def encode_windows(
         is_cut[index] = end < len(ids)
         before += len(ids)
     starts, num_tokens, text_index = (np.array(values, np.int32) for values in (starts, num_tokens, text_index))
-    # All at once: window by window it would take as long as half of the tokenizer's work.
+    # All at once: window by window it would take an eighth of the tokenizer's time.
     all_ids = np.fromiter(itertools.chain.from_iterable(token_ids), np.int32, before)
     columns = np.arange(capacity)
     is_token = columns < num_tokens[:, None]

@@ -36,6 +36,7 @@ def classifier_graph(classifier: BertClassifier) -> onnx.ModelProto:
     is_padding = graph.add("Equal", INPUT, graph.constant(np.int32(PADDING_ID)))
     bias = graph.add("Where", is_padding, graph.floats(MASKED), graph.floats(0.0))
     bias = graph.add("Unsqueeze", bias, graph.integers([1, 2]))  # (batch, 1, 1, length), for all heads and queries
+    # The bias is 0 everywhere where there is none.
     has_padding = graph.add("Cast", graph.add("ReduceMin", bias, keepdims=0), to=TensorProto.BOOL)
     rows = _embedding(graph, embedding, shape)
     for encoder in encoders:

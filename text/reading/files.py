@@ -34,7 +34,7 @@ def replace_atomically(path: str | os.PathLike) -> Iterator[Path]:
     Raises InputError where the folder cannot be written or `path` is a folder.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
+    temporary = _temporary(path)
     _check_writable(path, temporary)
     try:
         yield temporary
@@ -48,7 +48,7 @@ def replace_atomically(path: str | os.PathLike) -> Iterator[Path]:
 def check_writable(path: str | os.PathLike) -> None:
     """Raises InputError where `path` cannot be written: to be asked before the work that is to be saved there."""
     path = Path(path)
-    _check_writable(path, path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}"))
+    _check_writable(path, _temporary(path))
 
 
 def keep_previous(path: str | os.PathLike) -> Path | None:
@@ -59,6 +59,10 @@ def keep_previous(path: str | os.PathLike) -> Path | None:
     previous = path.with_name(f"{path.stem}.previous{path.suffix}")
     os.replace(path, previous)
     return previous
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
 
 
 def _check_writable(path: Path, temporary: Path) -> None:
