@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from text.commands import InputError
 from text.corpus.vocabulary import train_unigram
 from text.reading.readers import read_labelled
 from text.tokenizer import (
+    BLANKS,
+    BORDERS,
     OWN_TOKENIZER,
     PAD,
     SPECIAL_TOKENS,
@@ -64,6 +67,13 @@ def tokenizer(request):
 
 def ids_of(tokenizer, text):
     return tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def split_first(tokenizer):
+    """The same pieces, looked for between the borders that they were learnt between."""
+    split = Tokenizer.from_str(tokenizer.to_str())
+    split.pre_tokenizer = BORDERS
+    return split
 
 
 def kind_of(character):
@@ -183,6 +193,34 @@ class TestText:
         text = data.draw(st.text(st.sampled_from([*characters, " ", "\u3000", "\n", "Ｗ", "F", "！", "…"])))
         normalised = unigram.normalizer.normalize_str(text)
         assert unigram.decode(ids_of(unigram, text)) == "".join(normalised.split())
+
+
+class TestBorders:
+    """They are there when a vocabulary is learnt; its pieces keep to them, so that nobody looks for them later."""
+
+    @given(data=st.data())
+    def test_the_pieces_are_as_good_as_those_found_between_borders(self, unigram, data):
+        pieces = st.sampled_from([*sorted(pieces_of(unigram)), " ", "\u3000", "\n", "\x00"])
+        text = "".join(data.draw(st.lists(pieces)))
+        model = json.loads(unigram.to_str())["model"]
+        assert unigram.token_to_id(UNKNOWN) not in ids_of(unigram, text)
+
+        def score(ids):
+            return sum(model["vocab"][token][1] for token in ids)
+
+        # The tokens may differ where two ways are equally good: 好好 and 好 are as likely as 好 and 好好.
+        assert score(ids_of(unigram, text)) == pytest.approx(score(ids_of(split_first(unigram), text)))
+
+    def test_a_file_with_borders_is_read_without(self, unigram):
+        with_borders = split_first(unigram).to_str()
+        assert with_borders != unigram.to_str()
+        assert tokenizer_from_json(with_borders).to_str() == unigram.to_str()
+        assert type(unigram.pre_tokenizer) is type(BLANKS)
+
+    @pytest.mark.parametrize("splitting", [None, {"type": "Whitespace"}, {"type": "BertPreTokenizer"}])
+    def test_another_splitting_stays(self, unigram, splitting):
+        loaded = tokenizer_from_json(json.dumps(json.loads(unigram.to_str()) | {"pre_tokenizer": splitting}))
+        assert json.loads(loaded.to_str())["pre_tokenizer"] == splitting
 
 
 class TestSpecialIds:
@@ -352,6 +390,11 @@ class TestOwnVocabulary:
     def test_knows_the_marks_and_the_words_that_matter(self, own):
         for character in "“”‘’…。！？很不好差":
             assert own.token_to_id(UNKNOWN) not in ids_of(own, character), character
+
+    def test_the_sample_has_the_tokens_that_it_has_between_borders(self, own):
+        split = split_first(own)
+        texts = read_labelled("sample").texts
+        assert [ids_of(own, text) for text in texts] == [ids_of(split, text) for text in texts]
 
     def test_hardly_a_token_of_the_sample_is_unknown(self, own):
         ids = np.concatenate([ids_of(own, text) for text in read_labelled("sample").texts])

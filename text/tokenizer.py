@@ -10,13 +10,18 @@ import os
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from text.commands import InputError, first_line, quiet_imports
 
 PAD, UNKNOWN, CLASSIFY, SEPARATE, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 OWN_TOKENIZER = Path(__file__).with_name("tokenizer.json")
 BERT_BASE_CHINESE = "bert-base-chinese"
+BLANKS = pre_tokenizers.Split(Regex(r"[\s\p{C}]+"), "removed")
+# No piece that `text.corpus.vocabulary` learns crosses a blank, a digit or the border between punctuation and the rest.
+BORDERS = pre_tokenizers.Sequence(
+    [BLANKS, pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.Digits(individual_digits=False)]
+)
 
 
 def load_tokenizer(source: str | os.PathLike = "own") -> Tokenizer:
@@ -58,6 +63,9 @@ def tokenizer_from_json(content: str | bytes, where: str = "tokenizer.json") -> 
     _require_special_tokens(tokenizer, where)
     if tokenizer.token_to_id(PAD) != 0:
         raise InputError(f"{where}: {PAD} must be token 0, since the network takes 0 for padding")
+    if _state(tokenizer.pre_tokenizer) == _state(BORDERS):
+        # The pieces themselves keep to the borders: not to look for them first saves a third of the time.
+        tokenizer.pre_tokenizer = BLANKS
     tokenizer.no_truncation()
     tokenizer.no_padding()
     # A review may contain the characters "[SEP]"; they are what its author typed, not a command to the network.
@@ -88,6 +96,11 @@ def wordpiece_tokenizer(vocabulary: list[str], where: str = "vocab.txt") -> Toke
 def special_ids(tokenizer: Tokenizer) -> np.ndarray:
     """Returns the ids of the five special tokens, int32, (5,), in the order of `SPECIAL_TOKENS`."""
     return np.array([tokenizer.token_to_id(token) for token in SPECIAL_TOKENS], np.int32)
+
+
+def _state(pre_tokenizer: pre_tokenizers.PreTokenizer | None) -> bytes | None:
+    """Returns what tells one splitting of text from another: the library compares none."""
+    return None if pre_tokenizer is None else pre_tokenizer.__getstate__()
 
 
 def _require_special_tokens(tokenizer: Tokenizer, where: str) -> None:

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 
 from text.commands import InputError, exits_with_status, first_line, positive_int
 from text.reading.files import check_writable, write_atomically
 from text.reading.readers import iter_texts
-from text.tokenizer import SPECIAL_TOKENS, UNKNOWN, with_special_tokens
+from text.tokenizer import BORDERS, SPECIAL_TOKENS, UNKNOWN, with_special_tokens
 
 # Traditional first, as OpenCC's general table has it; then what Taiwan and Hong Kong write otherwise.
 TO_SIMPLIFIED = ("t2s", "tw2s", "hk2s")
@@ -45,13 +45,7 @@ def train_unigram(
     """
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), simplified_characters()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(r"[\s\p{C}]+"), "removed"),
-            pre_tokenizers.Punctuation("contiguous"),
-            pre_tokenizers.Digits(individual_digits=False),
-        ]
-    )
+    tokenizer.pre_tokenizer = BORDERS
     tokenizer.decoder = decoders.Fuse()
     normalize = tokenizer.normalizer.normalize_str
     counts = Counter()
