@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from text.commands import HelpFormatter, add_window_arguments, exits_with_status, positive_int, probability
+from system.command_line import HelpFormatter, add_window_arguments, exits_with_status, positive_int, probability
 
 MODEL_PATH = "mini_bert_sentiment_classifier.keras"
 POSITIVE_THRESHOLD = 0.7
@@ -118,8 +118,8 @@ def main(argv=None) -> int:
 def _score_file(predictor, args: argparse.Namespace) -> None:
     import dataclasses  # with these: --help waits for none of them
 
-    from serving.files.scoring import ScoringPlan, score_file
-    from text.reading.files import sha256_of_file
+    from serving.scoring.local_engine import ScoringPlan, score_file
+    from system.files import sha256_of_file
 
     verdict = {name: getattr(args, name) for name in ("threshold", "abstain", "batch_size")}
     score_file(

@@ -9,19 +9,19 @@ import hashlib
 import sys
 from pathlib import Path
 
-from text.commands import (
-    InputError,
+from system.command_line import (
     add_window_arguments,
     exits_with_status,
     parse_arguments,
     positive_float,
     positive_int,
     probability,
-    quiet_imports,
     seed,
     share,
 )
-from text.reading.files import check_writable, keep_previous, sha256_of_file
+from system.errors import InputError
+from system.files import check_writable, keep_previous, sha256_of_file
+from system.libraries import quiet_imports
 
 MAX_SEQ_LEN = 64  # of the original; a run takes the length that its pre-trained model has
 BATCH_SIZE = 32
@@ -131,25 +131,19 @@ def main(argv=None) -> None:
         import keras
 
         from evaluation.assessment import assess, print_assessment
-        from evaluation.plots import plot_confusion_matrix, plot_training_curves
-        from evaluation.report import write_metrics
-        from model import (
-            BertMaskedLM,
-            BertModel,
-            classifier_from_pretrained,
-            copy_backbone,
-            load_model,
-            save_classifier,
-            save_model,
-        )
-        from serving.runtimes.onnx_export import export_onnx
-        from text.reading.readers import source_name
-        from text.reviews import load_reviews, print_reviews
-        from text.tokenizer import tokenizer_from_json
-        from text.windows import WindowSettings
-        from training.checkpoint import Checkpoint
-        from training.classification import FineTuningPlan, predict_probabilities, train_classifier
-        from training.run import CHECKPOINT_NAME, environment, finish_run, start_run
+        from evaluation.report.plots import plot_confusion_matrix, plot_training_curves
+        from evaluation.report.terminal import write_metrics
+        from network.bert import BertMaskedLM, BertModel, classifier_from_pretrained, copy_backbone
+        from network.model_file import load_model, save_classifier, save_model
+        from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, start_run
+        from serving.export.onnx_file import export_onnx
+        from text.dataset import load_reviews, print_reviews
+        from text.sources import source_name
+        from text.tokens.tokenizer import tokenizer_from_json
+        from text.tokens.window_settings import WindowSettings
+        from training.classification import predict_probabilities, train_classifier
+        from training.engine.checkpoint import Checkpoint
+        from training.plans import FineTuningPlan
 
     args = argparse.Namespace(**start_run(vars(args), given))
     for path in (args.output, args.backbone_output or args.output, Path(args.report_folder, PLOT_SAVE_PATH)):
@@ -216,12 +210,12 @@ def main(argv=None) -> None:
 def _taught(args: argparse.Namespace, reviews, student, settings):
     """Returns the texts of `--unlabelled` and `--mixtures` with what the teachers say of them, a `Part`."""
     from evaluation.baseline import baseline_probabilities
+    from recipes.teachers import mixed_texts
     from serving.predictor import Predictor
-    from text.mixing import mixed_texts
-    from text.reading.readers import iter_texts, leave_out
-    from text.reviews import Part
-    from text.tokenizer import tokenizer_from_json
-    from text.windows import encode_windows
+    from text.dataset import Part
+    from text.sources import iter_texts, leave_out
+    from text.tokens.tokenizer import tokenizer_from_json
+    from text.tokens.windows import encode_windows
     from training.classification import teacher_probabilities
 
     kept_apart = reviews.validation.texts + reviews.test.texts

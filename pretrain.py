@@ -5,18 +5,18 @@ import sys
 import time
 from pathlib import Path
 
-from text.commands import (
-    InputError,
+from system.command_line import (
     exits_with_status,
     parse_arguments,
     positive_float,
     positive_int,
     probability,
-    quiet_imports,
     seed,
     share,
 )
-from text.reading.files import check_writable, keep_previous
+from system.errors import InputError
+from system.files import check_writable, keep_previous
+from system.libraries import quiet_imports
 
 BATCH_SIZE = 128
 EPOCHS = 5
@@ -112,16 +112,18 @@ def main(argv=None) -> None:
     with quiet_imports():  # only now, so that --help does not wait for them
         import keras
 
-        from evaluation.plots import plot_training_curves
-        from evaluation.report import write_metrics
-        from model import save_model
-        from text.corpus.masking import Masker
-        from text.corpus.packing import pack_corpus
-        from text.reading.readers import source_name
-        from text.tokenizer import MASK, special_ids, tokenizer_from_json
-        from training.checkpoint import Checkpoint
-        from training.pretraining import PretrainingPlan, pretrain, print_filled_blanks
-        from training.run import CHECKPOINT_NAME, environment, finish_run, start_run
+        from evaluation.report.plots import plot_training_curves
+        from evaluation.report.terminal import write_metrics
+        from network.model_file import save_model
+        from recipes.pretraining import print_filled_blanks
+        from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, start_run
+        from text.sources import source_name
+        from text.tokens.masking import Masker
+        from text.tokens.packing import pack_corpus
+        from text.tokens.tokenizer import MASK, special_ids, tokenizer_from_json
+        from training.engine.checkpoint import Checkpoint
+        from training.masked_lm import pretrain
+        from training.plans import PretrainingPlan
 
     args = argparse.Namespace(**start_run(vars(args), given))
     check_writable(args.output)
@@ -199,8 +201,9 @@ def main(argv=None) -> None:
 
 def _load_or_build(args: argparse.Namespace):
     """Returns the model to train: a fresh one, or the one of `--pretrained`."""
-    from model import BertConfig, BertMaskedLM, load_model
-    from text.tokenizer import load_tokenizer
+    from network.bert import BertConfig, BertMaskedLM
+    from network.model_file import load_model
+    from text.tokens.tokenizer import load_tokenizer
 
     if args.pretrained:
         return load_model(args.pretrained, BertMaskedLM)

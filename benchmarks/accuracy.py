@@ -16,9 +16,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from text.commands import InputError, exits_with_status, quiet_imports, seed, share
-from text.reading.readers import read_labelled
-from text.reviews import TEST_SIZE, split_rows
+from system.command_line import exits_with_status, seed, share
+from system.errors import InputError
+from system.libraries import quiet_imports
+from text.dataset import TEST_SIZE, split_rows
+from text.sources import read_labelled
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = [42, 43, 44, 45, 46]

@@ -20,9 +20,10 @@ import subprocess
 import sys
 import tempfile
 
-from text.commands import InputError, exits_with_status, positive_int
-from text.reading.readers import corpus_files
-from text.tokenizer import BERT_BASE_CHINESE
+from system.command_line import exits_with_status, positive_int
+from system.errors import InputError
+from text.sources import corpus_files
+from text.tokens.tokenizer import BERT_BASE_CHINESE
 
 OURS = "this project"
 BACKENDS = {OURS: "tensorflow", "transformers": "torch", "keras_hub": "tensorflow"}

@@ -3,7 +3,7 @@
 All have the sizes of `BertConfig`, no dropout, the same number of rows a step, and steps that are not measured first,
 among which the compilation is. Text becomes integers before the clock starts, masks are drawn while it runs.
 
-- This project, as `training.pretraining` does it: rows packed from the whole corpus, its own tokenizer, XLA.
+- This project, as `training.masked_lm` does it: rows packed from the whole corpus, its own tokenizer, XLA.
 - transformers: `BertForMaskedLM` on PyTorch in a plain loop, texts padded or cut to a row each,
   `DataCollatorForLanguageModeling`, torch's AdamW, neither clipping nor a schedule.
 - keras_hub: `BertMaskedLM` with XLA and the optimizer, loss and metric that its `compile` chooses, texts padded or cut
@@ -20,19 +20,22 @@ import warnings
 import numpy as np
 from tokenizers import Tokenizer
 
-from text.commands import InputError, exits_with_status, quiet_imports
+from system.command_line import exits_with_status
+from system.errors import InputError
+from system.libraries import quiet_imports
 
 with quiet_imports():
     import keras
 
-    from model import BertConfig, BertMaskedLM
-    from text.batches import MaskedBatches
-    from text.corpus.masking import Masker
-    from text.corpus.packing import PackedRows, pack_corpus
-    from text.reading.readers import iter_texts
-    from text.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN, load_tokenizer, special_ids
-    from text.windows import WindowSettings, encode_windows
-    from training.pretraining import compile_for_pretraining, sampled_masked_lm
+    from network.bert import BertConfig, BertMaskedLM
+    from text.sources import iter_texts
+    from text.tokens.masking import Masker
+    from text.tokens.packing import PackedRows, pack_corpus
+    from text.tokens.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN, load_tokenizer, special_ids
+    from text.tokens.window_settings import WindowSettings
+    from text.tokens.windows import encode_windows
+    from training.engine.batches import MaskedBatches
+    from training.masked_lm import compile_for_pretraining, sampled_masked_lm
 
 CONFIG = BertConfig(dropout_rate=0.0)
 MASK_RATE = 0.15

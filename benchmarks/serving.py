@@ -30,9 +30,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.serving_contenders import repeat_to_file
-from text.commands import InputError, exits_with_status, positive_int
-from text.reading.files import write_atomically
-from text.reading.readers import read_labelled, source_name
+from system.command_line import exits_with_status, positive_int
+from system.errors import InputError
+from system.files import write_atomically
+from text.sources import read_labelled, source_name
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = "房间很干净，早餐也丰富，前台热情周到，下次来还住这里。"  # fits into one window

@@ -20,7 +20,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from text.commands import exits_with_status, quiet_imports
+from system.command_line import exits_with_status
+from system.libraries import quiet_imports
 
 BATCH_SIZE = 64
 MAX_TOKENS = 64
@@ -33,7 +34,8 @@ def measure_one_shot(settings: argparse.Namespace) -> dict:
         import numpy as np
         from transformers import PreTrainedTokenizerFast
 
-        from model import BertClassifier, load_model
+        from network.bert import BertClassifier
+        from network.model_file import load_model
 
     classifier = load_model(settings.model, BertClassifier)
     tokenizer = _transformers_tokenizer(PreTrainedTokenizerFast, classifier.tokenizer_json.encode())
@@ -150,7 +152,7 @@ def _reviews(path: str | os.PathLike) -> dict[str, list]:
 def _transformers_tokenizer(kind: type, tokenizer_file: bytes):
     from tokenizers import Tokenizer
 
-    from text.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN
+    from text.tokens.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN
 
     return kind(
         tokenizer_object=Tokenizer.from_buffer(tokenizer_file),

@@ -7,8 +7,8 @@ import numpy as np
 from evaluation.baseline import baseline_probabilities
 from evaluation.calibration import calibrate, with_temperature
 from evaluation.metrics import binary_metrics
-from evaluation.report import format_groups, format_report
-from text.reviews import Part, Reviews
+from evaluation.report.terminal import format_groups, format_report
+from text.dataset import Part, Reviews
 
 
 def assess(predict: Callable[[Part], np.ndarray], reviews: Reviews, threshold: float) -> dict:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from text.windows import logits, sigmoid
+from text.tokens.windows import logits, sigmoid
 
 TEMPERATURES = (0.2, 5.0)
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from serving.predictor import CUT_REMARK, Prediction, Predictor
-from text.reading.files import check_writable, write_atomically
+from system.files import check_writable, write_atomically
 
 if TYPE_CHECKING:
-    from serving.explanation import Explanation
+    from serving.explanation.occlusion import Explanation
 
 
 class Answers:
@@ -54,7 +54,7 @@ class Answers:
         if not self.explain and self.page is None:
             yield from ((prediction, None) for prediction in self.predictor.predict(texts))
             return
-        from serving.explanation import explain  # only now: most answers are not explained
+        from serving.explanation.occlusion import explain
 
         for text in texts:
             explanation = explain(self.predictor, text)
@@ -63,7 +63,7 @@ class Answers:
             yield explanation.prediction, explanation
 
     def _write_page(self) -> None:
-        from serving.marking import html_page
+        from serving.explanation.marking import html_page
 
         with write_atomically(self.page) as file:
             file.write(html_page(self._explanations, self.predictor.labels))
@@ -74,7 +74,7 @@ class Answers:
         line = f"{prediction.label}  {figures}{remark}"
         if not self.explain:
             return line
-        from serving.marking import marked_for_terminal, wants_colour
+        from serving.explanation.marking import marked_for_terminal, wants_colour
 
         return f"{line}\n{marked_for_terminal(explanation, self.predictor.labels, wants_colour(sys.stdout))}"
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from serving.runtimes.selection import open_runtime
-from text.commands import InputError
-from text.tokenizer import special_ids, tokenizer_from_json
-from text.windows import Windows, WindowSettings, encode_windows
+from system.errors import InputError
+from text.tokens.tokenizer import special_ids, tokenizer_from_json
+from text.tokens.window_settings import WindowSettings
+from text.tokens.windows import Windows, encode_windows
 
 POSITIVE_THRESHOLD = 0.7
 CALIBRATED = "auto"
@@ -55,11 +56,11 @@ class Predictor:
         abstain: (low, high), between which, both excluded, a text is left undecided; None decides all.
         runtime: "auto", "onnx" or "keras"; see `serving.runtimes.selection.open_runtime`.
         batch_size: windows, at most, that the network reads together.
-        windows: values of `text.windows.WindowSettings` that differ from those that the model was trained with.
+        windows: values of `WindowSettings` that differ from those that the model was trained with.
 
     Attributes:
         labels: the names of the negative and of the positive verdict.
-        settings: how it reads a text, `text.windows.WindowSettings`.
+        settings: how it reads a text, `text.tokens.window_settings.WindowSettings`.
 
     Raises:
         InputError: the model cannot be loaded, or an argument is out of range.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from serving.answers import Answers
 from serving.predictor import Predictor
-from text.commands import InputError
+from system.errors import InputError
 
 PASTE_SECONDS = 0.05  # lines that come faster than this were not typed
 

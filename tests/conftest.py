@@ -34,10 +34,11 @@ def tiny_model(tmp_path_factory) -> Path:
     import keras
     from layer_checks import randomize
 
-    from model import BertClassifier, BertConfig, save_model
-    from serving.runtimes.onnx_export import export_onnx
-    from text.corpus.vocabulary import train_unigram
-    from text.reading.readers import iter_texts
+    from network.bert import BertClassifier, BertConfig
+    from network.model_file import save_model
+    from serving.export.onnx_file import export_onnx
+    from text.sources import iter_texts
+    from text.tokens.vocabulary import train_unigram
 
     config = BertConfig(vocab_size=1500, max_seq_len=16, d_model=16, dff=32)
     texts = list(iter_texts(["sample"]))

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from serving.answers import Answers
-from serving.explanation import explain
+from serving.explanation.occlusion import explain
 from serving.predictor import Predictor
-from text.commands import InputError
+from system.errors import InputError
 
 GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"
 LINE = re.compile(

@@ -16,14 +16,16 @@ from hypothesis import strategies as st
 from layer_checks import randomize
 
 import application
-from model import BertClassifier, BertConfig, BertMaskedLM, save_model
+from network.bert import BertClassifier, BertConfig, BertMaskedLM
+from network.model_file import save_model
+from serving.export.onnx_file import export_onnx
 from serving.predictor import Predictor
-from serving.runtimes.onnx_export import export_onnx
-from text.commands import InputError
-from text.corpus.vocabulary import train_unigram
-from text.reading.readers import iter_texts
-from text.tokenizer import tokenizer_from_json
-from text.windows import WindowSettings, encode_windows
+from system.errors import InputError
+from text.sources import iter_texts
+from text.tokens.tokenizer import tokenizer_from_json
+from text.tokens.vocabulary import train_unigram
+from text.tokens.window_settings import WindowSettings
+from text.tokens.windows import encode_windows
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = BertConfig(vocab_size=1500, max_seq_len=16, d_model=16, dff=32)
@@ -286,7 +288,7 @@ class TestArguments:
         for shown in ("--text", "--file", "--json", "exit", "(default: 0.7)", f"(default: {application.MODEL_PATH})"):
             assert shown in " ".join(process.stdout.split())
         modules = process.stderr
-        assert "'text.commands'" in modules
+        assert "'system.command_line'" in modules
         for package in ("keras", "tensorflow", "transformers", "datasets", "jax", "torch", "numpy"):
             assert f"'{package}'" not in modules
 

@@ -34,7 +34,8 @@ def reports(tmp_path_factory):
     """A function from a backend to what came of it in a process of its own."""
     from layer_checks import randomize
 
-    from model import BertClassifier, BertConfig, save_model
+    from network.bert import BertClassifier, BertConfig
+    from network.model_file import save_model
 
     classifier = BertClassifier(BertConfig(**SIZES))
     randomize(classifier)
@@ -98,7 +99,8 @@ def report(path):
     """What this process's backend makes of the model file, and of a few steps of training."""
     import keras
 
-    from model import BertClassifier, load_model
+    from network.bert import BertClassifier
+    from network.model_file import load_model
 
     classifier = load_model(path, BertClassifier)
     result = {
@@ -119,9 +121,9 @@ def report(path):
 
 
 def train_masked_lm():
-    from model import BertConfig, BertMaskedLM
-    from training.optimizer import pretraining_optimizer
-    from training.pretraining import masked_accuracy, masked_lm_loss
+    from network.bert import BertConfig, BertMaskedLM
+    from training.engine.optimizer import pretraining_optimizer
+    from training.masked_lm import masked_accuracy, masked_lm_loss
 
     model = BertMaskedLM(BertConfig(**SIZES, num_layers=1))
     model.compile(pretraining_optimizer(0.03, STEPS), masked_lm_loss(), weighted_metrics=[masked_accuracy])
@@ -132,8 +134,8 @@ def train_masked_lm():
 
 
 def train_classifier(pretrained):
-    from model import classifier_from_pretrained
-    from training.optimizer import fine_tuning_optimizer
+    from network.bert import classifier_from_pretrained
+    from training.engine.optimizer import fine_tuning_optimizer
 
     model = classifier_from_pretrained(pretrained, unfreeze="all", dropout_rate=0.0)
     head = [variable.path for variable in model.get_layer("classification_output").weights]

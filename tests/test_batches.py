@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text.batches import EpochBatches, LabelledBatches, MaskedBatches
-from text.corpus.masking import Masker
-from text.corpus.packing import PackedRows
+from text.tokens.masking import Masker
+from text.tokens.packing import PackedRows
+from training.engine.batches import EpochBatches, LabelledBatches, MaskedBatches
 
 COUNTS, BATCH_SIZES = st.integers(1, 60), st.integers(1, 80)
 SEEDS, EPOCHS = st.none() | st.integers(0, 9), st.integers(0, 3)

@@ -13,12 +13,13 @@ import pytest
 from benchmarks import serving
 from benchmarks.pretraining import main
 from benchmarks.serving_contenders import repeat_to_file
-from model import BertClassifier, BertConfig, BertMaskedLM, save_model
-from serving.runtimes.onnx_export import export_onnx
-from text.commands import InputError
-from text.corpus.vocabulary import train_unigram
-from text.reading.readers import iter_texts
-from text.tokenizer import SPECIAL_TOKENS
+from network.bert import BertClassifier, BertConfig, BertMaskedLM
+from network.model_file import save_model
+from serving.export.onnx_file import export_onnx
+from system.errors import InputError
+from text.sources import iter_texts
+from text.tokens.tokenizer import SPECIAL_TOKENS
+from text.tokens.vocabulary import train_unigram
 
 ROOT = Path(__file__).resolve().parents[1]
 MISSING_FOR_SERVING = [package for package in serving.NEEDED if not importlib.util.find_spec(package)]

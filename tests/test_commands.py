@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from text.commands import HelpFormatter, InputError, exits_with_status, first_line
+from system.command_line import HelpFormatter, exits_with_status
+from system.errors import InputError, first_line
 
 ROOT = Path(__file__).resolve().parents[1]
 
 SCRIPT = """
 import sys
-from text.commands import InputError, exits_with_status
+from system.command_line import exits_with_status
+from system.errors import InputError
 
 @exits_with_status
 def main(argv=None):

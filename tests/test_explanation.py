@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.explanation import Explanation, Word, explain
+from serving.explanation.occlusion import Explanation, Word, explain
 from serving.predictor import Prediction, Predictor
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,20 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text.commands import InputError
-from text.reading import files
-from text.reading.files import (
+from system import files
+from system.errors import InputError
+from system.files import (
     CHUNK_BYTES,
-    Encoding,
     check_writable,
-    detect_encoding,
     fingerprint_of_file,
-    line_end,
-    lossless_encoding,
     replace_atomically,
     sha256_of_file,
     write_atomically,
 )
+from text.tables.plain_text import Encoding, detect_encoding, line_end, lossless_encoding
 
 CHINESE = "距离川沙公路较近，但是公交指示不对😀"
 

@@ -17,13 +17,14 @@ from PIL import Image
 import fine_tuning
 import model as model_module
 import training.classification
-import training.loop
-from model import BertClassifier, BertConfig, BertMaskedLM, backbone_layers, load_model, save_model
-from text.commands import InputError
-from text.corpus.vocabulary import train_unigram
-from text.reading.readers import SAMPLE_REVIEWS, iter_texts, read_labelled
-from text.windows import WindowSettings
-from training.run import CHECKPOINT_NAME, RECORD_NAME
+import training.engine.loop
+from network.bert import BertClassifier, BertConfig, BertMaskedLM, backbone_layers
+from network.model_file import load_model, save_model
+from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
+from system.errors import InputError
+from text.sources import SAMPLE_REVIEWS, iter_texts, read_labelled
+from text.tokens.vocabulary import train_unigram
+from text.tokens.window_settings import WindowSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 VOCAB_SIZE = 1500
@@ -430,7 +431,7 @@ class TestInterruptedRun:
         assert fine_tuning.main([*options, "--output", "whole.keras", "--run-folder", "whole"]) == 0
         history = json.loads(Path("metrics.json").read_text(encoding="utf-8"))["history"]
 
-        print_epoch = training.loop.print_epoch
+        print_epoch = training.engine.loop.print_epoch
 
         def interrupt(epoch, *rest):
             print_epoch(epoch, *rest)
@@ -438,7 +439,7 @@ class TestInterruptedRun:
                 raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(training.loop, "print_epoch", interrupt)
+            patch.setattr(training.engine.loop, "print_epoch", interrupt)
             assert fine_tuning.main(options) == 130
         assert Path("runs/fine_tuning", CHECKPOINT_NAME).is_file()
         assert not Path(CLASSIFIER).exists()

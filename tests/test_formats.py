@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.files import formats
-from serving.files.formats import KIND_NAMES, as_text, kind_of, open_format
-from text.commands import InputError
+from serving.scoring.local_engine import VERDICT_TYPES
+from system.errors import InputError
+from text.tables.kinds import KIND_NAMES, kind_of, open_format
+from text.tables.rows import as_text
 
-VERDICTS = ["label", "probability", "confidence", "problem"]
+VERDICTS = VERDICT_TYPES
 AWKWARD = [
     "",
     " ",
@@ -184,4 +185,4 @@ class TestKinds:
         import application
 
         assert set(application.FILE_KINDS) == set(KIND_NAMES)
-        assert set(formats.VERDICT_TYPES) == set(VERDICTS)
+        assert set(VERDICT_TYPES) == {"label", "probability", "confidence", "problem"}

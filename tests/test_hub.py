@@ -12,16 +12,17 @@ from pathlib import Path
 import datasets
 import pytest
 
-from text.commands import InputError
-from text.reading import hub, readers
-from text.reading.hub import HubId, open_folder, open_hub, parse_hub_id
-from text.reading.readers import iter_texts, read_labelled
+from system import hub
+from system.errors import InputError
+from text import sources as readers
+from text.hub_datasets import HubId, open_folder, open_hub, parse_hub_id
+from text.sources import iter_texts, read_labelled
 
 ROOT = Path(__file__).resolve().parents[1]
 READ_A_DATA_SET = """
 import sys
-from text.commands import exits_with_status
-from text.reading.readers import iter_texts, read_labelled
+from system.command_line import exits_with_status
+from text.sources import iter_texts, read_labelled
 
 @exits_with_status
 def main(argv=None):

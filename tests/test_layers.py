@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from keras import ops
 from layer_checks import POLICIES, as_array, check_layer, randomize
 
-from layers import BertEmbedding, MaskedLMHead, MaskedMeanPooling, TransformerEncoder
-from model import BertClassifier, BertConfig, BertMaskedLM, backbone_layers
+from layers import BertEmbedding, TransformerEncoder
+from network.bert import BertClassifier, BertConfig, BertMaskedLM, backbone_layers
+from network.heads import MaskedLMHead, MaskedMeanPooling
 
 SMALL = {"vocab_size": 100, "d_model": 16, "num_heads": 4, "dff": 32}
 IDS = np.array([[5, 6, 7, 0, 0], [8, 9, 10, 11, 12]], "int32")

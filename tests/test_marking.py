@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.explanation import Explanation, Word
-from serving.marking import CUT_REMARK, display_width, html_page, marked_for_terminal, wants_colour
-from serving.predictor import Prediction
+from serving.explanation.marking import display_width, html_page, marked_for_terminal, wants_colour
+from serving.explanation.occlusion import Explanation, Word
+from serving.predictor import CUT_REMARK, Prediction
 
 LABELS = ("负面", "正面")
 ESCAPE = re.compile("\x1b\\[[0-9;]*m")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
-from text.corpus.masking import Masker
+from text.tokens.masking import Masker
 
 VOCAB_SIZE = 50
 SPECIAL = np.array([0, 1, 2, 3, 4])

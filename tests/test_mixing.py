@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from text.mixing import FEWEST_CHARACTERS, MOST_CHARACTERS, mixed_texts
-from text.reading.readers import read_labelled
+from recipes.teachers import FEWEST_CHARACTERS, MOST_CHARACTERS, mixed_texts
+from text.sources import read_labelled
 
 TEXTS = ["房间很干净，前台也热情。", "隔音太差！一晚上没睡着；再也不来。", "还行。"]
 

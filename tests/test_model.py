@@ -16,17 +16,16 @@ from layer_checks import as_array, randomize
 
 import fine_tuning
 import model as model_module
-from model import (
+from network.bert import (
     BertClassifier,
     BertConfig,
     BertMaskedLM,
     BertModel,
     backbone_layers,
     classifier_from_pretrained,
-    load_model,
-    save_model,
 )
-from text.commands import InputError
+from network.model_file import load_model, save_model
+from system.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = BertConfig(vocab_size=100, max_seq_len=12, d_model=16, dff=32)
@@ -172,7 +171,7 @@ class TestFile:
         for name, model in (("classifier", classifier), ("masked_lm", masked_lm)):
             assert loaded[name]["tokenizer_json"] == TOKENIZER_JSON
             assert loaded[name]["config"] == model.get_config()
-            assert loaded[name]["class"] == f"model.{type(model).__name__}"
+            assert loaded[name]["class"] == f"network.bert.{type(model).__name__}"
         assert loaded["classifier"]["config"]["metadata"] == METADATA
         assert loaded["classifier"]["config"]["config"] == dataclasses.asdict(SMALL)
         assert not loaded["compiled"]
@@ -334,11 +333,11 @@ try:
 except SystemExit as end:
     import keras
     classes = [keras.saving.get_registered_object(f"mini_bert>{name}") for name in ("BertClassifier", "BertMaskedLM")]
-    print(end.code, *(one.__module__ for one in classes), classes[0] is sys.modules["model"].BertClassifier)
+    print(end.code, *(one.__module__ for one in classes), classes[0] is sys.modules["network.bert"].BertClassifier)
 """
 
 
 def test_as_a_script_the_classes_exist_once():
     run = subprocess.run([sys.executable, "-c", AS_SCRIPT], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert run.stdout.startswith("usage: model.py"), run.stderr
-    assert run.stdout.splitlines()[-1] == "0 model model True"
+    assert run.stdout.splitlines()[-1] == "0 network.bert network.bert True"

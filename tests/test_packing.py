@@ -11,11 +11,11 @@ import rjieba
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text.commands import InputError
-from text.corpus import packing
-from text.corpus.packing import RowPacker, pack_corpus
-from text.reading.readers import SAMPLE_CORPUS, iter_texts
-from text.tokenizer import OWN_TOKENIZER, SPECIAL_TOKENS, load_tokenizer, wordpiece_tokenizer
+from system.errors import InputError
+from text.sources import SAMPLE_CORPUS, iter_texts
+from text.tokens import packing
+from text.tokens.packing import RowPacker, pack_corpus
+from text.tokens.tokenizer import OWN_TOKENIZER, SPECIAL_TOKENS, load_tokenizer, wordpiece_tokenizer
 
 PAD, CLASSIFY, SEPARATE = 0, 2, 3
 SAMPLE_TEXTS = list(iter_texts(["sample"]))

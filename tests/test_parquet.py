@@ -8,12 +8,13 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from serving.files.formats import as_text, open_format
-from serving.files.parquet import ExactValue, exact_values
-from text.commands import InputError
-from text.reading.parquet import open_parquet
+from serving.scoring.local_engine import VERDICT_TYPES
+from system.errors import InputError
+from text.tables.kinds import open_format
+from text.tables.parquet import ExactValue, exact_values, open_parquet
+from text.tables.rows import as_text
 
-VERDICTS = ["label", "probability", "confidence", "problem"]
+VERDICTS = VERDICT_TYPES
 NANOSECOND = 1_700_000_000_123_456_789
 NO_DATE = 2**62
 COLUMNS = {
@@ -61,7 +62,7 @@ def with_broken_text(table):
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 256])
 def test_every_type_is_written_as_it_was_read(path, tmp_path, monkeypatch, batch_rows):
-    monkeypatch.setattr("text.reading.parquet.BATCH_ROWS", batch_rows)
+    monkeypatch.setattr("text.tables.parquet.BATCH_ROWS", batch_rows)
     monkeypatch.setitem(sys.modules, "pandas", None)  # with which Python would have nanoseconds
     source = pyarrow.table(COLUMNS).replace_schema_metadata({"from": "a test"})
     table, schema, count = write(path, source)

@@ -5,12 +5,13 @@ import os
 
 import pytest
 
-from serving.files import parts
-from serving.files.formats import open_format
-from serving.files.parts import Parts
-from text.commands import InputError
+from serving.scoring import parts
+from serving.scoring.local_engine import VERDICT_TYPES
+from serving.scoring.parts import Parts
+from system.errors import InputError
+from text.tables.kinds import open_format
 
-VERDICTS = ["label", "probability", "confidence", "problem"]
+VERDICTS = VERDICT_TYPES
 
 
 @pytest.fixture

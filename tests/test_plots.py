@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from evaluation import plots
-from evaluation.plots import plot_confusion_matrix, plot_training_curves
+from evaluation.report import plots
+from evaluation.report.plots import plot_confusion_matrix, plot_training_curves
 
 FINE_TUNING = {
     "loss": [0.60, 0.45, 0.38, 0.33, 0.30],

@@ -16,11 +16,12 @@ import pytest
 from PIL import Image
 
 import pretrain
-from model import BertConfig, BertMaskedLM, load_model
-from text.corpus.vocabulary import train_unigram
-from text.reading.readers import iter_texts
-from training.pretraining import SENTENCES
-from training.run import CHECKPOINT_NAME, RECORD_NAME
+from network.bert import BertConfig, BertMaskedLM
+from network.model_file import load_model
+from recipes.pretraining import SENTENCES
+from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
+from text.sources import iter_texts
+from text.tokens.vocabulary import train_unigram
 
 ROOT = Path(__file__).resolve().parents[1]
 VOCAB_SIZE = 1500
@@ -115,7 +116,7 @@ class TestArguments:
         process = subprocess.run([sys.executable, "-c", LIST_MODULES], cwd=ROOT, capture_output=True, encoding="utf-8")
         assert "--mask-rate" in process.stdout
         modules = process.stderr
-        assert "'text.commands'" in modules
+        assert "'system.command_line'" in modules
         for package in ("keras", "tensorflow", "jax", "torch", "transformers", "datasets", "numpy"):
             assert f"'{package}'" not in modules
 

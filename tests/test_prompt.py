@@ -14,7 +14,7 @@ import pytest
 
 from serving.predictor import Predictor
 from serving.prompt import Prompt
-from text.commands import InputError
+from system.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"

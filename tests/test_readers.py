@@ -9,10 +9,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from text.commands import InputError
-from text.reading import readers
-from text.reading.readers import corpus_files, iter_texts, read_labelled
-from text.reviews import train_test_split
+from system.errors import InputError
+from text import sources as readers
+from text.dataset import train_test_split
+from text.sources import corpus_files, iter_texts, read_labelled
 
 
 def write(path, content, encoding="utf-8"):

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from evaluation.metrics import binary_metrics
-from evaluation.report import format_report, write_metrics
+from evaluation.report.terminal import format_report, write_metrics
 
 LABELS = [1] * 60 + [0] * 40
 

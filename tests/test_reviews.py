@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text.commands import InputError
-from text.reading.readers import read_labelled
-from text.reviews import load_reviews, main, print_reviews, stratified_split, train_test_split
-from text.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
-from text.windows import WindowSettings, encode_windows
+from system.errors import InputError
+from text.dataset import load_reviews, main, print_reviews, stratified_split, train_test_split
+from text.sources import read_labelled
+from text.tokens.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
+from text.tokens.window_settings import WindowSettings
+from text.tokens.windows import encode_windows
 
 MAX_SEQ_LEN = 6
 TOKENIZER = wordpiece_tokenizer([*SPECIAL_TOKENS, "好", "差", *"0123456789", *(f"##{digit}" for digit in range(10))])

@@ -9,9 +9,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from serving.files import rows
-from serving.files.rows import blocks, open_source
-from text.commands import InputError
+from serving.scoring import source as rows
+from serving.scoring.source import blocks, open_source
+from system.errors import InputError
 
 LINES = ["好", "", '"没有结束', "a,b\tc", " "]
 

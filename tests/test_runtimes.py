@@ -13,14 +13,15 @@ import onnxruntime
 import pytest
 from layer_checks import randomize
 
-from model import BertClassifier, BertConfig, load_model, save_model
+from network.bert import BertClassifier, BertConfig
+from network.model_file import load_model, save_model
+from serving.export.onnx_file import export_onnx, onnx_path
 from serving.predictor import Predictor
 from serving.runtimes.keras_runtime import KerasRuntime
-from serving.runtimes.onnx_export import export_onnx, onnx_path
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.runtimes.selection import open_runtime
-from text.commands import InputError
-from text.reading.readers import read_labelled
+from system.errors import InputError
+from text.sources import read_labelled
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "mini_bert_sentiment_classifier.keras"
@@ -173,7 +174,7 @@ class TestExport:
         assert OnnxRuntime(onnx_path(model_file)).tokenizer_file == load_model(model_file).tokenizer_json.encode()
 
     def test_as_a_command(self, tmp_path):
-        command = [sys.executable, "-m", "serving.runtimes.onnx_export", str(tmp_path / "none.keras")]
+        command = [sys.executable, "-m", "recipes.export", str(tmp_path / "none.keras")]
         process = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
         assert process.returncode == 1
         assert "no such model file" in process.stderr and "Traceback" not in process.stderr

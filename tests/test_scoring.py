@@ -16,11 +16,11 @@ import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, settings
 
-from serving.files import rows as rows_module
-from serving.files.formats import KIND_NAMES
-from serving.files.scoring import ScoringPlan, in_background, score_file, verdict_columns
 from serving.predictor import EMPTY, Prediction
-from text.commands import InputError
+from serving.scoring import source as rows_module
+from serving.scoring.local_engine import ScoringPlan, in_background, score_file, verdict_columns
+from system.errors import InputError
+from text.tables.kinds import KIND_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 SUFFIXES = [f".{kind}" for kind in KIND_NAMES]
@@ -282,7 +282,7 @@ class TestBadInput:
         assert [row[0] for row in read_rows(tmp_path / "out.jsonl")[1:]] == texts
 
     def test_a_field_that_is_too_long(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("text.reading.tables.MAX_FIELD_CHARACTERS", 1000)
+        monkeypatch.setattr("text.tables.delimited.MAX_FIELD_CHARACTERS", 1000)
         (tmp_path / "in.csv").write_text(f'text,n\n{"a" * 1001},1\nb,2\n"{"c" * 600}\n{"c" * 600}",3\nd,4\n')
         score(tmp_path / "in.csv", tmp_path / "out.csv")
         found = read_rows(tmp_path / "out.csv")

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_scoring import FakePredictor, count_rows, score
 
-from serving.files import rows as rows_module
 from serving.predictor import Predictor
-from text.commands import InputError
-from text.reading.files import lossless_encoding
+from serving.scoring import source as rows_module
+from system.errors import InputError
+from text.tables.plain_text import lossless_encoding
 
 UNBOUND = settings(
     deadline=None,

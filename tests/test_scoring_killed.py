@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from serving.files.rows import BLOCK_ROWS
+from serving.scoring.source import BLOCK_ROWS
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS, PARQUET_ROWS = 100_000, 40_000

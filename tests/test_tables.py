@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from text.commands import InputError
-from text.reading import tables
-from text.reading.readers import iter_texts, read_labelled
-from text.reading.rows import told_apart
+from system.errors import InputError
+from text.sources import iter_texts, read_labelled
+from text.tables import delimited as tables
+from text.tables import kinds, plain_text
+from text.tables.rows import unique_names
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), min_size=1, max_size=8)
 LINES = st.lists(
@@ -97,7 +98,7 @@ class TestDamage:
     @given(
         content=st.one_of(st.binary(max_size=300), st.text('ab,"\t\n\r{}:1 \0', max_size=80).map(str.encode)),
         header=st.sampled_from([b"", b"text,label\n", b"text\tlabel\n", b'{"text": "a", "label": 1}\n', b"PAR1"]),
-        suffix=st.sampled_from(tables.TABLE_SUFFIXES),
+        suffix=st.sampled_from(kinds.TABLE_SUFFIXES),
     )
     def test_random_bytes_never_raise_anything_but_input_errors(self, tmp_path, content, header, suffix):
         path = tmp_path / f"random{suffix}"
@@ -192,7 +193,7 @@ class TestDamage:
         for position, value in itertools.product(range(len(content)), (0, 1, 255)):
             path.write_bytes(content[:position] + bytes([value]) + content[position + 1 :])
             with contextlib.suppress(InputError):
-                table = tables.open_table(path)
+                table = kinds.open_table(path)
                 assert len(list(table.rows)) == pyarrow.parquet.read_metadata(path).num_rows
 
 
@@ -215,7 +216,7 @@ class TestTsvQuotes:
 
 class TestLossless:
     def rows(self, path, **options):
-        table = tables.open_table(Path(path), lossless=True, **options)
+        table = kinds.open_table(Path(path), lossless=True, **options)
         return table.columns, list(table.rows)
 
     def test_blank_lines_are_rows_after_the_header(self, tmp_path):
@@ -227,7 +228,7 @@ class TestLossless:
             (5, {"text": "好", "n": "1"}, None),
             (6, {}, "the line is empty"),
         ]
-        assert len(list(tables.open_table(Path(path)).rows)) == 1
+        assert len(list(kinds.open_table(Path(path)).rows)) == 1
 
     @pytest.mark.parametrize(("name", "end"), [("a.tsv", "\t1"), ("a.csv", ",1")])
     def test_returns_alone_end_lines(self, tmp_path, name, end):
@@ -269,13 +270,13 @@ class TestLossless:
         path.write_bytes("text,n\n好".encode() + b"\xff,1\n")
         assert self.rows(path)[1] == [(2, {"text": "好\\xff", "n": "1"}, None)]
         with pytest.raises(InputError, match="byte 10 cannot be decoded"):
-            tables.open_table(path)
+            kinds.open_table(path)
 
     def test_a_kind_that_the_name_does_not_tell(self, tmp_path):
         assert self.rows(write(tmp_path / "a", "text\tn\n好\t1\n"), kind=".tsv")[0] == ["text", "n"]
 
     def test_lines(self, tmp_path):
-        table = tables.open_lines(Path(write(tmp_path / "a.txt", '好\n\n"坏,\t\n')))
+        table = plain_text.open_lines(Path(write(tmp_path / "a.txt", '好\n\n"坏,\t\n')))
         assert table.columns == ["text"]
         assert list(table.rows) == [(1, {"text": "好"}, None), (2, {"text": ""}, None), (3, {"text": '"坏,\t'}, None)]
 
@@ -292,10 +293,10 @@ class TestColumnNames:
         ],
     )
     def test_are_told_apart(self, given_names, expected):
-        assert told_apart(given_names) == expected
+        assert unique_names(given_names) == expected
 
     def test_of_parquet(self, tmp_path):
         arrays = [pyarrow.array(["好"]), pyarrow.array(["坏"])]
         pyarrow.parquet.write_table(pyarrow.Table.from_arrays(arrays, ["text", "text"]), tmp_path / "a.parquet")
-        table = tables.open_table(tmp_path / "a.parquet")
+        table = kinds.open_table(tmp_path / "a.parquet")
         assert list(table.rows) == [(1, {"text": "好", "text (2)": "坏"}, None)]

@@ -15,10 +15,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from text.commands import InputError
-from text.corpus.vocabulary import train_unigram
-from text.reading.readers import read_labelled
-from text.tokenizer import (
+from system.errors import InputError
+from text.sources import read_labelled
+from text.tokens.tokenizer import (
     BLANKS,
     BORDERS,
     OWN_TOKENIZER,
@@ -30,6 +29,7 @@ from text.tokenizer import (
     tokenizer_from_json,
     wordpiece_tokenizer,
 )
+from text.tokens.vocabulary import train_unigram
 
 ROOT = Path(__file__).resolve().parents[1]
 VOCAB_SIZE = 115
@@ -306,8 +306,8 @@ import importlib.util, sys
 find_spec = importlib.util.find_spec
 importlib.util.find_spec = lambda name, package=None: None if name == "torch" else find_spec(name, package)
 
-from text.commands import exits_with_status
-from text.tokenizer import load_tokenizer
+from system.command_line import exits_with_status
+from text.tokens.tokenizer import load_tokenizer
 
 @exits_with_status
 def main(argv=None):

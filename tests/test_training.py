@@ -13,27 +13,29 @@ from layer_checks import as_array, randomize
 
 import fine_tuning
 import pretrain
-from model import BertClassifier, BertConfig, BertMaskedLM, backbone_layers
-from text.batches import LabelledBatches
-from text.commands import InputError, parse_arguments
-from text.corpus.vocabulary import train_unigram
-from text.reading.readers import iter_texts
-from text.reviews import Part, Reviews
-from text.tokenizer import SPECIAL_TOKENS, special_ids
-from text.windows import Windows
-from training.checkpoint import Checkpoint
+from network.bert import BertClassifier, BertConfig, BertMaskedLM, backbone_layers
+from recipes.pretraining import BLANK, SENTENCES, fill_blank, print_filled_blanks
+from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME, environment, finish_run, start_run
+from system.command_line import parse_arguments
+from system.errors import InputError
+from text.dataset import Part, Reviews
+from text.sources import iter_texts
+from text.tokens.tokenizer import SPECIAL_TOKENS, special_ids
+from text.tokens.vocabulary import train_unigram
+from text.tokens.windows import Windows
 from training.classification import (
-    FineTuningPlan,
     binary_accuracy,
     feature_extractor,
     predict_probabilities,
     teacher_probabilities,
     train_classifier,
 )
-from training.loop import ProgressBar, TimeLimit, fit_epochs
-from training.optimizer import DiscriminativeAdamW, decaying_learning_rate, fine_tuning_optimizer
-from training.pretraining import BLANK, SENTENCES, fill_blank, masked_accuracy, masked_lm_loss, print_filled_blanks
-from training.run import CHECKPOINT_NAME, RECORD_NAME, environment, finish_run, start_run
+from training.engine.batches import LabelledBatches
+from training.engine.checkpoint import Checkpoint
+from training.engine.loop import ProgressBar, TimeLimit, fit_epochs
+from training.engine.optimizer import DiscriminativeAdamW, decaying_learning_rate, fine_tuning_optimizer
+from training.masked_lm import masked_accuracy, masked_lm_loss
+from training.plans import FineTuningPlan
 
 ROWS, BATCH_SIZE, EPOCHS = 24, 4, 3
 STEPS = ROWS // BATCH_SIZE

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text.commands import InputError
-from text.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
-from text.windows import AGGREGATES, WindowSettings, encode_windows
+from system.errors import InputError
+from text.tokens.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
+from text.tokens.window_settings import AGGREGATES, WindowSettings
+from text.tokens.windows import encode_windows
 
 CLASSIFY, SEPARATE = 2, 3
 TOKENIZER = wordpiece_tokenizer([*SPECIAL_TOKENS, "好", "差", "不", "很"])

@@ -1,31 +1,18 @@
 """Fine-tuning: trains the head alone on features computed once, or the network with it."""
 
-from dataclasses import dataclass
-
 import keras
 import numpy as np
 
-from model import BertClassifier
-from text.batches import LabelledBatches
-from text.reviews import Part, Reviews
-from text.windows import SMALLEST_PROBABILITY, logits, sigmoid
-from training.checkpoint import Checkpoint
-from training.loop import History, ProgressBar, fit_epochs
-from training.optimizer import fine_tuning_optimizer
+from network.bert import BertClassifier
+from text.dataset import Part, Reviews
+from text.tokens.windows import SMALLEST_PROBABILITY, logits, sigmoid
+from training.engine.batches import LabelledBatches
+from training.engine.checkpoint import Checkpoint
+from training.engine.loop import History, ProgressBar, fit_epochs
+from training.engine.optimizer import fine_tuning_optimizer
+from training.plans import FineTuningPlan
 
 PREDICTION_BATCH_SIZE = 256
-
-
-@dataclass(frozen=True)
-class FineTuningPlan:
-    """How to train: `learning_rate` is that of pre-trained weights, `head_learning_rate` that of the new layer."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    head_learning_rate: float
-    seed: int
-    jit_compile: bool = True
 
 
 def train_classifier(

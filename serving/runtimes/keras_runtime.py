@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from text.commands import quiet_imports
+from system.libraries import quiet_imports
 
 BATCH_SIZE = 256
 
@@ -27,7 +27,8 @@ class KerasRuntime:
         with quiet_imports():
             import keras
 
-            from model import BertClassifier, load_model
+            from network.bert import BertClassifier
+            from network.model_file import load_model
 
         self._to_numpy = keras.ops.convert_to_numpy
         self._model = load_model(model_path, BertClassifier)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from text.commands import InputError, first_line
+from system.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ class OnnxRuntime:
         tokenizer_file: the tokenizer that it was trained with, the bytes of a `tokenizer.json`.
         metadata: what its file says about it.
         max_seq_len: tokens that it reads at once.
-        fingerprint: of the `.keras` file that it was made from, see `text.reading.files.fingerprint_of_file`.
+        fingerprint: of the `.keras` file that it was made from, see `system.files.fingerprint_of_file`.
 
     Raises:
         InputError: the file cannot be used.
@@ -55,7 +55,7 @@ class OnnxRuntime:
             reason = f"no {error}" if isinstance(error, KeyError) else first_line(error)
             raise InputError(
                 f"{model_path}: not an ONNX file that this version of the project wrote, or a damaged one ({reason}); "
-                "`python -m serving.runtimes.onnx_export FILE.keras` writes one"
+                "`python -m recipes.export FILE.keras` writes one"
             ) from None
         self._num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._pool = None

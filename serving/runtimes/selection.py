@@ -4,8 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from text.commands import InputError
-from text.reading.files import fingerprint_of_file
+from system.errors import InputError
+from system.files import fingerprint_of_file
 
 RUNTIMES = ("auto", "onnx", "keras")
 
@@ -48,7 +48,7 @@ def _open_onnx(path: Path, made_from: Path | None = None):
     from serving.runtimes.onnx_runtime import OnnxRuntime
 
     if not path.is_file():
-        how = f"; `python -m serving.runtimes.onnx_export {made_from}` makes it" if made_from else ""
+        how = f"; `python -m recipes.export {made_from}` makes it" if made_from else ""
         raise InputError(f"there is no file {path}{how}")
     try:
         runtime = OnnxRuntime(path)
@@ -56,8 +56,7 @@ def _open_onnx(path: Path, made_from: Path | None = None):
         raise InputError(f"{error.name} is not installed: `pip install {error.name}`") from None
     if made_from and runtime.fingerprint != fingerprint_of_file(made_from):
         raise InputError(
-            f"{path} was not made from {made_from} as it is now; "
-            f"`python -m serving.runtimes.onnx_export {made_from}` makes it anew"
+            f"{path} was not made from {made_from} as it is now; `python -m recipes.export {made_from}` makes it anew"
         )
     return runtime
 

@@ -1,0 +1,1 @@
+"""What is shown of a test: the report at the terminal and the pictures."""

@@ -1,0 +1,133 @@
+"""The pictures of a run: its training curves and its confusion matrix, as PNG files."""
+
+import numpy as np
+
+from system.files import replace_atomically
+
+DOTS_PER_INCH = 150
+# Blue, vermilion and black of Okabe and Ito (2008): told apart with any kind of colour vision.
+TRAINING_COLOUR, VALIDATION_COLOUR, BEST_COLOUR = "#0072B2", "#D55E00", "#000000"
+AXIS_TITLES = {
+    "loss": "Loss (cross-entropy, nats)",
+    "binary_accuracy": "Accuracy (share of texts)",
+    "masked_accuracy": "Accuracy (share of masked tokens)",
+    "perplexity": "Perplexity (tokens)",
+}
+LOWER_IS_BETTER = ("loss", "perplexity")
+VALIDATION_PREFIX = "val_"
+# From this share on, white stands out from the blue of a cell more than black does.
+DARK_SHARE = 0.65
+
+
+def plot_training_curves(history, path) -> None:
+    """Draw one panel for each metric of `history` into the PNG file `path`.
+
+    `history` is a dict of lists: for each metric one number an epoch, the validation's under the same name
+    with the prefix "val_". Epochs count from 1. The best validation epoch of each metric is marked. Numbers
+    that are not finite leave a gap. The picture is 750 pixels wide for each panel and 600 high.
+    Raises ValueError when `history` holds no epoch, and InputError when the file cannot be written.
+    """
+    metric_names = list(dict.fromkeys(name.removeprefix(VALIDATION_PREFIX) for name in history))
+    if not any(len(values) for values in history.values()):
+        raise ValueError("the history holds no epoch, so there is nothing to plot")
+    figure = _new_figure(width=5 * len(metric_names), height=4)
+    panels = figure.subplots(1, len(metric_names), squeeze=False)[0]
+    for panel, metric_name in zip(panels, metric_names, strict=True):
+        _draw_metric(panel, metric_name, history)
+    _save(figure, path)
+
+
+def plot_confusion_matrix(matrix, path, class_names=("negative", "positive"), title=None) -> None:
+    """Draw the confusion matrix with counts and row shares into the PNG file `path`, 750 by 675 pixels.
+
+    `matrix` has the shape `(classes, classes)`: row = true class, column = predicted class, in texts. Raises
+    ValueError when its shape does not fit `class_names`, and InputError when the file cannot be written.
+    """
+    matrix = np.asarray(matrix)
+    if matrix.shape != (len(class_names), len(class_names)):
+        raise ValueError(f"a matrix of shape {matrix.shape} does not fit {len(class_names)} class names")
+    # A class without a text has the share 0 in each of its cells.
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    figure = _new_figure(width=5, height=4.5)
+    axes = figure.subplots()
+    # Below zero, so that a share of 0 is still a tinted cell and not a hole in the page.
+    axes.imshow(shares, cmap="Blues", vmin=-0.1, vmax=1, aspect="auto")
+    for boundary in range(1, len(class_names)):
+        axes.axhline(boundary - 0.5, color="white", linewidth=3)
+        axes.axvline(boundary - 0.5, color="white", linewidth=3)
+    for (row, column), share in np.ndenumerate(shares):
+        axes.text(
+            column,
+            row,
+            f"{matrix[row, column]:,}\n{share:.1%} of {class_names[row]}",
+            color="white" if share > DARK_SHARE else "black",
+            horizontalalignment="center",
+            verticalalignment="center",
+        )
+    axes.set_xticks(range(len(class_names)), class_names)
+    axes.set_yticks(range(len(class_names)), class_names, rotation=90, verticalalignment="center")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set(xlabel="Predicted class", ylabel="True class", title=title or "Confusion matrix (texts)")
+    _save(figure, path)
+
+
+def _draw_metric(panel, metric_name, history):
+    from matplotlib.ticker import MaxNLocator
+
+    training = _finite_or_nan(history.get(metric_name, []))
+    validation = _finite_or_nan(history.get(VALIDATION_PREFIX + metric_name, []))
+    if training.size:
+        panel.plot(_epochs(training), training, "o-", color=TRAINING_COLOUR, label="training")
+    if validation.size:
+        panel.plot(_epochs(validation), validation, "s--", color=VALIDATION_COLOUR, label="validation")
+        _mark_best(panel, metric_name, validation)
+    axis_title = AXIS_TITLES.get(metric_name, metric_name.replace("_", " ").capitalize())
+    panel.set(xlabel="Epoch", ylabel=axis_title)
+    panel.set_xlim(0.5, max(training.size, validation.size) + 0.5)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(axis="y", alpha=0.3)
+    # Above the panel, where it can hide no curve; on the right, because an exponent may stand on the left.
+    panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize="small", frameon=False, columnspacing=1.2)
+
+
+def _mark_best(panel, metric_name, validation):
+    if np.isnan(validation).all():
+        return
+    find_best = np.nanargmin if metric_name in LOWER_IS_BETTER else np.nanargmax
+    best = int(find_best(validation))
+    panel.plot(
+        best + 1,
+        validation[best],
+        "o",
+        markersize=12,
+        markerfacecolor="none",
+        markeredgecolor=BEST_COLOUR,
+        label=f"best validation: {validation[best]:.4g}, epoch {best + 1}",
+    )
+
+
+def _finite_or_nan(values) -> np.ndarray:
+    values = np.asarray(values, dtype=np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _epochs(values) -> np.ndarray:
+    return np.arange(1, len(values) + 1)
+
+
+def _new_figure(width, height):
+    """A figure of `width` by `height` inches that belongs to no window and to no global state of pyplot."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="tight")
+    figure.get_layout_engine().set(w_pad=2.5)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure, path):
+    with replace_atomically(path) as temporary_path:
+        figure.savefig(temporary_path, dpi=DOTS_PER_INCH, format="png")

@@ -1,0 +1,1 @@
+"""The models and the file that they live in. Knows no training."""

@@ -1,0 +1,181 @@
+"""The models, made of the layers: their sizes, the backbone, and what is kept with their weights."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+from keras import layers, ops
+
+from layers import PACKAGE, BertEmbedding, TransformerEncoder
+from network.heads import MaskedLMHead, MaskedMeanPooling
+from system.errors import InputError
+
+PADDING_ID = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig:
+    """The sizes of the network. Dropout is in training alone; a model may be trained on with another rate."""
+
+    vocab_size: int = 21_128
+    max_seq_len: int = 64
+    d_model: int = 64
+    num_layers: int = 2
+    num_heads: int = 4
+    dff: int = 256
+    type_vocab_size: int = 2
+    dropout_rate: float = 0.1
+    normalize_first: bool = True
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class TokenizerAsset(layers.Layer):
+    """Keeps the text of `tokenizer.json` inside the model file. Is part of the model, but not of its graph."""
+
+    FILE_NAME = "tokenizer.json"
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.json = ""
+        self.built = True
+
+    def save_assets(self, dir_path):
+        Path(dir_path, self.FILE_NAME).write_text(self.json, encoding="utf-8", newline="\n")
+
+    def load_assets(self, dir_path):
+        # Not read_text, which would turn a carriage return inside the file into a line end.
+        self.json = Path(dir_path, self.FILE_NAME).read_bytes().decode("utf-8")
+
+
+class BertModel(keras.Model):
+    """What the two models share: configuration, tokenizer and metadata, written into one `.keras` file.
+
+    Attributes:
+        config: `BertConfig`.
+        tokenizer_json: the tokenizer that the model was trained with, as the text of a `tokenizer.json`.
+        metadata: JSON values about the model: its data, its figures, how its answers are to be read.
+    """
+
+    def __init__(self, inputs, outputs, config, tokenizer_json, metadata, **kwargs):
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self.config = config
+        self.tokenizer_asset = TokenizerAsset(name="tokenizer")
+        self.tokenizer_asset.json = tokenizer_json
+        self.metadata = metadata or {}
+
+    @property
+    def tokenizer_json(self) -> str:
+        return self.tokenizer_asset.json
+
+    def get_config(self):
+        return {"config": dataclasses.asdict(self.config), "metadata": dict(self.metadata), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config | {"config": BertConfig(**config["config"])})
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class BertMaskedLM(BertModel):
+    """The pre-training model: guesses the tokens at `masked_positions` (int32, (batch, predictions))."""
+
+    def __init__(self, config: BertConfig, tokenizer_json="", metadata=None, name="bert_masked_lm"):
+        backbone = build_backbone(config)
+        masked_positions = keras.Input((None,), dtype="int32", name="masked_positions")
+        head = MaskedLMHead(config.vocab_size, config.d_model, name="masked_lm_head")
+        head.tie(backbone.get_layer("bert_embedding"))
+        super().__init__(
+            {**backbone.input, "masked_positions": masked_positions},
+            head(backbone.output["sequence_output"], masked_positions),
+            config,
+            tokenizer_json,
+            metadata,
+            name=name,
+        )
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class BertClassifier(BertModel):
+    """The sentiment model: the probability, (batch, 1), that a text is positive.
+
+    Args:
+        unfreeze: how much beside the head is trained: a number of encoders, counted from the top, or "all".
+
+    Raises:
+        InputError: there are fewer encoders than are to be unfrozen.
+    """
+
+    def __init__(self, config: BertConfig, tokenizer_json="", metadata=None, unfreeze=0, name="bert_classifier"):
+        if unfreeze != "all" and not 0 <= unfreeze <= config.num_layers:
+            raise InputError(f"{unfreeze} encoders cannot be unfrozen: the model has {config.num_layers}")
+        backbone = build_backbone(config)
+        pooled = MaskedMeanPooling(name="pooled_output")(
+            backbone.output["sequence_output"], backbone.output["padding_mask"]
+        )
+        # float32 whatever the precision of the rest: 16 bits would round probabilities near 1 to 1.
+        head = layers.Dense(1, activation="sigmoid", dtype="float32", name="classification_output")
+        super().__init__(backbone.input, head(pooled), config, tokenizer_json, metadata, name=name)
+        self.unfreeze = unfreeze
+        frozen = [] if unfreeze == "all" else backbone_layers(self)[: 1 + config.num_layers - unfreeze]
+        for layer in frozen:
+            layer.trainable = False
+
+    def get_config(self):
+        return super().get_config() | {"unfreeze": self.unfreeze}
+
+
+def build_backbone(config: BertConfig) -> keras.Model:
+    """Returns the network without a head.
+
+    Inputs: a dict of `input_ids` and `token_type_ids`, int32, (batch, max_seq_len).
+    Outputs: a dict of `sequence_output`, (batch, max_seq_len, d_model), and `padding_mask`, bool,
+    (batch, max_seq_len), True at real tokens.
+    """
+    inputs = {
+        name: keras.Input((config.max_seq_len,), dtype="int32", name=name) for name in ("input_ids", "token_type_ids")
+    }
+    padding_mask = ops.not_equal(inputs["input_ids"], PADDING_ID)
+    sequence = BertEmbedding(
+        config.vocab_size,
+        config.max_seq_len,
+        config.d_model,
+        config.type_vocab_size,
+        config.dropout_rate,
+        name="bert_embedding",
+    )(inputs["input_ids"], inputs["token_type_ids"])
+    for number in range(config.num_layers):
+        sequence = TransformerEncoder(
+            config.d_model,
+            config.num_heads,
+            config.dff,
+            config.dropout_rate,
+            config.normalize_first,
+            name=f"transformer_encoder_{number}" if number else "transformer_encoder",
+        )(sequence, padding_mask)
+    return keras.Model(inputs, {"sequence_output": sequence, "padding_mask": padding_mask}, name="bert_backbone")
+
+
+def backbone_layers(model: keras.Model) -> list[layers.Layer]:
+    """Returns the layers with pre-trained weights: the embedding, then the encoders from the bottom up."""
+    return [layer for layer in model.layers if isinstance(layer, BertEmbedding | TransformerEncoder)]
+
+
+def classifier_from_pretrained(
+    pretrained: BertModel, unfreeze: int | str = 0, dropout_rate: float = BertConfig.dropout_rate
+) -> BertClassifier:
+    """Returns a classifier with the backbone and the tokenizer of `pretrained` and a fresh head.
+
+    Args:
+        unfreeze: see `BertClassifier`.
+        dropout_rate: in training; pre-training may have done without dropout, a few thousand reviews may not.
+    """
+    config = dataclasses.replace(pretrained.config, dropout_rate=dropout_rate)
+    classifier = BertClassifier(config, pretrained.tokenizer_json, unfreeze=unfreeze)
+    copy_backbone(pretrained, classifier)
+    return classifier
+
+
+def copy_backbone(source: BertModel, target: BertModel) -> None:
+    """Gives the embedding and the encoders of `target` the weights of those of `source`."""
+    for source_layer, target_layer in zip(backbone_layers(source), backbone_layers(target), strict=True):
+        target_layer.set_weights(source_layer.get_weights())

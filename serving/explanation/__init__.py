@@ -1,0 +1,1 @@
+"""Which words pushed a verdict, and how that is shown."""

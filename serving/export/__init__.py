@@ -1,0 +1,1 @@
+"""Writes a trained classifier for other runtimes."""

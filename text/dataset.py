@@ -1,0 +1,202 @@
+"""Labelled reviews made ready for training: read, split, and turned into integers.
+
+`python -m text.dataset --dataset FILE --train-output FILE --test-output FILE` writes the parts as files, so that
+pre-training can be kept from the texts of the test (`pretrain.py --exclude`).
+"""
+
+import argparse
+import csv
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from system.command_line import exits_with_status, share
+from system.errors import InputError
+from system.files import check_writable, write_atomically
+from text.sources import LabelledTexts, read_labelled, source_name
+from text.tokens.window_settings import WindowSettings
+from text.tokens.windows import Windows, encode_windows
+
+TEST_SIZE = 1 / 6
+SPLIT_SEED = 42
+VALIDATION_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Part:
+    """The usable rows of one part of a data set.
+
+    Attributes:
+        texts: as they stand in the data set.
+        labels: float32, (n,), 1 positive, 0 negative; of texts that a teacher has judged, the probability of 1.
+        windows: the texts as the network reads them.
+        groups: (n,), what stands in the group column; None where none was named.
+    """
+
+    texts: list[str]
+    labels: np.ndarray
+    windows: Windows
+    groups: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """A data set and its three parts."""
+
+    labelled: LabelledTexts
+    train: Part
+    validation: Part
+    test: Part
+
+
+def load_reviews(
+    source: str | os.PathLike,
+    tokenizer: Tokenizer,
+    max_seq_len: int,
+    *,
+    test_size: float,
+    settings: WindowSettings | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    group_column: str | None = None,
+    split_seed: int = SPLIT_SEED,
+) -> Reviews:
+    """Returns the data set in three parts; a tenth of the training part is for validation.
+
+    Args:
+        settings: see `text.tokens.windows.encode_windows`.
+
+    Raises:
+        InputError: the data cannot be read, or a part of it lacks one of the two labels.
+    """
+    labelled = read_labelled(source, text_column, label_column, group_column)
+    train, test = split_rows(labelled, test_size, split_seed)
+    train, validation = stratified_split(_strata(labelled), train, VALIDATION_SHARE, split_seed)
+    parts = {"training": train, "validation": validation, "test": test}
+    for name, rows in parts.items():
+        if len(np.unique(labelled.labels[rows])) < 2:
+            raise InputError(f"{labelled.name}: the {name} part, {len(rows)} rows, lacks one of the two labels")
+    return Reviews(labelled, *(_part(labelled, rows, tokenizer, max_seq_len, settings) for rows in parts.values()))
+
+
+def split_rows(labelled: LabelledTexts, test_size: float, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the usable rows for training and those for the test, as indices.
+
+    Without groups they are split as the original splits them: over all rows, before those that cannot be used are left
+    out, so that the split does not depend on what this project takes for usable. With groups both parts have the same
+    share of every group and label.
+    """
+    if labelled.groups is not None:
+        return stratified_split(_strata(labelled), np.flatnonzero(labelled.usable), test_size, seed)
+    train, test = train_test_split(len(labelled.texts), test_size, seed)
+    return train[labelled.usable[train]], test[labelled.usable[test]]
+
+
+def _strata(labelled: LabelledTexts) -> np.ndarray:
+    if labelled.groups is None:
+        return labelled.labels
+    return np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labelled.labels, strict=True)])
+
+
+def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, settings) -> Part:
+    texts = [labelled.texts[row] for row in rows]
+    return Part(
+        texts,
+        labelled.labels[rows].astype(np.float32),
+        encode_windows(tokenizer, texts, max_seq_len, settings),
+        None if labelled.groups is None else np.array(labelled.groups)[rows],
+    )
+
+
+def print_reviews(reviews: Reviews) -> None:
+    """Prints how many rows each part has, and which rows cannot be used."""
+    print(f"{source_name(reviews.labelled.name)}: {reviews.labelled.describe_problems()}")
+    for name, part in (("training", reviews.train), ("validation", reviews.validation), ("test", reviews.test)):
+        print(
+            f"{name}: {len(part.texts):,} reviews, {part.labels.mean():.1%} positive, "
+            f"{len(part.windows.input_ids):,} windows, {part.windows.is_cut.sum():,} reviews not read to their end"
+        )
+
+
+def train_test_split(count: int, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Shuffled row indices `(train, test)`, int64, of `count` rows; `test_size` is the share to test on.
+
+    Drawn by `datasets.Dataset.train_test_split` itself, so that it stays the split of the original.
+    Raises InputError where the rows are too few or the share is none.
+    """
+    from datasets import Dataset
+
+    rows = Dataset.from_dict({"row": np.arange(count)})
+    try:
+        parts = rows.train_test_split(test_size=test_size, shuffle=True, seed=seed)
+    except ValueError as error:
+        raise InputError(f"{count} rows cannot be split into training and test rows: {error}") from error
+    train, test = (np.asarray(parts[name][:]["row"], dtype=np.int64) for name in ("train", "test"))
+    return train, test
+
+
+def stratified_split(
+    labels: np.ndarray, indices: np.ndarray, share: float = 0.1, seed: int = 42
+) -> tuple[np.ndarray, np.ndarray]:
+    """`indices` in two parts, `(kept, set aside)`: `share` of the rows of every label are set aside.
+
+    `labels`, of any kind, has shape `(n,)`, and `indices` are some of its rows, whose order is kept. A label with two
+    rows or more has at least one in each part. Raises InputError where no label has two.
+    """
+    indices = np.asarray(indices)
+    generator = np.random.default_rng(seed)
+    is_set_aside = np.zeros(len(indices), dtype=bool)
+    for label in np.unique(labels[indices]):
+        positions = generator.permutation(np.flatnonzero(labels[indices] == label))
+        wanted = min(max(round(share * len(positions)), 1), len(positions) - 1)
+        is_set_aside[positions[:wanted]] = True
+    if not is_set_aside.any():
+        raise InputError(f"{len(indices)} rows are too few to set some of them aside")
+    return indices[~is_set_aside], indices[is_set_aside]
+
+
+def write_rows(labelled: LabelledTexts, rows: np.ndarray, path: str | os.PathLike) -> None:
+    """Writes some rows to a CSV file with the columns text and label, and group where there are groups."""
+    with write_atomically(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["text", "label", *(["group"] if labelled.groups else [])])
+        for row in rows:
+            group = [labelled.groups[row]] if labelled.groups else []
+            writer.writerow([labelled.texts[row], labelled.labels[row], *group])
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Writes the training and the test part of a data set to two CSV files, split as in fine-tuning.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--dataset", required=True, metavar="SOURCE", help="as fine_tuning.py takes it")
+    parser.add_argument("--text-column", metavar="NAME", help="column of the text; found by itself if usual")
+    parser.add_argument("--label-column", metavar="NAME", help="column of the label; found by itself if usual")
+    parser.add_argument("--group-column", metavar="NAME", help="column of the domain, say")
+    parser.add_argument("--test-size", type=share, default=TEST_SIZE, help="share of the rows to test on")
+    parser.add_argument("--train-output", default="train.csv", metavar="FILE", help="where the training part goes")
+    parser.add_argument("--test-output", default="test.csv", metavar="FILE", help="where the test part goes")
+    return parser
+
+
+@exits_with_status
+def main(argv=None) -> None:
+    args = build_parser().parse_args(argv)
+    outputs = (args.train_output, args.test_output)
+    if len({Path(path).resolve() for path in (args.dataset, *outputs)}) < 3:
+        raise InputError("--dataset, --train-output and --test-output must be three different files")
+    for path in outputs:
+        check_writable(path)
+    labelled = read_labelled(args.dataset, args.text_column, args.label_column, args.group_column)
+    for rows, path in zip(split_rows(labelled, args.test_size), outputs, strict=True):
+        write_rows(labelled, rows, path)
+        print(f"{len(rows):,} rows saved to {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""What the scripts are given to read, wherever it lies: labelled reviews, and documents without labels."""
+
+import glob
+import hashlib
+import logging
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from system.errors import InputError
+from text.hub_datasets import HubId, open_folder, open_hub, parse_hub_id
+from text.labels import UNUSABLE, parse_label
+from text.tables.kinds import TABLE_SUFFIXES, open_table
+from text.tables.plain_text import text_lines
+from text.tables.rows import Table
+
+SAMPLE = "sample"
+DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
+SAMPLE_REVIEWS = DATA_FOLDER / "sample_reviews.csv"
+SAMPLE_CORPUS = DATA_FOLDER / "sample_corpus.txt"
+
+TEXT_COLUMNS = ("text", "review", "text_a", "content", "sentence", "comment")
+LABEL_COLUMNS = ("label", "labels", "sentiment", "polarity")
+EMPTY_TEXT = "empty text"
+CORPUS_SUFFIXES = (".txt", *TABLE_SUFFIXES)
+SHORTEST_LINE = 12  # letters; shorter ones, such as "很好", stand in many texts
+COLUMNS_SHOWN = 20
+COLUMN_CHARACTERS_SHOWN = 40
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """Every row of a data set in its order, unusable ones too: the original's split is drawn over all rows.
+
+    `labels` is int8 of shape `(n,)`: 1 positive, 0 negative, -1 where the row cannot be used. `problems` says
+    why, by the row's index. `sha256`, of all texts and labels, lets a model say what it was trained on. `groups`
+    holds what stands in the group column, such as the domain; None where none was named.
+    """
+
+    name: str
+    texts: list[str]
+    labels: np.ndarray
+    problems: dict[int, str]
+    sha256: str
+    groups: list[str] | None = None
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Bool mask of shape `(n,)`: the rows that have a text and a label."""
+        return self.labels != UNUSABLE
+
+    def describe_problems(self, limit: int = 5) -> str:
+        """One line for a person: how many rows, how many of them unusable, and why the first `limit` are."""
+        counted = f"{len(self.texts):,} rows, {len(self.problems):,} unusable"
+        shown = "; ".join(list(self.problems.values())[:limit])
+        more = "; …" if len(self.problems) > limit else ""
+        return f"{counted}: {shown}{more}" if shown else counted
+
+
+def read_labelled(
+    source: str | os.PathLike,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    group_column: str | None = None,
+) -> LabelledTexts:
+    """The labelled texts of a file (CSV, TSV, JSONL, Parquet), a folder, a hub id "owner/name", or "sample".
+
+    Columns that are not given are found by their usual names (`TEXT_COLUMNS`, `LABEL_COLUMNS`), in any case; groups
+    are read only from a column that is named. Labels are 1 and 0 in any form, or a word of `LABEL_WORDS`; a row with
+    another is kept as unusable, like one without text. Raises InputError where the source or a column is not there,
+    or no row can be used.
+    """
+    table = _labelled_table(str(source))
+    text_column = choose_column(table, text_column, TEXT_COLUMNS, "text")
+    label_column = choose_column(table, label_column, LABEL_COLUMNS, "label")
+    if group_column is not None:
+        group_column = choose_column(table, group_column, (), "group")
+    texts, labels, groups, problems = [], [], [], {}
+    for index, row in enumerate(table.rows):
+        text = row.values.get(text_column)
+        label, label_problem = parse_label(row.values.get(label_column))
+        problem = row.problem or label_problem or _text_problem(text)
+        if problem:
+            problems[index] = f"row {row.number:,}: {problem}"
+        texts.append(text if isinstance(text, str) and not row.problem else "")
+        labels.append(UNUSABLE if problem else label)
+        group = row.values.get(group_column)
+        groups.append("" if group is None or group != group else str(group))  # NaN differs from itself
+    labels = np.array(labels, dtype=np.int8)
+    groups = groups if group_column else None
+    labelled = LabelledTexts(table.name, texts, labels, problems, _sha256_of(texts, labels), groups)
+    if not labelled.usable.any():
+        raise InputError(f"{table.name} has no row that can be used: {labelled.describe_problems()}")
+    return labelled
+
+
+def iter_texts(
+    sources: Iterable[str | os.PathLike],
+    text_column: str | None = None,
+    exclude: Iterable[str | os.PathLike] = (),
+    *,
+    or_usual: bool = False,
+) -> Iterator[str]:
+    """The documents in all sources, one after the other, in constant memory; blank ones are left out.
+
+    A source is a text file (a document a line), a CSV, TSV, JSONL or Parquet file (its text column), a folder
+    of such files, a glob, "sample", or a hub id, with its configuration after a colon if it has one. Rows
+    that cannot be read are left out with a warning. What the sources of `exclude` hold is left out as well, such as
+    the texts that a model is to be tested on; a document is known again by its letters and digits alone. Raises
+    InputError at once where a source does not exist, and on the way where a file cannot be read or has no text column.
+
+    Args:
+        or_usual: whether a table without `text_column` is read by the usual names, as those of `exclude` are.
+    """
+    resolved, excluded = ([_resolve_corpus(str(source)) for source in group] for group in (sources, exclude))
+    documents = _iter_resolved(resolved, text_column, or_usual)
+    return leave_out(documents, _iter_resolved(excluded, text_column, or_usual=True)) if excluded else documents
+
+
+def leave_out(documents: Iterable[str], known_texts: Iterable[str]) -> Iterator[str]:
+    """Yields the documents that are none of `known_texts`, nor a longer line of one.
+
+    They are known again by their letters and digits alone.
+    """
+    known = set()
+    for text in known_texts:
+        lines = (_letters(line) for line in text.splitlines())
+        known |= {_letters(text), *(line for line in lines if len(line) >= SHORTEST_LINE)}
+    return (text for text in documents if _letters(text) not in known)
+
+
+def corpus_files(sources: Iterable[str | os.PathLike]) -> list[Path]:
+    """The local files that `iter_texts` reads for these sources, in its order; hub ids have none.
+
+    Raises InputError where a source does not exist.
+    """
+    resolved = [_resolve_corpus(str(source)) for source in sources]
+    return [path for source in resolved if not isinstance(source, HubId) for path in source]
+
+
+def source_name(source: str | os.PathLike) -> str:
+    """What to call a source in a model file: a hub id as it is, a file or folder without the way to it."""
+    return Path(source).name if os.path.exists(source) else str(source)
+
+
+def _labelled_table(source: str) -> Table:
+    if source == SAMPLE:
+        return open_table(SAMPLE_REVIEWS)
+    if os.path.isdir(source):
+        return open_folder(Path(source))
+    if os.path.exists(source):
+        return open_table(Path(source))
+    return open_hub(_hub_id_or_fail(source, "--dataset"), "--dataset")
+
+
+def _hub_id_or_fail(source: str, option: str) -> HubId:
+    """The hub id that a source is which is nothing on this disk."""
+    hub_id = parse_hub_id(source)
+    if hub_id is None or source.lower().endswith(CORPUS_SUFFIXES):
+        raise InputError(
+            f"there is no file or folder {source}; give {option} the path of one, a hub id owner/name, or {SAMPLE}"
+        )
+    return hub_id
+
+
+def choose_column(table: Table, wanted: str | None, usual_names: tuple[str, ...], kind: str) -> str:
+    """The wanted column, or else the first of the usual names that the table has.
+
+    Raises InputError where there is none, or more than one of that name.
+    """
+    if wanted is None:
+        by_name = {column.strip().lower(): column for column in reversed(table.columns)}
+        chosen = next((by_name[name] for name in usual_names if name in by_name), None)
+    else:
+        chosen = wanted if wanted in table.columns else None
+    if chosen is not None and f"{chosen} (2)" not in table.columns:
+        return chosen
+    complaint = "no" if chosen is None else "more than one"
+    described = f"{kind} column" if wanted is None else f"column {wanted!r}"
+    columns = ", ".join(repr(column[:COLUMN_CHARACTERS_SHOWN]) for column in table.columns[:COLUMNS_SHOWN])
+    raise InputError(
+        f"{table.name} has {complaint} {described}; its columns are {columns}; name one with --{kind}-column"
+    )
+
+
+def _text_problem(text: object) -> str | None:
+    if text is None:
+        return EMPTY_TEXT
+    if not isinstance(text, str):
+        return "the text is not a string"
+    if not text.strip():
+        return EMPTY_TEXT
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and no tokenizer takes
+        return "the text is not valid Unicode"
+    return None
+
+
+def _sha256_of(texts: list[str], labels: np.ndarray) -> str:
+    digest = hashlib.sha256(labels.tobytes())
+    for text in texts:
+        encoded = text.encode("utf-8", errors="surrogatepass")
+        # The length keeps ["ab", "c"] apart from ["a", "bc"].
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+def _resolve_corpus(source: str) -> list[Path] | HubId:
+    """The files that a source of documents stands for, or its hub id."""
+    if source == SAMPLE:
+        return [SAMPLE_CORPUS]
+    if os.path.isdir(source):
+        files = (path for path in Path(source).rglob("*") if path.is_file())
+        found = sorted(path for path in files if path.suffix.lower() in CORPUS_SUFFIXES)
+    elif os.path.exists(source):
+        found = [Path(source)]
+    elif glob.has_magic(source):
+        found = sorted(Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file())
+    else:
+        return _hub_id_or_fail(source, "--corpus")
+    if not found:
+        raise InputError(f"{source} holds no file to read: looked for {', '.join(CORPUS_SUFFIXES)}")
+    return found
+
+
+def _letters(text: str) -> str:
+    """Returns the letters and digits of a text: copies of it often differ in blanks, case and punctuation.
+
+    A text that has neither stands for itself.
+    """
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).lower()) or text.strip()
+
+
+def _iter_resolved(
+    resolved: list[list[Path] | HubId], text_column: str | None, or_usual: bool = False
+) -> Iterator[str]:
+    for source in resolved:
+        if isinstance(source, HubId):
+            yield from _table_texts(open_hub(source, "--corpus", streaming=True), text_column, or_usual)
+            continue
+        for path in source:
+            if path.suffix.lower() in TABLE_SUFFIXES:
+                yield from _table_texts(open_table(path), text_column, or_usual)
+            else:
+                yield from (line for line in text_lines(path) if line.strip())
+
+
+def _table_texts(table: Table, text_column: str | None, or_usual: bool) -> Iterator[str]:
+    if or_usual and text_column not in table.columns:
+        text_column = None
+    column = choose_column(table, text_column, TEXT_COLUMNS, "text")
+    unreadable, first_problem = 0, ""
+    for row in table.rows:
+        text = row.values.get(column)
+        problem = row.problem or _text_problem(text)
+        if problem is None:
+            yield text
+        elif problem != EMPTY_TEXT:
+            unreadable += 1
+            first_problem = first_problem or f"row {row.number:,}: {problem}"
+    if unreadable:
+        logger.warning("%s: %d rows left out, the first: %s", table.name, unreadable, first_problem)

@@ -1,0 +1,143 @@
+"""Parquet files: rows in and rows out; what a value was, it stays, to the last bit.
+
+Python has no values for some that Parquet has, such as nanoseconds and dates of other ages. Values of such types stay
+what pyarrow read. A damaged file is an error that names it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pyarrow
+from pyarrow import parquet, types
+
+from system.errors import InputError, first_line
+from text.tables.rows import Format, Row, Table, as_text, unique_names, utf8
+
+BATCH_ROWS = 256
+
+
+def open_parquet(
+    path: Path, values_of: Callable[[pyarrow.Array], list] = pyarrow.Array.to_pylist
+) -> tuple[Table, pyarrow.Schema, int]:
+    """The table in a Parquet file, the names and types of its columns, and the number of its rows.
+
+    Raises InputError, for the rows as they are read, where the file is damaged.
+
+    Args:
+        values_of: what makes Python values of a column's.
+    """
+    with reading_parquet(path):
+        file = parquet.ParquetFile(path)
+    columns = unique_names(file.schema_arrow.names)
+    fields = [field.with_name(column) for field, column in zip(file.schema_arrow, columns, strict=True)]
+    schema = pyarrow.schema(fields, file.schema_arrow.metadata)
+    return Table(str(path), columns, _rows(path, file, columns, values_of)), schema, file.metadata.num_rows
+
+
+def _rows(path: Path, file: parquet.ParquetFile, columns: list[str], values_of: Callable) -> Iterator[Row]:
+    expected, number = file.metadata.num_rows, 0
+    with file, reading_parquet(path):
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            for values in zip(*map(values_of, batch.columns), strict=True):
+                number += 1
+                yield Row(number, dict(zip(columns, values, strict=True)))
+    if number != expected:  # pyarrow takes some damaged pages for the end of the file
+        raise InputError(f"cannot read {path} as Parquet: it is damaged, {number:,} of its {expected:,} rows are there")
+
+
+@contextmanager
+def reading_parquet(path: Path | str) -> Iterator[None]:
+    """Turns what pyarrow raises on a damaged file into an InputError."""
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise InputError(f"cannot read {path} as Parquet: {first_line(error)}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ExactValue:
+    """A value that is kept as pyarrow read it, in an array of its own."""
+
+    array: pyarrow.Array
+
+    def plain(self) -> object:
+        """Returns what text formats write; text where Python has no such value."""
+        try:
+            return self.array[0].as_py()
+        except (ValueError, OverflowError, pyarrow.ArrowException):
+            pass
+        try:
+            return self.array.cast("string")[0].as_py()
+        except pyarrow.ArrowException:  # of a list of such values
+            return " ".join(self.array.slice(0, 1).to_string().split())
+
+
+def exact_values(column: pyarrow.Array) -> list:
+    """Returns the values of a column, those of unusual types as `ExactValue`."""
+    kind = column.type.value_type if types.is_dictionary(column.type) else column.type
+    if _is_text(kind):
+        try:
+            return column.to_pylist()
+        except UnicodeDecodeError:
+            return [_decode(value) for value in column.cast(kind).cast(pyarrow.large_binary()).to_pylist()]
+    if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind):
+        return column.to_pylist()
+    return [ExactValue(column.slice(index, 1)) if column[index].is_valid else None for index in range(len(column))]
+
+
+def _is_text(kind: pyarrow.DataType) -> bool:
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def _decode(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", errors="backslashreplace")
+
+
+class ParquetFormat(Format):
+    """Parquet, with the column types of the source where it has some, and text otherwise.
+
+    Args:
+        added: the type of each column that the source does not have.
+        schema: of the source.
+    """
+
+    def __init__(self, columns: Sequence[str], added: Mapping[str, str], schema: pyarrow.Schema | None = None):
+        super().__init__(columns)
+        self._as_text = {column for column in columns if schema is None and column not in added}
+        # The name of a JSON field may be half of a surrogate pair.
+        names = unique_names([utf8(column).decode("utf-8") for column in columns])
+        self.schema = pyarrow.schema(
+            [
+                schema.field(column) if schema and column not in added else (name, added.get(column, "string"))
+                for column, name in zip(columns, names, strict=True)
+            ],
+            schema.metadata if schema else None,
+        )
+
+    def encode(self, rows: list[dict], is_first: bool) -> bytes:
+        buffer = io.BytesIO()
+        arrays = [self._array(column, rows, kind) for column, kind in zip(self.columns, self.schema.types, strict=True)]
+        parquet.write_table(pyarrow.Table.from_arrays(arrays, schema=self.schema), buffer)
+        return buffer.getvalue()
+
+    def join(self, parts: Sequence[Path], file: IO[bytes]) -> None:
+        with parquet.ParquetWriter(file, self.schema) as writer:
+            for part in parts:
+                with reading_parquet(part), parquet.ParquetFile(part) as source:
+                    table = source.read()
+                writer.write_table(table)
+
+    def _array(self, column: str, rows: list[dict], kind: pyarrow.DataType) -> pyarrow.Array:
+        values = [row.get(column) for row in rows]
+        if column in self._as_text:
+            values = [None if value is None else utf8(as_text(value)).decode("utf-8") for value in values]
+        if any(isinstance(value, ExactValue) for value in values):
+            nothing = pyarrow.nulls(1, kind)
+            return pyarrow.concat_arrays([nothing if value is None else value.array for value in values])
+        return pyarrow.array(values, kind)

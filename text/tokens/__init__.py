@@ -1,0 +1,1 @@
+"""From a string to integers: tokenizer, windows, packed rows, masked tokens."""

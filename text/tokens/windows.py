@@ -1,0 +1,130 @@
+"""Long texts as windows: a text of more tokens than the network reads at once is read piece by piece.
+
+Each window is judged alone; the text's logit is made of its windows' logits. How, `WindowSettings` says: a model file
+keeps the settings that the model was trained with, and training, evaluation and serving read texts by them.
+"""
+
+import itertools
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from text.tokens.tokenizer import CLASSIFY, SEPARATE
+from text.tokens.window_settings import WindowSettings
+
+SMALLEST_PROBABILITY = 1e-7  # a float32 next to 1 is not much nearer to it
+
+
+class Windows(NamedTuple):
+    """The windows of some texts, one text's after the other's.
+
+    Attributes:
+        input_ids: int32, (windows, max_seq_len); 0 is padding.
+        num_tokens: int32, (windows,), how many tokens of its text a window holds.
+        text_index: int32, (windows,), which text a window belongs to; every text has at least one.
+        is_cut: bool, (texts,), whether a text has more tokens than its windows hold.
+        aggregate: see `WindowSettings`.
+    """
+
+    input_ids: np.ndarray
+    num_tokens: np.ndarray
+    text_index: np.ndarray
+    is_cut: np.ndarray
+    aggregate: str = WindowSettings.aggregate
+
+    @property
+    def inputs(self) -> dict[str, np.ndarray]:
+        """The inputs of the network."""
+        return {"input_ids": self.input_ids, "token_type_ids": np.zeros_like(self.input_ids)}
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The share that each window has in its text, float32, (windows,)."""
+        weights = np.maximum(self.num_tokens, 1.0)  # a text may have none
+        if self.aggregate == "harmonic":
+            weights /= 1 + np.arange(len(weights)) - self._starts[self.text_index]
+        return (weights / np.bincount(self.text_index, weights)[self.text_index]).astype(np.float32)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Returns the mean over each text's windows of `values`, (windows, …), by their shares, as (texts, …)."""
+        weights = self.weights.reshape(-1, *[1] * (values.ndim - 1))
+        return np.add.reduceat(values * weights, self._starts) if len(self.is_cut) else values
+
+    def text_probabilities(self, probabilities: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+        """Returns the probability of each text, (texts,), from those of the windows, (windows,).
+
+        Args:
+            temperature: what the texts' logits are divided by. Guo et al., "On Calibration of Modern Neural Networks"
+                (2017), section 4.2.
+        """
+        if not len(self.is_cut):
+            return np.zeros(0)
+        calibrated = sigmoid(self._text_logits(logits(probabilities)) / temperature)
+        if temperature != 1:
+            return calibrated
+        # A single window's probability stays what it is, to the last bit: a threshold may lie right there.
+        is_alone = np.bincount(self.text_index, minlength=len(self.is_cut)) == 1
+        return np.where(is_alone, probabilities[self._starts], calibrated)
+
+    def _text_logits(self, values: np.ndarray) -> np.ndarray:
+        if self.aggregate in ("mean", "harmonic"):
+            return self.mean(values)
+        highest = np.maximum.reduceat(values, self._starts)
+        if self.aggregate == "max":
+            return highest
+        # The highest is taken out, since the exponential of a large number is none.
+        return highest + np.log(self.mean(np.exp(values - highest[self.text_index])))
+
+    @property
+    def _starts(self) -> np.ndarray:
+        """The index of each text's first window."""
+        return np.searchsorted(self.text_index, np.arange(len(self.is_cut)))
+
+
+def logits(probabilities: np.ndarray) -> np.ndarray:
+    """Returns log(p / (1 - p)), float64, finite also where a probability is rounded to 0 or 1."""
+    clipped = np.clip(np.asarray(probabilities, np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    """Returns the probabilities, float64, of logits."""
+    return 1 / (1 + np.exp(-values))
+
+
+def encode_windows(
+    tokenizer: Tokenizer, texts: Iterable[str], max_seq_len: int, settings: WindowSettings | None = None
+) -> Windows:
+    """Returns the windows, `[CLS] … [SEP]`, of each text.
+
+    Args:
+        max_seq_len: tokens that the network reads at once.
+        settings: those of `WindowSettings()` where None.
+
+    Raises:
+        InputError: the settings do not fit the network.
+    """
+    settings = settings or WindowSettings()
+    capacity = settings.capacity(max_seq_len)
+    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    token_ids = [encoding.ids for encoding in encodings]
+    starts, num_tokens, text_index, is_cut, before = [], [], [], np.zeros(len(token_ids), bool), 0
+    for index, ids in enumerate(token_ids):
+        for start, end in settings.spans(len(ids), capacity):
+            starts.append(before + start)
+            num_tokens.append(end - start)
+            text_index.append(index)
+        is_cut[index] = end < len(ids)
+        before += len(ids)
+    starts, num_tokens, text_index = (np.array(values, np.int32) for values in (starts, num_tokens, text_index))
+    # All at once: window by window it would take an eighth of the tokenizer's time.
+    all_ids = np.fromiter(itertools.chain.from_iterable(token_ids), np.int32, before)
+    columns = np.arange(capacity)
+    is_token = columns < num_tokens[:, None]
+    input_ids = np.zeros((len(starts), max_seq_len), np.int32)
+    input_ids[:, 1 : capacity + 1][is_token] = all_ids[(starts[:, None] + columns)[is_token]]
+    input_ids[:, 0] = tokenizer.token_to_id(CLASSIFY)
+    input_ids[np.arange(len(starts)), num_tokens + 1] = tokenizer.token_to_id(SEPARATE)
+    return Windows(input_ids, num_tokens, text_index, is_cut, settings.aggregate)

@@ -1,0 +1,1 @@
+"""What all training shares: batches, the loop over epochs, checkpoints, the optimizer."""

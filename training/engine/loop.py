@@ -1,0 +1,135 @@
+"""The loop over epochs that all training shares: batches, validation, progress, checkpoints."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+import keras
+from tqdm import tqdm
+
+from system.errors import InputError
+from training.engine.batches import EpochBatches
+from training.engine.checkpoint import Checkpoint
+
+History = dict[str, list[float]]
+
+
+def fit_epochs(
+    model: keras.Model,
+    batches_of: Callable[..., EpochBatches],
+    validate: Callable[[], dict[str, float]],
+    epochs: int,
+    *,
+    checkpoint: Checkpoint | None = None,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    after_epoch: Callable[[], None] | None = None,
+) -> History:
+    """Trains `model` and returns the figures of each epoch, those of the validation under names with "val_".
+
+    Args:
+        batches_of: called with `epoch=` and `first_batch=`, returns the batches of that epoch from there on.
+        validate: returns the figures of the validation part.
+        epochs: number of epochs.
+        checkpoint: where the state is kept; one that was restored is taken up where it ended.
+        callbacks: further Keras callbacks; one that sets `model.stop_training` ends the run after its epoch's figures.
+        after_epoch: called after each epoch's figures are printed.
+
+    Raises:
+        InputError: the loss is no longer a number.
+    """
+    progress = checkpoint.progress if checkpoint else {}
+    history = progress.get("history", {})
+    if progress.get("batch"):
+        # Keras makes the variables of its metrics at their first use, and theirs are to be restored.
+        model.test_on_batch(*batches_of(epoch=progress["epoch"], first_batch=progress["batch"])[0])
+    for epoch in range(progress.get("epoch", 0), epochs):
+        started = time.monotonic()
+        first_batch = checkpoint.start_epoch(epoch, history) if checkpoint else 0
+        batches = batches_of(epoch=epoch, first_batch=first_batch)
+        if len(batches) <= 0:
+            break
+        watchers = [*callbacks, checkpoint] if checkpoint else [*callbacks]
+        try:
+            # The batches have their order; left to itself, Keras would mix them with a generator that nothing keeps.
+            figures = model.fit(
+                batches, initial_epoch=epoch, epochs=epoch + 1, verbose=0, callbacks=watchers, shuffle=False
+            ).history
+        except KeyboardInterrupt:
+            if checkpoint and checkpoint.path.is_file():
+                print(f"\nThe run is kept in {checkpoint.path.parent}: --resume goes on with it.", file=sys.stderr)
+            raise
+        validation = validate()
+        logs = {name: float(figures[name][-1]) for name in _loss_first(figures)}
+        logs |= {f"val_{name}": float(validation[name]) for name in _loss_first(validation)}
+        for name in ("loss", "val_loss"):
+            if not math.isfinite(logs[name]):
+                if checkpoint:  # resumed, the run would only come here again
+                    checkpoint.path.unlink(missing_ok=True)
+                raise InputError(f"the {name} became {logs[name]} in epoch {epoch + 1}: try a smaller learning rate")
+        for name, value in logs.items():
+            history.setdefault(name, []).append(value)
+        print_epoch(epoch, epochs, time.monotonic() - started, logs)
+        if after_epoch:
+            after_epoch()
+        if checkpoint:
+            checkpoint.finish_epoch(model)
+        if model.stop_training:
+            break
+    return history
+
+
+def _loss_first(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: name != "loss")
+
+
+def print_epoch(epoch: int, epochs: int, seconds: float, logs: dict[str, float]) -> None:
+    """Prints the figures of an epoch on one line."""
+    figures = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
+    print(f"Epoch {epoch + 1}/{epochs} - {seconds:.0f}s - {figures}", flush=True)
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """Shows how far an epoch is, its loss and its speed, on standard error.
+
+    Args:
+        unit: what is counted for the speed, such as " tokens".
+        units_per_batch: how many of it a batch has.
+    """
+
+    def __init__(self, unit: str, units_per_batch: float):
+        super().__init__()
+        self.unit = unit
+        self.units_per_batch = units_per_batch
+        self._bar = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._bar = tqdm(
+            desc=f"epoch {epoch + 1}",
+            total=self.params["steps"] * self.units_per_batch,
+            unit=self.unit,
+            unit_scale=True,
+            leave=False,
+            # A log file wants a line now and then, not ten a second.
+            mininterval=0.2 if sys.stderr.isatty() else 15,
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        if logs:
+            self._bar.set_postfix_str(f"loss {logs['loss']:.3f}", refresh=False)
+        self._bar.update(self.units_per_batch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._bar.close()
+
+
+class TimeLimit(keras.callbacks.Callback):
+    """Ends the training when `time.monotonic()` reaches `end`."""
+
+    def __init__(self, end: float):
+        super().__init__()
+        self.end = end
+
+    def on_train_batch_end(self, batch, logs=None):
+        if time.monotonic() >= self.end:
+            self.model.stop_training = True

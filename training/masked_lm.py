@@ -1,0 +1,160 @@
+"""Pre-training by masked language modelling: from packed rows to trained weights and their figures."""
+
+import math
+import time
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from network.bert import BertMaskedLM, backbone_layers
+from text.tokens.masking import Masker
+from text.tokens.packing import PackedCorpus
+from training.engine.batches import MaskedBatches
+from training.engine.checkpoint import Checkpoint
+from training.engine.loop import History, ProgressBar, TimeLimit, fit_epochs
+from training.engine.optimizer import pretraining_optimizer
+from training.plans import PretrainingPlan
+
+CALIBRATION_STEPS = 10
+# The held-out rows keep their masks in all epochs and all runs, so that their figures can be compared.
+HELD_OUT_SEED = 0
+
+
+def pretrain(
+    model: BertMaskedLM,
+    corpus: PackedCorpus,
+    masker: Masker,
+    plan: PretrainingPlan,
+    checkpoint: Checkpoint,
+    *,
+    resume: bool = False,
+    after_epoch: Callable[[], None] | None = None,
+) -> History:
+    """Trains `model` in place; returns the figures of each epoch.
+
+    In training a hidden token is told from a part of the vocabulary, which takes half the time, and so are the
+    training's figures; the held-out figures are of the whole vocabulary. The learning rate falls to zero at the end of
+    the budget. For a budget in minutes the number of steps is estimated from a few of them, whose effect is undone; the
+    minutes bound the run in any case.
+
+    Raises:
+        InputError: the checkpoint to resume from cannot be used, or the loss is no longer a number.
+    """
+
+    end = time.monotonic() + 60 * (plan.max_minutes or math.inf)
+
+    def training_batches(epoch=0, first_batch=0, last_batch=None):
+        return MaskedBatches(
+            corpus.train,
+            masker,
+            plan.batch_size,
+            mask_seed=plan.seed,
+            seed=plan.seed,
+            epoch=epoch,
+            first_batch=first_batch,
+            last_batch=last_batch,
+            targets_as_input=True,
+        )
+
+    trained = sampled_masked_lm(model)
+    steps_per_epoch = len(training_batches())
+    total_steps = min(plan.epochs * steps_per_epoch, plan.max_steps or math.inf)
+    if resume:
+        checkpoint.load()
+        total_steps = checkpoint.progress["total_steps"]
+    elif plan.max_minutes:
+        total_steps = min(
+            total_steps, _affordable_steps(trained, training_batches(last_batch=2 * CALIBRATION_STEPS), plan)
+        )
+    checkpoint.progress["total_steps"] = total_steps
+    time_limit = [TimeLimit(end)] if plan.max_minutes else []
+    compile_for_pretraining(trained, plan.learning_rate, total_steps, plan.jit_compile)
+    model.compile(loss=masked_lm_loss(), weighted_metrics=[masked_accuracy], jit_compile=plan.jit_compile)
+    if resume:
+        checkpoint.restore(trained)
+    held_out = MaskedBatches(corpus.held_out, masker, plan.batch_size, mask_seed=HELD_OUT_SEED)
+
+    def validate():
+        figures = model.evaluate(held_out, verbose=0, return_dict=True)
+        return figures | {"perplexity": math.exp(min(figures["loss"], 100.0))}
+
+    def remaining_batches(epoch, first_batch):
+        steps_left = total_steps - epoch * steps_per_epoch
+        return training_batches(epoch, first_batch, last_batch=max(first_batch, min(steps_left, steps_per_epoch)))
+
+    tokens_per_batch = training_batches().batch_size * model.config.max_seq_len
+    return fit_epochs(
+        trained,
+        remaining_batches,
+        validate,
+        math.ceil(total_steps / steps_per_epoch),
+        checkpoint=checkpoint,
+        callbacks=[ProgressBar(" tokens", tokens_per_batch), *time_limit],
+        after_epoch=after_epoch,
+    )
+
+
+def sampled_masked_lm(model: BertMaskedLM) -> keras.Model:
+    """Returns a model with the same weights, for training, that scores each target among a part of the vocabulary.
+
+    Beside the inputs of `model` it takes the hidden tokens as `targets`, int32, (batch, predictions). Its logits begin
+    with the target's, so that 0 is the right answer everywhere; see `MaskedLMHead`.
+    """
+    targets = keras.Input((None,), dtype="int32", name="targets")
+    sequence = backbone_layers(model)[-1].output
+    logits = model.get_layer("masked_lm_head")(sequence, model.input["masked_positions"], targets)
+    return keras.Model({**model.input, "targets": targets}, logits, name="sampled_masked_lm")
+
+
+def compile_for_pretraining(
+    model: keras.Model, learning_rate: float, total_steps: int, jit_compile: bool = True
+) -> None:
+    """Gives `model` optimizer, loss and metric; its learning rate falls to zero at `total_steps`."""
+    model.compile(
+        pretraining_optimizer(learning_rate, total_steps),
+        masked_lm_loss(),
+        weighted_metrics=[masked_accuracy],
+        jit_compile=jit_compile,
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def _affordable_steps(model: keras.Model, batches: MaskedBatches, plan: PretrainingPlan) -> int:
+    """Returns how many steps fit into `max_minutes`, from the time of a few after as many unmeasured, compiling ones.
+
+    The weights are put back.
+    """
+    started = time.monotonic()
+    weights = model.get_weights()
+    compile_for_pretraining(model, plan.learning_rate, len(batches), plan.jit_compile)
+    ends = []
+    model.fit(
+        batches,
+        epochs=math.ceil(2 * CALIBRATION_STEPS / len(batches)),  # a short text has fewer batches
+        verbose=0,
+        callbacks=[
+            keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.monotonic()))
+        ],
+    )
+    model.set_weights(weights)
+    half = len(ends) // 2
+    seconds_per_step = (ends[-1] - ends[half - 1]) / (len(ends) - half)
+    # A little less than the time would allow, for the held-out figures.
+    return max(1, int(0.97 * (60 * plan.max_minutes - (time.monotonic() - started)) / seconds_per_step))
+
+
+def masked_lm_loss() -> keras.losses.Loss:
+    """Returns the cross-entropy of the hidden tokens, divided by the number of real targets, in nats."""
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+
+
+def masked_accuracy(targets, logits):
+    """Returns, (batch, predictions), 1 where the hidden token has the highest score.
+
+    Compares the score of the target with the highest one, which the loss computes anyway; searching for the best token
+    in each row would cost another pass over the vocabulary.
+    """
+    targets = ops.expand_dims(ops.cast(targets, "int32"), -1)
+    target_scores = ops.squeeze(ops.take_along_axis(logits, targets, axis=-1), -1)
+    return ops.cast(target_scores >= ops.max(logits, axis=-1), "float32")
