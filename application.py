@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from system.command_line import HelpFormatter, add_window_arguments, exits_with_status, positive_int, probability
 
@@ -116,12 +115,8 @@ def main(argv=None) -> int:
 
 
 def _score_file(predictor, args: argparse.Namespace) -> None:
-    import dataclasses  # with these: --help waits for none of them
+    from serving.scoring.local_engine import ScoringPlan, score_file  # with these: --help waits for none of them
 
-    from serving.scoring.local_engine import ScoringPlan, score_file
-    from system.files import sha256_of_file
-
-    verdict = {name: getattr(args, name) for name in ("threshold", "abstain", "batch_size")}
     score_file(
         predictor,
         ScoringPlan(
@@ -132,9 +127,7 @@ def _score_file(predictor, args: argparse.Namespace) -> None:
             output_kind=args.output_format,
             strict=args.strict,
             resume=args.resume,
-            settings=verdict
-            | {"model": sha256_of_file(Path(args.model)), "runtime": predictor.runtime}
-            | dataclasses.asdict(predictor.settings),
+            settings=predictor.description(),
         ),
     )
 

@@ -130,18 +130,19 @@ def main(argv=None) -> None:
     with quiet_imports():  # only now, so that --help does not wait for them
         import keras
 
-        from evaluation.assessment import assess, print_assessment
+        from evaluation.assessment import assess, print_assessment, validation_of
         from evaluation.report.plots import plot_confusion_matrix, plot_training_curves
         from evaluation.report.terminal import write_metrics
-        from network.bert import BertMaskedLM, BertModel, classifier_from_pretrained, copy_backbone
-        from network.model_file import load_model, save_classifier, save_model
+        from network.bert import BertMaskedLM, BertModel, classifier_from_pretrained, copy_backbone, logits_model
+        from network.model_file import load_model, save_model
+        from recipes.classifier_metadata import classifier_metadata
         from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, start_run
         from serving.export.onnx_file import export_onnx
         from text.dataset import load_reviews, print_reviews
         from text.sources import source_name
         from text.tokens.tokenizer import tokenizer_from_json
         from text.tokens.window_settings import WindowSettings
-        from training.classification import predict_probabilities, train_classifier
+        from training.classification import document_logits, train_classifier
         from training.engine.checkpoint import Checkpoint
         from training.plans import FineTuningPlan
 
@@ -177,14 +178,17 @@ def main(argv=None) -> None:
     )
     data = [reviews.labelled.sha256, sha256_of_file(args.pretrained)]
     if taught:
-        data += [str(taught.labels.tolist()), *taught.texts]
+        data += [str(taught.targets.tolist()), *taught.texts]
     data_sha256 = hashlib.sha256("\n".join(data).encode()).hexdigest()
     checkpoint = Checkpoint(Path(args.run_folder, CHECKPOINT_NAME), data_sha256=data_sha256)
-    history = train_classifier(classifier, reviews, plan, checkpoint, taught=taught, resume=args.resume)
-
-    assessment = assess(functools.partial(predict_probabilities, classifier), reviews, args.threshold)
+    history = train_classifier(
+        classifier, reviews, plan, validation_of(reviews), checkpoint, distilled=taught, resume=args.resume
+    )
+    assessment = assess(functools.partial(document_logits, logits_model(classifier)), reviews, args.threshold)
     print_assessment(assessment, source_name(reviews.labelled.name))
-    save_classifier(classifier, args.output, reviews.labelled, assessment, settings)
+    classifier.metadata = classifier_metadata(assessment, reviews.labelled, settings).to_json()
+    keep_previous(args.output)
+    save_model(classifier, args.output)
     export_onnx(args.output)
     if args.backbone_output:
         copy_backbone(classifier, pretrained)
@@ -209,14 +213,16 @@ def main(argv=None) -> None:
 
 def _taught(args: argparse.Namespace, reviews, student, settings):
     """Returns the texts of `--unlabelled` and `--mixtures` with what the teachers say of them, a `Part`."""
-    from evaluation.baseline import baseline_probabilities
+    import numpy as np
+
+    from evaluation.baseline import baseline_logits
     from recipes.teachers import mixed_texts
     from serving.predictor import Predictor
     from text.dataset import Part
+    from text.labels import SENTIMENT
     from text.sources import iter_texts, leave_out
     from text.tokens.tokenizer import tokenizer_from_json
     from text.tokens.windows import encode_windows
-    from training.classification import teacher_probabilities
 
     kept_apart = reviews.validation.texts + reviews.test.texts
     texts = list(leave_out(iter_texts(args.unlabelled, args.text_column, or_usual=True), kept_apart))
@@ -225,13 +231,14 @@ def _taught(args: argparse.Namespace, reviews, student, settings):
     if args.mixtures:
         texts += mixed_texts(reviews.train.texts + texts, args.mixtures, args.seed)
     print(f"teaching on {len(texts):,} texts without labels", flush=True)
-    judgements = [baseline_probabilities(reviews.train.texts, reviews.train.labels, texts)]
+    logits = [baseline_logits(reviews.train.texts, reviews.train.labels, texts)]
     if args.teachers:
         teachers = [Predictor(path) for path in args.teachers]
         # Together they count as much as TF-IDF does: the two kinds of model err differently.
-        judgements.append(teacher_probabilities([teacher.raw_probabilities(texts) for teacher in teachers]))
+        logits.append(np.mean([teacher.logits(texts) for teacher in teachers], axis=0))
+    probabilities = SENTIMENT.probabilities(np.mean(logits, axis=0))
     windows = encode_windows(tokenizer_from_json(student.tokenizer_json), texts, student.config.max_seq_len, settings)
-    return Part(texts, teacher_probabilities(judgements).astype("float32"), windows)
+    return Part(texts, SENTIMENT.soft_targets(probabilities), windows)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ from network.bert import (  # noqa: F401  (`import model` is how programs get th
     BertModel,
     TokenizerAsset,
     classifier_from_pretrained,
+    logits_model,
 )
-from network.model_file import load_model, save_classifier
+from network.model_file import load_model, save_model
+from recipes.classifier_metadata import classifier_metadata
 from system.command_line import exits_with_status, positive_float, positive_int
-from system.files import check_writable
+from system.files import check_writable, keep_previous
 from text.sources import source_name
 from text.tokens.window_settings import WindowSettings
 
@@ -51,11 +53,11 @@ def build_parser() -> argparse.ArgumentParser:
 @exits_with_status
 def main(argv=None) -> None:
     args = build_parser().parse_args(argv)
-    from evaluation.assessment import assess, print_assessment
+    from evaluation.assessment import assess, print_assessment, validation_of
     from serving.export.onnx_file import export_onnx
     from text.dataset import load_reviews, print_reviews
     from text.tokens.tokenizer import tokenizer_from_json
-    from training.classification import predict_probabilities, train_classifier
+    from training.classification import document_logits, train_classifier
     from training.plans import FineTuningPlan
 
     check_writable(args.output)
@@ -72,10 +74,12 @@ def main(argv=None) -> None:
     plan = FineTuningPlan(
         args.epochs, args.batch_size, LEARNING_RATE, args.head_learning_rate, seed=random.randrange(2**31)
     )
-    train_classifier(classifier, reviews, plan)
-    assessment = assess(functools.partial(predict_probabilities, classifier), reviews, POSITIVE_THRESHOLD)
+    train_classifier(classifier, reviews, plan, validation_of(reviews))
+    assessment = assess(functools.partial(document_logits, logits_model(classifier)), reviews, POSITIVE_THRESHOLD)
     print_assessment(assessment, source_name(reviews.labelled.name))
-    save_classifier(classifier, args.output, reviews.labelled, assessment, WindowSettings())
+    classifier.metadata = classifier_metadata(assessment, reviews.labelled, WindowSettings()).to_json()
+    keep_previous(args.output)
+    save_model(classifier, args.output)
     export_onnx(args.output)
     print(f"Model saved to {args.output}")
 

@@ -35,6 +35,7 @@ def measure_one_shot(settings: argparse.Namespace) -> dict:
         from transformers import PreTrainedTokenizerFast
 
         from network.bert import BertClassifier
+        from network.metadata import Metadata
         from network.model_file import load_model
 
     classifier = load_model(settings.model, BertClassifier)
@@ -43,10 +44,10 @@ def measure_one_shot(settings: argparse.Namespace) -> dict:
     encoded = tokenizer(settings.text, truncation=True, max_length=length, padding="max_length", return_tensors="np")
     input_ids = encoded["input_ids"].astype("int32")
     inputs = {"input_ids": input_ids, "token_type_ids": np.zeros_like(input_ids)}
+    metadata = Metadata.from_json(classifier.metadata, settings.model)
     probability = float(classifier(inputs, training=False)[0, 0])
     logit = np.log(probability) - np.log1p(-probability)
-    temperature = classifier.metadata.get("temperature", 1.0)
-    return {"probability": float(1 / (1 + np.exp(-logit / temperature)))}
+    return {"probability": float(1 / (1 + np.exp(-logit / metadata.temperature)))}
 
 
 def measure_running(settings: argparse.Namespace) -> dict:

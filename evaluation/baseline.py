@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 
-def fit_tfidf_baseline(texts, labels) -> Pipeline:
+def fit_tfidf_baseline(texts: Sequence[str], labels: np.ndarray) -> Pipeline:
     """Fit TF-IDF of single characters and pairs of characters with logistic regression.
 
     `texts` is a list of strings, `labels` as many 0s and 1s. Raises ValueError, from scikit-learn, for
@@ -27,18 +28,23 @@ def fit_tfidf_baseline(texts, labels) -> Pipeline:
     return pipeline.fit(texts, labels)
 
 
-def baseline_probabilities(train_texts, train_labels, test_texts, max_characters=None) -> np.ndarray:
-    """Fit the baseline on the training texts; return the probability of each test text to be positive, `(count,)`.
+def baseline_logits(
+    train_texts: Sequence[str],
+    train_labels: np.ndarray,
+    texts: Sequence[str],
+    max_characters: int | None = None,
+) -> np.ndarray:
+    """Fit the baseline on the training texts; return its logits, (texts, 1), for `texts`.
 
-    With `max_characters` both parts see only the beginning of each text: 62 is what a model reads in 64 tokens of
-    single characters, two of which are special. Raises ValueError as `fit_tfidf_baseline` does, and for
-    `max_characters` below 1.
+    Args:
+        train_labels: (train texts,), 0 or 1.
+        max_characters: read only the beginning of each text; 62 is what a model reads in 64 tokens of single
+            characters, two of which are special. None reads all.
+
+    Raises:
+        ValueError: as `fit_tfidf_baseline`, or `max_characters` is below 1.
     """
     if max_characters is not None and max_characters < 1:
         raise ValueError(f"max_characters must be at least 1, not {max_characters}")
-    pipeline = fit_tfidf_baseline(_cut(train_texts, max_characters), train_labels)
-    return pipeline.predict_proba(_cut(test_texts, max_characters))[:, 1]
-
-
-def _cut(texts, max_characters) -> list[str]:
-    return [text[:max_characters] for text in texts]
+    pipeline = fit_tfidf_baseline([text[:max_characters] for text in train_texts], train_labels)
+    return pipeline.decision_function([text[:max_characters] for text in texts])[:, None]

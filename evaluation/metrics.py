@@ -1,23 +1,30 @@
-"""The figures of a binary sentiment classifier, computed from its labels and probabilities."""
+"""The metrics of a classifier of two labels, computed from its labels and probabilities."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-CLASS_NAMES = ("negative", "positive")
+from text.labels import SENTIMENT
+
+CLASS_NAMES = SENTIMENT.english_names
 
 
-def binary_metrics(labels, probabilities, threshold=0.5) -> dict:
-    """Measure the probabilities of the positive class against the true labels.
+def binary_metrics(labels: np.ndarray, probabilities: np.ndarray, threshold: float = 0.5) -> dict:
+    """Return the metrics of predictions by their true labels, as plain Python numbers that JSON can hold.
 
-    `labels` are 0 (negative) or 1 (positive), `probabilities` lie within 0..1; both have shape `(count,)`.
-    A verdict is positive where the probability is at least `threshold`. All shares lie within 0..1,
-    `log_loss` is in nats a text, and `confusion_matrix` is [[tn, fp], [fn, tp]] in texts. `precision`,
-    `recall` and `f1` are dicts by class name; one that would divide by zero is 0. `roc_auc` is None where
-    only one class occurs. The dict holds plain Python numbers and can be written as JSON.
+    All rates lie within 0..1, `log_loss` is in nats a text, and `confusion_matrix` is [[tn, fp], [fn, tp]] in texts.
+    `precision`, `recall` and `f1` are dicts by class name; one that would divide by zero is 0. `roc_auc` is None where
+    only one class occurs.
 
-    Raises ValueError for empty or unequally long input, other shapes, labels that are not 0 or 1, and
-    probabilities or a threshold that are not numbers within 0..1.
+    Args:
+        labels: (texts,), 0 or 1: the index of each text's label.
+        probabilities: (texts, 2), within 0..1, the probability of each label.
+        threshold: the lowest probability of the second label with which a text gets it.
+
+    Raises:
+        ValueError: there is no text, shapes do not match, or a value is out of range.
     """
-    from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support, roc_auc_score
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
     labels, probabilities = _checked_labels(labels), _checked_probabilities(probabilities)
     if len(labels) != len(probabilities):
@@ -25,28 +32,48 @@ def binary_metrics(labels, probabilities, threshold=0.5) -> dict:
     if not 0 <= threshold <= 1:
         raise ValueError(f"the threshold must lie within 0..1, not {threshold}")
 
-    verdicts = (probabilities >= threshold).astype(np.int64)
-    precision, recall, f1, _ = precision_recall_fscore_support(labels, verdicts, labels=[0, 1], zero_division=0)
+    predictions = SENTIMENT.decide(probabilities, threshold)
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, predictions, labels=[0, 1], zero_division=0)
     positive_share = float(labels.mean())
     has_both_classes = 0 < positive_share < 1
     return {
         "count": len(labels),
         "threshold": float(threshold),
-        "accuracy": float((verdicts == labels).mean()),
+        "accuracy": float((predictions == labels).mean()),
         "macro_f1": float(f1.mean()),
-        "roc_auc": float(roc_auc_score(labels, probabilities)) if has_both_classes else None,
-        "log_loss": float(log_loss(labels, probabilities, labels=[0, 1])),
+        "roc_auc": float(roc_auc_score(labels, probabilities[:, 1])) if has_both_classes else None,
+        "log_loss": log_loss(labels, probabilities),
         "precision": _by_class(precision),
         "recall": _by_class(recall),
         "f1": _by_class(f1),
-        "confusion_matrix": confusion_matrix(labels, verdicts, labels=[0, 1]).tolist(),
+        "confusion_matrix": confusion_matrix(labels, predictions, labels=[0, 1]).tolist(),
         "positive_share": positive_share,
-        "predicted_positive_share": float(verdicts.mean()),
+        "predicted_positive_share": float(predictions.mean()),
         "majority_share": max(positive_share, 1 - positive_share),
     }
 
 
-def beats_majority(metrics) -> bool:
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean of -log of the probability, (texts, labels), that each text's label gets, in nats."""
+    of_label = np.take_along_axis(probabilities, np.asarray(labels)[:, None], axis=1)
+    return float(-np.log(np.maximum(of_label, np.finfo(np.float64).eps)).mean())
+
+
+def majority_log_loss(labels: np.ndarray) -> float:
+    """Return the log-loss, in nats, of answering every text with the share that each label has in `labels`."""
+    shares = np.bincount(labels) / len(labels)
+    return float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+
+
+def validation_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Return what a training shows of its validation after each epoch, by the names that Keras gives it."""
+    return {
+        "loss": log_loss(labels, probabilities),
+        "binary_accuracy": float((SENTIMENT.decide(probabilities) == labels).mean()),
+    }
+
+
+def beats_majority(metrics: dict) -> bool:
     """Whether the verdicts are right strictly more often than always answering the larger class."""
     # Whole texts are compared, not shares: two shares that are equal on paper may differ in their last bit.
     (true_negatives, false_positives), (false_negatives, true_positives) = metrics["confusion_matrix"]
@@ -54,27 +81,24 @@ def beats_majority(metrics) -> bool:
     return true_negatives + true_positives > larger_class
 
 
-def _checked_labels(labels) -> np.ndarray:
-    labels = _checked_vector(labels, "labels")
+def _checked_labels(labels: np.ndarray) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or len(labels) == 0:
+        raise ValueError(f"labels must have the shape (texts,) with at least one text, not {labels.shape}")
     if labels.dtype.kind not in "buif" or not np.isin(labels, (0, 1)).all():
         raise ValueError("labels must be 0 (negative) or 1 (positive)")
     return labels.astype(np.int64)
 
 
-def _checked_probabilities(probabilities) -> np.ndarray:
-    probabilities = _checked_vector(probabilities, "probabilities")
+def _checked_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    probabilities = np.asarray(probabilities)
+    if probabilities.ndim != 2 or probabilities.shape[1] != 2 or len(probabilities) == 0:
+        raise ValueError(f"probabilities must have the shape (texts, 2), not {probabilities.shape}")
     # The comparison is false for NaN too.
     if probabilities.dtype.kind not in "buif" or not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise ValueError("probabilities must be numbers within 0..1")
     return probabilities.astype(np.float64)
 
 
-def _checked_vector(values, name) -> np.ndarray:
-    values = np.asarray(values)
-    if values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"{name} must have the shape (count,) with at least one text, not {values.shape}")
-    return values
-
-
-def _by_class(values) -> dict:
+def _by_class(values: Sequence[float]) -> dict[str, float]:
     return {name: float(value) for name, value in zip(CLASS_NAMES, values, strict=True)}

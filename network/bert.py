@@ -7,8 +7,9 @@ import keras
 from keras import layers, ops
 
 from layers import PACKAGE, BertEmbedding, TransformerEncoder
-from network.heads import MaskedLMHead, MaskedMeanPooling
+from network.heads import ClassificationLogits, MaskedLMHead, MaskedMeanPooling
 from system.errors import InputError
+from text.labels import SENTIMENT
 
 PADDING_ID = 0
 
@@ -96,7 +97,9 @@ class BertMaskedLM(BertModel):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class BertClassifier(BertModel):
-    """The sentiment model: the probability, (batch, 1), that a text is positive.
+    """The classifier: the probability, (batch, 1), that a window is positive.
+
+    The project itself works with logits: see `logits_model`.
 
     Args:
         unfreeze: how much beside the head is trained: a number of encoders, counted from the top, or "all".
@@ -113,7 +116,7 @@ class BertClassifier(BertModel):
             backbone.output["sequence_output"], backbone.output["padding_mask"]
         )
         # float32 whatever the precision of the rest: 16 bits would round probabilities near 1 to 1.
-        head = layers.Dense(1, activation="sigmoid", dtype="float32", name="classification_output")
+        head = layers.Dense(SENTIMENT.num_outputs, SENTIMENT.activation, dtype="float32", name="classification_output")
         super().__init__(backbone.input, head(pooled), config, tokenizer_json, metadata, name=name)
         self.unfreeze = unfreeze
         frozen = [] if unfreeze == "all" else backbone_layers(self)[: 1 + config.num_layers - unfreeze]
@@ -158,6 +161,13 @@ def build_backbone(config: BertConfig) -> keras.Model:
 def backbone_layers(model: keras.Model) -> list[layers.Layer]:
     """Returns the layers with pre-trained weights: the embedding, then the encoders from the bottom up."""
     return [layer for layer in model.layers if isinstance(layer, BertEmbedding | TransformerEncoder)]
+
+
+def logits_model(classifier: BertClassifier) -> keras.Model:
+    """Return a model with the weights of `classifier` that gives logits, float32, (batch, outputs)."""
+    pooled = classifier.get_layer("pooled_output").output
+    head = ClassificationLogits(classifier.get_layer("classification_output"))
+    return keras.Model(classifier.input, head(pooled), name="classification_logits")
 
 
 def classifier_from_pretrained(

@@ -1,4 +1,4 @@
-"""What stands on the encoders: the pooling and the masked-language-model head, on `keras.ops` alone."""
+"""What stands on the encoders: pooling, the logits of a classifier, the masked-language-model head."""
 
 import keras
 from keras import layers, ops
@@ -27,6 +27,36 @@ class MaskedMeanPooling(layers.Layer):
 
     def compute_output_shape(self, inputs_shape, padding_mask_shape=None):
         return (inputs_shape[0], inputs_shape[-1])
+
+
+class ClassificationLogits(layers.Layer):
+    """Give the logits of a `Dense` layer that ends in an activation: what it computes before that, in float32.
+
+    In a model file the last layer is a `Dense` with its activation, by whose class Keras finds its weights. A loss
+    wants logits, in which nothing is rounded to 0 or 1.
+
+    Args:
+        dense: a layer that is built.
+
+    Call arguments:
+        inputs: (batch, d_model).
+
+    Returns:
+        float32, (batch, outputs)
+    """
+
+    def __init__(self, dense: layers.Dense, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.dense = dense
+
+    def build(self, inputs_shape):
+        pass
+
+    def call(self, inputs):
+        return ops.matmul(inputs, self.dense.kernel) + self.dense.bias
+
+    def compute_output_shape(self, inputs_shape):
+        return (*inputs_shape[:-1], self.dense.units)
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

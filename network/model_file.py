@@ -1,17 +1,17 @@
 """One `.keras` file a model: saved whole or not at all, checked when it is loaded."""
 
-import dataclasses
+import hashlib
 import os
 import textwrap
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from network.bert import BertClassifier, BertModel
+from network.metadata import Metadata, stamp_weights
 from system.errors import InputError, first_line
-from system.files import keep_previous, replace_atomically
-from text.sources import LabelledTexts, source_name
-from text.tokens.window_settings import WindowSettings
+from system.files import replace_atomically
 
 
 def save_model(model: BertModel, path: str | os.PathLike) -> None:
@@ -21,38 +21,27 @@ def save_model(model: BertModel, path: str | os.PathLike) -> None:
     bare.set_weights(model.get_weights())
     with replace_atomically(path) as temporary:
         bare.save(temporary)
+        stamp_weights(temporary, sha256_of_weights(model))
 
 
-def save_classifier(
-    classifier: BertClassifier,
-    path: str | os.PathLike,
-    labelled: LabelledTexts,
-    assessment: dict,
-    windows: WindowSettings,
-) -> None:
-    """Writes the classifier, with how to read its answers; an earlier file is kept as `NAME.previous.keras`.
+def sha256_of_weights(model: keras.Model) -> str:
+    """Return the SHA-256, in hexadecimal, of the shapes and values of a model's weights.
 
-    Args:
-        labelled: what it was trained and tested on.
-        assessment: its test and its calibration, as `evaluation.assessment.assess` returns them.
-        windows: how it reads a text.
+    Not of a file: Keras numbers some names in it anew each time that it saves.
     """
-    classifier.metadata = {
-        "labels": ["负面", "正面"],
-        **assessment["calibration"],
-        "windows": dataclasses.asdict(windows),
-        "data": {"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256},
-        "test": assessment["test"],
-    }
-    keep_previous(path)
-    save_model(classifier, path)
+    digest = hashlib.sha256()
+    for values in model.get_weights():
+        digest.update(f"{values.shape} {values.dtype.str} ".encode())
+        digest.update(np.ascontiguousarray(values))
+    return digest.hexdigest()
 
 
 def load_model(path: str | os.PathLike, expected: type[BertModel] = BertModel) -> BertModel:
     """Returns the model of a `.keras` file that `save_model` wrote.
 
     Raises:
-        InputError: there is no such file, it is damaged, or it holds something other than `expected`.
+        InputError: there is no such file, it is damaged, it holds something other than `expected`, or its metadata are
+            unusable.
     """
     path = Path(path)
     if not path.is_file():
@@ -67,6 +56,8 @@ def load_model(path: str | os.PathLike, expected: type[BertModel] = BertModel) -
         ) from None
     if not isinstance(model, expected):
         raise InputError(f"{path}: holds a {type(model).__name__}, not a {expected.__name__}; {_how_to_make(expected)}")
+    if isinstance(model, BertClassifier):
+        Metadata.from_json(model.metadata, str(path))  # raises
     return model
 
 

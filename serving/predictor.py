@@ -1,23 +1,24 @@
-"""One way from a text to a verdict, for the one-shot call, the prompt, files and programs."""
+"""One way from a text to a prediction, for the one-shot call, the prompt, files and programs."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from serving.runtimes.selection import open_runtime
 from system.errors import InputError
+from system.files import sha256_of_file
+from text.labels import POSITIVE_THRESHOLD
 from text.tokens.tokenizer import special_ids, tokenizer_from_json
-from text.tokens.window_settings import WindowSettings
-from text.tokens.windows import Windows, encode_windows
+from text.tokens.windows import Windows, encode_windows, windows_of
 
-POSITIVE_THRESHOLD = 0.7
 CALIBRATED = "auto"
 BATCH_SIZE = 32
-UNDECIDED = "不确定"
 CUT_REMARK = "(only the beginning of this long text was read)"
 NOT_UNICODE = "the text is not valid Unicode"
 EMPTY = "the text is empty"
@@ -26,16 +27,16 @@ NOTHING_KNOWN = "the model knows no character of the text"
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The verdict on one text.
+    """The prediction for one text.
 
     Attributes:
         text: as it was given.
-        label: the name of the verdict, such as 正面; None where the text has none.
-        probability: of the text being positive, 0..1; None where the text has no verdict.
-        confidence: the probability of the verdict: `probability`, or 1 minus it for a negative one; of a text that is
+        label: the name of the label, such as 正面; None where the text has no prediction.
+        probability: of the text being positive, 0..1; None where the text has no prediction.
+        confidence: the probability of the label: `probability`, or 1 minus it for a negative one; of a text that is
             left undecided, the larger of the two.
         cut: whether the text is longer than the model reads, so that its end was not looked at.
-        problem: why the text has no verdict; None where it has one.
+        problem: why the text has no prediction; None where it has one.
     """
 
     text: str
@@ -46,8 +47,29 @@ class Prediction:
     problem: str | None = None
 
 
+class Reading(NamedTuple):
+    """A text as the model reads it.
+
+    Attributes:
+        windows: its windows.
+        offsets: where each token stands in the text, in characters.
+        spans: the first token of each window, and the one behind its last.
+        problem: why there can be no prediction; None where there can.
+    """
+
+    windows: Windows
+    offsets: list[tuple[int, int]]
+    spans: list[tuple[int, int]]
+    problem: str | None
+
+
 class Predictor:
-    """Answers with a trained model; several threads may ask it at once.
+    """Predicts with a trained model; several threads may use it at once.
+
+    Example:
+        >>> predictor = Predictor("mini_bert_sentiment_classifier.keras")
+        >>> predictor.predict(["房间很干净。"])[0].label
+        '正面'
 
     Args:
         model_path: a `.keras` file that `fine_tuning.py` or `model.py` wrote, or an `.onnx` file.
@@ -59,8 +81,10 @@ class Predictor:
         windows: values of `WindowSettings` that differ from those that the model was trained with.
 
     Attributes:
-        labels: the names of the negative and of the positive verdict.
-        settings: how it reads a text, `text.tokens.window_settings.WindowSettings`.
+        model_path: the file of the model.
+        labels: `text.labels.LabelSet`, the labels in the order of the columns of `predict_proba`.
+        window_settings: how it reads a text, `text.tokens.window_settings.WindowSettings`.
+        temperature: the number by which the logits of a text are divided.
 
     Raises:
         InputError: the model cannot be loaded, or an argument is out of range.
@@ -76,15 +100,17 @@ class Predictor:
         batch_size: int = BATCH_SIZE,
         windows: dict | None = None,
     ):
+        if type(batch_size) is not int or batch_size < 1:
+            raise InputError(f"the batch size must be a whole number above 0, not {batch_size!r}")
+        self.model_path = model_path
         self._runtime = open_runtime(model_path, runtime)
         self._tokenizer = tokenizer_from_json(self._runtime.tokenizer_file, where=str(model_path))
         self._not_text = special_ids(self._tokenizer)
-        metadata = self._runtime.metadata
-        self.labels = tuple(metadata.get("labels", ("负面", "正面")))
-        self.temperature = metadata.get("temperature", 1.0)
-        self._calibrated_threshold = metadata.get("threshold", POSITIVE_THRESHOLD)
-        self.settings = WindowSettings(**metadata.get("windows", {}) | (windows or {}))
-        self.settings.capacity(self._runtime.max_seq_len)  # raises where they do not fit
+        self._metadata = self._runtime.metadata
+        self.labels = self._metadata.labels
+        self.temperature = self._metadata.temperature
+        self.window_settings = dataclasses.replace(self._metadata.windows, **windows or {})
+        self.window_settings.capacity(self._runtime.max_seq_len)  # raises where they do not fit
         self.batch_size = batch_size
         self.abstain = abstain
         self.threshold = threshold
@@ -96,13 +122,13 @@ class Predictor:
 
     @property
     def threshold(self) -> float:
-        """The lowest probability of a positive verdict."""
+        """The lowest probability of a positive prediction."""
         return self._threshold
 
     @threshold.setter
     def threshold(self, value: float | str) -> None:
-        value = self._calibrated_threshold if value == CALIBRATED else value
-        if not 0 <= value <= 1:
+        value = self._metadata.threshold if value == CALIBRATED else value
+        if not _is_number(value) or not 0 <= value <= 1:
             raise InputError(f"the threshold must be from 0 to 1, and {value} is not")
         self._threshold = value
 
@@ -113,64 +139,107 @@ class Predictor:
 
     @abstain.setter
     def abstain(self, value: tuple[float, float] | None) -> None:
-        if value is not None and not 0 <= value[0] < value[1] <= 1:
-            raise InputError(f"to abstain takes a lower and a higher number from 0 to 1, not {value[0]} and {value[1]}")
+        if value is not None:
+            low, high = value
+            if not (_is_number(low) and _is_number(high) and 0 <= low < high <= 1):
+                raise InputError(f"to abstain takes a lower and a higher number from 0 to 1, not {low} and {high}")
         self._abstain = value
 
+    def description(self) -> dict:
+        """Return all that predictions depend on, as JSON values: equal descriptions give equal predictions."""
+        return {
+            "model": sha256_of_file(self.model_path),
+            "runtime": self.runtime,
+            "threshold": self.threshold,
+            "abstain": self.abstain,
+            "batch_size": self.batch_size,
+            **dataclasses.asdict(self.window_settings),
+        }
+
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Returns one prediction a text, in their order; one that cannot be judged says why in `problem`."""
-        readable = [text if _is_unicode(text) else "" for text in texts]
-        windows = self.encode(readable)
-        knows_something = np.zeros(len(texts), bool)
-        np.logical_or.at(knows_something, windows.text_index, self.is_known(windows.input_ids).any(axis=1))
-        problems = [_problem(text, known) for text, known in zip(texts, knows_something, strict=True)]
-        judged = knows_something[windows.text_index]
-        probabilities = np.full(len(judged), 0.5)  # of the others, which are not looked at
-        if judged.any():
-            probabilities[judged] = self.window_probabilities(windows.input_ids[judged])
+        """Return one prediction a text, in their order; a text without one says why in `problem`."""
+        windows, is_known = self._encode_known(texts)
+        return self._predictions(texts, windows, self._known_window_logits(windows, is_known), is_known)
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the probability of each label, float64, (texts, labels); NaN for a text without a prediction."""
+        windows, is_known = self._encode_known(texts)
+        probabilities = self._probabilities(windows, self._known_window_logits(windows, is_known))
+        probabilities[~is_known] = np.nan
+        return probabilities
+
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the logits of each text, float64, (texts, outputs), before calibration."""
+        windows = self.encode(texts)
+        return windows.document_logits(self.window_logits(windows.input_ids))
+
+    def read(self, text: str) -> Reading:
+        """Return a text as the model reads it, with the place of each token."""
+        encoding = self._tokenizer.encode(text if _is_unicode(text) else "", add_special_tokens=False)
+        max_seq_len, settings = self._runtime.max_seq_len, self.window_settings
+        windows = windows_of([encoding.ids], self._tokenizer, max_seq_len, settings)
+        spans = settings.spans(len(encoding.ids), settings.capacity(max_seq_len))
+        problem = None if self._is_known_text(windows)[0] else _problem(text)
+        return Reading(windows, encoding.offsets, spans, problem)
+
+    def encode(self, texts: Iterable[str]) -> Windows:
+        """Return the windows of the texts, as the model reads them."""
+        return encode_windows(self._tokenizer, texts, self._runtime.max_seq_len, self.window_settings)
+
+    def window_logits(self, input_ids: np.ndarray) -> np.ndarray:
+        """Return the logits of each window, float32, (windows, outputs), for int32 ids, (windows, max_seq_len)."""
+        return self._runtime.logits(input_ids, self.batch_size)
+
+    def to_predictions(self, texts: Sequence[str], windows: Windows, window_logits: np.ndarray) -> list[Prediction]:
+        """Return one prediction a text from the logits, (windows, outputs), of the texts' windows."""
+        return self._predictions(texts, windows, window_logits, self._is_known_text(windows))
+
+    def _predictions(
+        self, texts: Sequence[str], windows: Windows, window_logits: np.ndarray, is_known: np.ndarray
+    ) -> list[Prediction]:
+        probabilities = self._probabilities(windows, window_logits)
+        decisions = self.labels.decide(probabilities, self.threshold, self.abstain)
+        confidences = probabilities.max(axis=1)  # of what is left undecided
+        is_decided = decisions >= 0
+        confidences[is_decided] = probabilities[is_decided, decisions[is_decided]]
+        columns = (is_known, decisions, probabilities[:, 1], confidences, windows.is_cut)
         return [
-            Prediction(text, problem=problem) if problem else self._verdict(text, probability, is_cut)
-            for text, problem, probability, is_cut in zip(
-                texts,
-                problems,
-                windows.text_probabilities(probabilities, self.temperature).tolist(),
-                windows.is_cut.tolist(),
-                strict=True,
+            Prediction(text, self.labels.name(decision), probability, confidence, is_cut)
+            if is_known
+            else Prediction(text, problem=_problem(text))
+            for text, is_known, decision, probability, confidence, is_cut in zip(
+                texts, *(column.tolist() for column in columns), strict=True
             )
         ]
 
-    def raw_probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns the probability of each text to be positive, (n,), as the network says it, before calibration."""
-        windows = self.encode(texts)
-        return windows.text_probabilities(self.window_probabilities(windows.input_ids))
+    def _probabilities(self, windows: Windows, window_logits: np.ndarray) -> np.ndarray:
+        return self.labels.probabilities(windows.document_logits(window_logits) / self.temperature)
 
-    def encode(self, texts: Iterable[str]) -> Windows:
-        """Returns the windows of the texts, as the model reads them."""
-        return encode_windows(self._tokenizer, texts, self._runtime.max_seq_len, self.settings)
+    def _encode_known(self, texts: Sequence[str]) -> tuple[Windows, np.ndarray]:
+        """Return the windows of the texts, and whether the model knows something of each, bool, (texts,)."""
+        windows = self.encode([text if _is_unicode(text) else "" for text in texts])
+        return windows, self._is_known_text(windows)
 
-    def tokens(self, text: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Returns where each token stands in the text, in characters, and which tokens each window holds."""
-        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
-        return offsets, self.settings.spans(len(offsets), self.settings.capacity(self._runtime.max_seq_len))
+    def _known_window_logits(self, windows: Windows, is_known_text: np.ndarray) -> np.ndarray:
+        """Return the logits of the windows, zeros for those of texts of which the model knows nothing."""
+        is_known = is_known_text[windows.text_index]
+        logits = np.zeros((len(is_known), self.labels.num_outputs), np.float32)
+        if is_known.any():
+            logits[is_known] = self.window_logits(windows.input_ids[is_known])
+        return logits
 
-    def window_probabilities(self, input_ids: np.ndarray) -> np.ndarray:
-        """Returns the probability of each window to be positive, (n,), for int32 ids of (n, max_seq_len), n > 0."""
-        return self._runtime.probabilities(input_ids, self.batch_size)
-
-    def is_known(self, input_ids: np.ndarray) -> np.ndarray:
-        """Returns bool, as `input_ids`: whether there stands a token of the text that the model knows."""
-        return ~np.isin(input_ids, self._not_text)
-
-    def _verdict(self, text: str, probability: float, cut: bool) -> Prediction:
-        if self.abstain and self.abstain[0] < probability < self.abstain[1]:
-            return Prediction(text, UNDECIDED, probability, max(probability, 1 - probability), cut)
-        positive = probability >= self.threshold
-        return Prediction(text, self.labels[positive], probability, probability if positive else 1 - probability, cut)
+    def _is_known_text(self, windows: Windows) -> np.ndarray:
+        """Return bool, (texts,): whether a window of the text has a token that the model knows."""
+        is_known = np.zeros(len(windows.is_cut), bool)
+        np.logical_or.at(is_known, windows.text_index, ~np.isin(windows.input_ids, self._not_text).all(axis=1))
+        return is_known
 
 
-def _problem(text: str, knows_something: bool) -> str | None:
-    if knows_something:
-        return None
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _problem(text: str) -> str:
     if not _is_unicode(text):
         return NOT_UNICODE
     return NOTHING_KNOWN if text.strip() else EMPTY

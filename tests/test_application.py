@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from arrays import logits_of, two_columns
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layer_checks import randomize
@@ -21,6 +22,7 @@ from network.model_file import save_model
 from serving.export.onnx_file import export_onnx
 from serving.predictor import Predictor
 from system.errors import InputError
+from text.labels import SENTIMENT, LabelSet
 from text.sources import iter_texts
 from text.tokens.tokenizer import tokenizer_from_json
 from text.tokens.vocabulary import train_unigram
@@ -170,6 +172,12 @@ class TestOneShot:
         assert process.stderr.decode().splitlines() == ["error: the text is not valid Unicode: '\\udcff\\udcfe'"]
 
 
+def probabilities_of(classifier, windows):
+    """Of each text to be positive, from what the network itself says of its windows."""
+    logits = windows.document_logits(logits_of(np.asarray(classifier(windows.inputs), np.float64)[:, 0]))
+    return SENTIMENT.probabilities(logits)[:, 1]
+
+
 class TestVerdict:
     @pytest.fixture
     def judged(self, predictor, monkeypatch):
@@ -177,7 +185,7 @@ class TestVerdict:
 
         def judge(probability, threshold=0.7):
             monkeypatch.setattr(predictor, "threshold", threshold)
-            monkeypatch.setattr(predictor._runtime, "probabilities", lambda *_: np.array([probability]))
+            monkeypatch.setattr(LabelSet, "probabilities", lambda *_: two_columns([probability]))
             (prediction,) = predictor.predict([GOOD])
             assert prediction.probability == probability
             return prediction.label, prediction.confidence
@@ -230,7 +238,12 @@ class TestVerdict:
         assert Predictor(other, "auto").predict([GOOD])[0].label == "good"
         assert Predictor(other, threshold=1).predict([GOOD])[0].label == "bad"
 
-    @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+    @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "8", True, None])
+    def test_a_batch_size_that_is_none(self, model_file, batch_size):
+        with pytest.raises(InputError, match="a whole number above 0"):
+            Predictor(model_file, batch_size=batch_size)
+
+    @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "high", None, True])
     def test_a_threshold_out_of_range(self, model_file, threshold):
         with pytest.raises(InputError, match="from 0 to 1"):
             Predictor(model_file, threshold)
@@ -425,11 +438,21 @@ class TestPredictor:
             assert 0 <= prediction.probability <= 1
             positive = prediction.probability >= 0.7
             assert prediction.label == ("正面" if positive else "负面")
-            assert prediction.confidence == (prediction.probability if positive else 1 - prediction.probability)
-            windows = encode_windows(tokenizer, [text], CONFIG.max_seq_len, predictor.settings)
+            confidence = prediction.probability if positive else 1 - prediction.probability
+            assert prediction.confidence == pytest.approx(confidence, rel=1e-12)
+            windows = encode_windows(tokenizer, [text], CONFIG.max_seq_len, predictor.window_settings)
             assert prediction.cut is bool(windows.is_cut[0])
-            expected = windows.text_probabilities(np.asarray(classifier(windows.inputs))[:, 0])
+            expected = probabilities_of(classifier, windows)
             assert prediction.probability == pytest.approx(expected[0], abs=1e-5)
+
+    def test_probabilities_have_a_column_a_label(self, predictor):
+        texts = [GOOD, "", BAD, UNKNOWN_TEXT, "\ud800"]
+        probabilities = predictor.predict_proba(texts)
+        assert (probabilities.shape, probabilities.dtype) == ((5, 2), np.float64)
+        expected = [np.nan if one.probability is None else one.probability for one in predictor.predict(texts)]
+        np.testing.assert_array_equal(probabilities[:, 1], expected)
+        np.testing.assert_allclose(probabilities.sum(axis=1), np.where(np.isnan(expected), np.nan, 1))
+        assert predictor.predict_proba([]).shape == (0, 2)
 
     def test_more_texts_than_a_batch(self, predictor):
         texts = [GOOD, BAD, "", "还行"] * 150
@@ -457,7 +480,7 @@ class TestPredictor:
         assert not any(prediction.cut for prediction in predictions)
         windows = encode_windows(tokenizer_from_json(tokenizer_json), texts, CONFIG.max_seq_len)
         assert np.bincount(windows.text_index)[1] > 3
-        expected = windows.text_probabilities(np.asarray(classifier(windows.inputs))[:, 0])
+        expected = probabilities_of(classifier, windows)
         assert [prediction.probability for prediction in predictions[:3]] == pytest.approx(expected[:3], abs=1e-5)
         assert predictions[3].problem == "the text is empty"
         assert predictions[1].probability != predictions[2].probability

@@ -3,10 +3,12 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from evaluation.baseline import baseline_probabilities, fit_tfidf_baseline
+from evaluation.baseline import baseline_logits, fit_tfidf_baseline
 from evaluation.metrics import binary_metrics
+from text.labels import SENTIMENT
 
 HOTEL_REVIEWS = Path(__file__).resolve().parents[2] / "shared" / "data" / "hotel" / "ChnSentiCorp_htl_all.csv"
 POSITIVE_REVIEWS = ["房间很干净，服务很好", "早餐丰富，很满意", "服务热情，下次还会来", "很安静，值得推荐"]
@@ -15,8 +17,8 @@ REVIEWS, LABELS = POSITIVE_REVIEWS + NEGATIVE_REVIEWS, [1] * 4 + [0] * 4
 
 
 def baseline_metrics(train_texts, train_labels, test_texts, test_labels, max_characters=None):
-    probabilities = baseline_probabilities(train_texts, train_labels, test_texts, max_characters)
-    return binary_metrics(test_labels, probabilities, 0.5)
+    logits = baseline_logits(train_texts, train_labels, test_texts, max_characters)
+    return binary_metrics(test_labels, SENTIMENT.probabilities(logits), 0.5)
 
 
 def test_it_learns_a_few_reviews():
@@ -24,10 +26,13 @@ def test_it_learns_a_few_reviews():
     assert pipeline.predict(["服务热情，很干净，很满意", "又脏又吵，态度太差"]).tolist() == [1, 0]
 
 
-def test_probabilities_are_those_of_the_test_texts():
-    probabilities = baseline_probabilities(REVIEWS, LABELS, ["很满意，推荐", "太吵了", "太差"])
-    assert probabilities.shape == (3,)
-    assert (probabilities > 0.4).tolist() == [True, False, False]
+def test_logits_are_those_of_the_test_texts():
+    texts = ["很满意，推荐", "太吵了", "太差"]
+    logits = baseline_logits(REVIEWS, LABELS, texts)
+    assert logits.shape == (3, 1)
+    probabilities = SENTIMENT.probabilities(logits)
+    np.testing.assert_allclose(probabilities, fit_tfidf_baseline(REVIEWS, LABELS).predict_proba(texts), rtol=1e-9)
+    assert (probabilities[:, 1] > 0.4).tolist() == [True, False, False]
 
 
 def test_both_parts_are_cut_to_the_beginning_of_the_text():

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from arrays import logits_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.calibration import calibrate, with_temperature
+from evaluation.calibration import calibrate
 from evaluation.metrics import binary_metrics
+from text.labels import SENTIMENT
 
-LABELS_AND_PROBABILITIES = st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=2, max_size=60).filter(
+LABELS_AND_LOGITS = st.lists(st.tuples(st.integers(0, 1), st.floats(-40, 40)), min_size=2, max_size=60).filter(
     lambda pairs: len({label for label, _ in pairs}) == 2
 )
 
@@ -18,8 +20,8 @@ def test_the_temperature_is_found_again(temperature):
     generator = np.random.default_rng(0)
     probabilities = generator.uniform(0.02, 0.98, 50_000)
     labels = (generator.uniform(size=len(probabilities)) < probabilities).astype(int)
-    # What a model says whose logits are too large by that factor.
-    found = calibrate(labels, with_temperature(probabilities, 1 / temperature)).temperature
+    # A model whose logits are too large by that factor.
+    found = calibrate(SENTIMENT, labels, logits_of(probabilities) * temperature).temperature
     assert found == pytest.approx(temperature, rel=0.05)
 
 
@@ -27,24 +29,19 @@ def test_the_temperature_is_found_again(temperature):
 def test_the_threshold_is_found_again(threshold):
     probabilities = np.random.default_rng(1).uniform(size=5_000)
     labels = (probabilities >= threshold).astype(int)
-    calibration = calibrate(labels, probabilities)
-    calibrated = with_temperature(probabilities, calibration.temperature)
-    assert ((calibrated >= calibration.threshold) == labels).mean() > 0.99
+    logits = logits_of(probabilities)
+    calibration = calibrate(SENTIMENT, labels, logits)
+    calibrated = SENTIMENT.probabilities(logits / calibration.temperature)
+    assert (SENTIMENT.decide(calibrated, calibration.threshold) == labels).mean() > 0.99
 
 
-@given(pairs=LABELS_AND_PROBABILITIES)
+@given(pairs=LABELS_AND_LOGITS)
 def test_never_worse_than_without(pairs):
-    labels, probabilities = map(np.array, zip(*pairs, strict=True))
-    calibration = calibrate(labels, probabilities)
-    calibrated = with_temperature(probabilities, calibration.temperature)
-    before, after = (binary_metrics(labels, values, 0.5) for values in (with_temperature(probabilities, 1), calibrated))
+    labels, logits = np.array([label for label, _ in pairs]), np.array([[logit] for _, logit in pairs])
+    calibration = calibrate(SENTIMENT, labels, logits)
+    before, calibrated = (SENTIMENT.probabilities(logits / divisor) for divisor in (1, calibration.temperature))
+    before, after = (binary_metrics(labels, probabilities, 0.5) for probabilities in (before, calibrated))
     assert after["log_loss"] <= before["log_loss"] + 1e-3
     assert after["accuracy"] == before["accuracy"]
     assert binary_metrics(labels, calibrated, calibration.threshold)["macro_f1"] >= after["macro_f1"]
     assert all(type(value) is float for value in calibration)  # fit for JSON
-
-
-@given(probabilities=st.lists(st.floats(0, 1), min_size=2, max_size=20), temperature=st.floats(0.2, 5))
-def test_a_temperature_keeps_the_order(probabilities, temperature):
-    order = np.argsort(probabilities, kind="stable")
-    assert (np.diff(with_temperature(np.array(probabilities), temperature)[order]) >= 0).all()

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from arrays import logits_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.explanation.occlusion import Explanation, Word, explain
 from serving.predictor import Prediction, Predictor
+from serving.runtimes.selection import open_runtime
+from text.tokens.tokenizer import tokenizer_from_json
 
 ROOT = Path(__file__).resolve().parents[1]
 GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"
@@ -34,10 +37,6 @@ def predictor(predictors):
     return predictors[0]
 
 
-def logit(probability):
-    return np.log(probability) - np.log1p(-probability)
-
-
 def aggregated(logits, spans, aggregate):
     weights = np.array([max(end - start, 1) for start, end in spans])
     if aggregate == "harmonic":
@@ -49,19 +48,24 @@ def aggregated(logits, spans, aggregate):
     return np.average(logits, weights=weights)
 
 
+def load_tokenizer(predictor):
+    return tokenizer_from_json(open_runtime(predictor.model_path).tokenizer_file)
+
+
 def effects_of_tokens(predictor, text):
     """By where it stands, the effect of each token that is read: computed one by one, from ids put together here."""
-    offsets, spans = predictor.tokens(text)
-    ids = predictor._tokenizer.encode(text, add_special_tokens=False).ids
-    first, last = (predictor._tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
+    _, offsets, spans, _ = predictor.read(text)
+    tokenizer = load_tokenizer(predictor)
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    first, last = (tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
 
     def logit_of_text(without=None):
         rows = np.zeros((len(spans), 16), np.int32)
         for row, (start, end) in zip(rows, spans, strict=True):
             kept = [first, *(ids[index] for index in range(start, end) if index != without), last]
             row[: len(kept)] = kept
-        logits = [logit(np.float64(predictor.window_probabilities(row[None])[0])) for row in rows]
-        return aggregated(logits, spans, predictor.settings.aggregate) / predictor.temperature
+        logits = [np.float64(predictor.window_logits(row[None])[0, 0]) for row in rows]
+        return aggregated(logits, spans, predictor.window_settings.aggregate) / predictor.temperature
 
     whole = logit_of_text()
     return [(offsets[index], whole - logit_of_text(index)) for index in range(max(end for _, end in spans))]
@@ -120,20 +124,30 @@ class TestExplain:
         assert min(effects) < 0 < max(effects)
 
     def test_tokens_of_one_character_are_one_word(self, predictor):
-        offsets, _ = predictor.tokens("好㍿好")
+        offsets = predictor.read("好㍿好").offsets
         assert offsets.count((1, 2)) > 1
         assert [word.text for word in explain(predictor, "好㍿好").words] == ["好", "㍿", "好"]
 
-    def test_all_in_one_batch(self, predictor, monkeypatch):
-        sizes = []
-        judge = predictor._runtime.probabilities
-        monkeypatch.setattr(
-            predictor._runtime, "probabilities", lambda ids, size: sizes.append(len(ids)) or judge(ids, size)
-        )
-        _, spans = predictor.tokens(LONG)
+    def test_all_in_one_batch_of_windows_that_are_made_once(self, predictor, monkeypatch):
+        sizes, texts = [], []
+        window_logits, read = predictor.window_logits, predictor.read
+
+        def counted_logits(input_ids):
+            sizes.append(len(input_ids))
+            return window_logits(input_ids)
+
+        def counted_read(text):
+            texts.append(text)
+            return read(text)
+
+        monkeypatch.setattr(predictor, "window_logits", counted_logits)
+        monkeypatch.setattr(predictor, "read", counted_read)
+        monkeypatch.setattr(predictor, "encode", None)  # which would tokenize a second time
         explain(predictor, LONG)
+        spans = read(LONG).spans
         # A token that stands in two windows is left out of each.
-        assert sizes == [len(spans), len(spans) + sum(end - start for start, end in spans)]
+        assert sizes == [len(spans) + sum(end - start for start, end in spans)]
+        assert texts == [LONG]
 
     @pytest.mark.parametrize("text", ["", " \n", "ꙮ", "\x00", "\ud800"])
     def test_without_a_verdict(self, predictor, text):
@@ -144,7 +158,8 @@ class TestExplain:
 
 def explanation_of(probability, *effects):
     words = [Word("字", index, index + 1, effect) for index, effect in enumerate(effects)]
-    return Explanation(Prediction("字" * len(words), "正面", probability, probability), words)
+    logit = np.inf if probability == 1 else -np.inf if probability == 0 else float(logits_of([probability])[0, 0])
+    return Explanation(Prediction("字" * len(words), "正面", probability, probability), words, logit)
 
 
 class TestStrongest:

@@ -5,14 +5,16 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from arrays import logits_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.explanation.marking import display_width, html_page, marked_for_terminal, wants_colour
 from serving.explanation.occlusion import Explanation, Word
 from serving.predictor import CUT_REMARK, Prediction
+from text.labels import SENTIMENT, LabelSet
 
-LABELS = ("负面", "正面")
+LABELS = SENTIMENT
 ESCAPE = re.compile("\x1b\\[[0-9;]*m")
 ORDERS = "\x1b[2J\x07\x9b\u202e\r"  # what a terminal would obey
 
@@ -25,12 +27,18 @@ def explanation_of(*parts, probability=0.8, **fields):
             words.append(Word(part[0], len(text), len(text) + len(part[0]), part[1]))
             part = part[0]
         text += part
-    return Explanation(Prediction(text, "正面", probability, probability, **fields), words)
+    logit = float(logits_of([probability])[0, 0])
+    return Explanation(Prediction(text, "正面", probability, probability, **fields), words, logit)
 
 
 MIXED = explanation_of(("房间", 0.2), ("很干净", 4.0), " ，", ("but", -0.8), ("太差", -2.0), ("k", 1.0), "。\n")
 ANY_EXPLANATION = st.lists(st.text() | st.tuples(st.text(min_size=1), st.floats(-40, 40)), min_size=1, max_size=8).map(
     lambda parts: explanation_of(*parts)
+)
+
+
+LABEL_SETS = st.lists(st.text(min_size=1).filter(str.strip), min_size=2, max_size=2, unique=True).map(
+    lambda names: LabelSet(tuple(names))
 )
 
 
@@ -182,7 +190,7 @@ class TestPage:
             "+1.00": "hsl(130 75% 55% / 0.25)",
         }
 
-    @given(explanations=st.lists(ANY_EXPLANATION, max_size=4), labels=st.tuples(st.text(), st.text()))
+    @given(explanations=st.lists(ANY_EXPLANATION, max_size=4), labels=LABEL_SETS)
     def test_no_text_is_taken_for_markup(self, explanations, labels):
         parsed = Page(html_page(explanations, labels))
         assert parsed.paragraphs == [explanation.prediction.text for explanation in explanations]
@@ -191,7 +199,7 @@ class TestPage:
 
     def test_a_review_full_of_markup(self):
         text = "</p><script>alert('1')</script>\"&lt;{articles}%s"
-        parsed = Page(html_page([explanation_of(text, (text, 1.0), text)], ("<b>", "&amp;")))
+        parsed = Page(html_page([explanation_of(text, (text, 1.0), text)], LabelSet(("<b>", "&amp;"))))
         assert parsed.paragraphs == [text * 3]
         assert set(parsed.elements) <= self.ELEMENTS
 

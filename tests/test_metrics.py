@@ -5,14 +5,20 @@ import math
 
 import numpy as np
 import pytest
+from arrays import two_columns
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.metrics import beats_majority, binary_metrics
+from evaluation import metrics as metrics_module
+from evaluation.metrics import beats_majority, log_loss, majority_log_loss, validation_metrics
 
 # Probabilities in 1/64 and thresholds in odd 1/128 are exact and never equal: flipping loses nothing.
 CASES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 64)), min_size=1, max_size=40)
 THRESHOLDS = st.integers(0, 63).map(lambda step: (2 * step + 1) / 128)
+
+
+def binary_metrics(labels, positive, threshold=0.5):
+    return metrics_module.binary_metrics(labels, two_columns(positive), threshold)
 
 
 def split_case(case):
@@ -86,7 +92,7 @@ def test_a_single_class_has_no_roc_auc(label):
         ([0, 1], [0.5], 0.5, "2 labels do not match 1 probabilities"),
         ([], [], 0.5, "labels must have the shape"),
         ([[0], [1]], [0.1, 0.2], 0.5, "labels must have the shape"),
-        ([0, 1], [[0.1], [0.2]], 0.5, "probabilities must have the shape"),
+        ([0, 1], [[0.1, 0.2]], 0.5, "probabilities must have the shape"),
         ([0, 2], [0.1, 0.2], 0.5, "labels must be 0"),
         ([0, 0.5], [0.1, 0.2], 0.5, "labels must be 0"),
         ([0, math.nan], [0.1, 0.2], 0.5, "labels must be 0"),
@@ -140,3 +146,24 @@ def test_a_higher_threshold_never_gives_more_positives(case, threshold, other_th
     low, high = sorted((threshold, other_threshold))
     share_at_low = binary_metrics(labels, probabilities, low)["predicted_positive_share"]
     assert binary_metrics(labels, probabilities, high)["predicted_positive_share"] <= share_at_low
+
+
+@pytest.mark.parametrize("probabilities", [[0.1, 0.2], [[0.1], [0.2]], [[0.1, 0.4, 0.5]] * 2])
+def test_probabilities_of_another_shape_are_refused(probabilities):
+    with pytest.raises(ValueError, match=r"probabilities must have the shape \(texts, 2\)"):
+        metrics_module.binary_metrics([0, 1], np.array(probabilities))
+
+
+@given(CASES)
+def test_validation_metrics_are_those_of_the_test(case):
+    labels, probabilities = split_case(case)
+    metrics = binary_metrics(labels, probabilities)
+    shown = validation_metrics(labels, two_columns(probabilities))
+    assert shown == pytest.approx({"loss": metrics["log_loss"], "binary_accuracy": metrics["accuracy"]})
+
+
+@given(CASES)
+def test_the_majority_log_loss_is_that_of_answering_with_the_shares(case):
+    labels, _ = split_case(case)
+    expected = log_loss(labels, two_columns(np.full(len(labels), labels.mean())))
+    assert majority_log_loss(labels) == pytest.approx(expected, abs=1e-12)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from network.model_file import load_model, save_model
+from serving.export.onnx_file import export_onnx
 from serving.predictor import Predictor
 from serving.prompt import Prompt
 from system.errors import InputError
@@ -102,14 +104,16 @@ class TestCommands:
             assert getattr(answers, attribute) is False
             assert first == told != second
 
-    def test_model(self, talk, predictor, tiny_model):
-        opened = []
+    def test_model(self, talk, predictor, tiny_model, tmp_path):
+        opened, other_model = [], tmp_path / "other.keras"
+        classifier = load_model(tiny_model)
+        classifier.metadata["threshold"] = 0.6
+        save_model(classifier, other_model)
+        export_onnx(other_model)
 
         def load(path):
             opened.append(path)
-            other = Predictor(tiny_model, 0.9, abstain=(0.1, 0.2), runtime="onnx")
-            other._calibrated_threshold = 0.6
-            return other
+            return Predictor(other_model, 0.9, abstain=(0.1, 0.2), runtime="onnx")
 
         answers, told = talk("/model  some path.keras ", load=load)
         assert opened == ["some path.keras"]

@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+from arrays import two_columns
 
 from evaluation.metrics import binary_metrics
 from evaluation.report.terminal import format_report, write_metrics
@@ -15,7 +16,7 @@ def metrics_of(correct_positives, correct_negatives, threshold=0.5):
     """Metrics of a model that is right about so many of the 60 positive and the 40 negative texts."""
     verdicts = [1] * correct_positives + [0] * (60 - correct_positives)
     verdicts += [0] * correct_negatives + [1] * (40 - correct_negatives)
-    return binary_metrics(LABELS, verdicts, threshold)
+    return binary_metrics(LABELS, two_columns(verdicts), threshold)
 
 
 def row_of(report, name):
@@ -62,7 +63,7 @@ def test_without_a_baseline_its_row_is_left_out():
 
 
 def test_a_single_class_shows_no_roc_auc():
-    metrics = binary_metrics([1, 1, 1], [0.1, 0.6, 0.9])
+    metrics = binary_metrics([1, 1, 1], two_columns([0.1, 0.6, 0.9]))
     assert row_of(format_report(metrics, metrics, None, "x"), "Mini-BERT at 0.5").split()[-5] == "-"
 
 
@@ -77,7 +78,7 @@ def test_warning_when_the_majority_is_not_beaten(correct_positives, correct_nega
 
 
 def test_the_larger_class_may_be_the_negative_one():
-    metrics = binary_metrics([0, 0, 1], [0.1, 0.9, 0.2])
+    metrics = binary_metrics([0, 0, 1], two_columns([0.1, 0.9, 0.2]))
     assert "always answering 'negative'" in format_report(metrics, metrics, None, "x")
 
 

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from layer_checks import randomize
@@ -21,6 +22,7 @@ from serving.runtimes.keras_runtime import KerasRuntime
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from serving.runtimes.selection import open_runtime
 from system.errors import InputError
+from text.labels import SENTIMENT
 from text.sources import read_labelled
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,14 +68,20 @@ def random_ids(shape, seed=0):
     return np.where(np.arange(shape[1]) < lengths[:, None], ids, 0).astype(np.int32)
 
 
+def check_agreement(logits, expected):
+    probabilities, expected_probabilities = map(SENTIMENT.probabilities, (logits, expected))
+    np.testing.assert_allclose(probabilities, expected_probabilities, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-4)
+
+
 class TestAgreement:
     def test_on_windows_of_any_length(self, tiny_model):
-        onnx, keras = open_runtime(tiny_model, "onnx"), open_runtime(tiny_model, "keras")
+        onnx, keras = (open_runtime(tiny_model, name) for name in ("onnx", "keras"))
         ids = random_ids((300, onnx.max_seq_len))
-        expected = keras.probabilities(ids)
+        expected = keras.logits(ids)
         assert expected.std() > 0.01
         for batch_size in (1, 7, 64, 1000):
-            np.testing.assert_allclose(onnx.probabilities(ids, batch_size), expected, atol=1e-5)
+            check_agreement(onnx.logits(ids, batch_size), expected)
         assert (onnx.name, keras.name) == ("onnx", "keras")
         for name in ("metadata", "tokenizer_file", "max_seq_len"):
             assert getattr(onnx, name) == getattr(keras, name)
@@ -83,8 +91,8 @@ class TestAgreement:
         ids = random_ids((40, 16))
         assert (ids == 0).any()
         session = onnxruntime.InferenceSession(onnx_path(tiny_model), providers=["CPUExecutionProvider"])
-        expected = open_runtime(tiny_model, "keras").probabilities(ids)
-        np.testing.assert_allclose(session.run(None, {"input_ids": ids})[0][:, 0], expected, atol=1e-5)
+        expected = open_runtime(tiny_model, "keras").logits(ids)
+        check_agreement(session.run(None, {"input_ids": ids})[0], expected)
 
     def test_of_the_shipped_model_on_the_whole_sample(self):
         texts = read_labelled("sample").texts
@@ -117,9 +125,9 @@ class TestAgreement:
         save_model(classifier, tmp_path / "other.keras")
         onnx = OnnxRuntime(export_onnx(tmp_path / "other.keras"))
         ids = random_ids((50, 16))
-        expected = KerasRuntime(tmp_path / "other.keras").probabilities(ids)
+        expected = KerasRuntime(tmp_path / "other.keras").logits(ids)
         assert expected.std() > 0.01
-        np.testing.assert_allclose(onnx.probabilities(ids), expected, atol=1e-5)
+        check_agreement(onnx.logits(ids), expected)
 
 
 class TestChoice:
@@ -134,12 +142,39 @@ class TestChoice:
             open_runtime(model_file)
 
     def test_another_model_beside_it(self, model_file, capsys):
-        with open(model_file, "ab") as file:
-            file.write(b" ")
+        classifier = load_model(model_file)
+        randomize(classifier, seed=1)
+        save_model(classifier, model_file)
         assert open_runtime(model_file).name == "keras"
-        assert "was not made from" in capsys.readouterr().err
-        with pytest.raises(InputError, match="was not made from"):
+        assert "holds other weights than" in capsys.readouterr().err
+        with pytest.raises(InputError, match="holds other weights than"):
             open_runtime(model_file, "onnx")
+
+    def test_the_same_weights_with_other_metadata(self, model_file):
+        classifier = load_model(model_file)
+        classifier.metadata["threshold"] = 0.9
+        save_model(classifier, model_file)
+        assert open_runtime(model_file).name == "onnx"
+
+    def test_a_model_file_that_keras_alone_has_written(self, model_file, capsys):
+        load_model(model_file).save(model_file)
+        assert open_runtime(model_file).name == "keras"
+        assert "does not say which weights it holds" in capsys.readouterr().err
+        export_onnx(model_file)
+        assert open_runtime(model_file).name == "onnx"
+
+    def test_an_older_one_that_gives_probabilities(self, model_file, capsys):
+        path = onnx_path(model_file)
+        graph = onnx.load(path)
+        about = next(entry for entry in graph.metadata_props if entry.key == "mini_bert")
+        older = json.loads(about.value)
+        del older["format"]
+        about.value = json.dumps(older)
+        onnx.save(graph, path)
+        assert open_runtime(model_file).name == "keras"
+        assert "it has format 1, and this version reads format 2" in capsys.readouterr().err
+        with pytest.raises(InputError, match=r"`python -m recipes\.export FILE\.keras` writes one"):
+            open_runtime(path)
 
     def test_none_beside_it(self, model_file, capsys):
         onnx_path(model_file).unlink()
@@ -199,14 +234,13 @@ def test_calibration_and_windows_come_from_the_model_file(tiny_model, tmp_path):
     for runtime in ("onnx", "keras"):
         predictor = Predictor(path, "auto", runtime=runtime)
         assert (predictor.threshold, predictor.temperature) == (0.25, 2.0)
-        assert dataclasses.asdict(predictor.settings) == {
+        assert dataclasses.asdict(predictor.window_settings) == {
             "window": 8,
             "stride": None,
             "max_windows": None,
             "aggregate": "max",
         }
         windows = predictor.encode([text])
-        probabilities = predictor.window_probabilities(windows.input_ids)
-        logit = np.log(probabilities / (1 - probabilities)).max() / 2
+        logit = predictor.window_logits(windows.input_ids).max() / 2
         assert predictor.predict([text])[0].probability == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
-        assert Predictor(path, runtime=runtime, windows={"aggregate": "mean"}).settings.window == 8
+        assert Predictor(path, runtime=runtime, windows={"aggregate": "mean"}).window_settings.window == 8

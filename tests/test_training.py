@@ -13,27 +13,24 @@ from layer_checks import as_array, randomize
 
 import fine_tuning
 import pretrain
-from network.bert import BertClassifier, BertConfig, BertMaskedLM, backbone_layers
+from evaluation.assessment import validation_of
+from network.bert import BertClassifier, BertConfig, BertMaskedLM, backbone_layers, logits_model
 from recipes.pretraining import BLANK, SENTENCES, fill_blank, print_filled_blanks
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME, environment, finish_run, start_run
 from system.command_line import parse_arguments
 from system.errors import InputError
 from text.dataset import Part, Reviews
+from text.labels import SENTIMENT
 from text.sources import iter_texts
 from text.tokens.tokenizer import SPECIAL_TOKENS, special_ids
 from text.tokens.vocabulary import train_unigram
 from text.tokens.windows import Windows
-from training.classification import (
-    binary_accuracy,
-    feature_extractor,
-    predict_probabilities,
-    teacher_probabilities,
-    train_classifier,
-)
+from training.classification import document_logits, feature_extractor, train_classifier
 from training.engine.batches import LabelledBatches
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import ProgressBar, TimeLimit, fit_epochs
 from training.engine.optimizer import DiscriminativeAdamW, decaying_learning_rate, fine_tuning_optimizer
+from training.losses import binary_accuracy
 from training.masked_lm import masked_accuracy, masked_lm_loss
 from training.plans import FineTuningPlan
 
@@ -548,8 +545,12 @@ def part_of(rows, seed):
     generator = np.random.default_rng(seed)
     input_ids = generator.integers(5, 30, (rows, 8), "int32")
     input_ids[:, 6:] = 0
-    labels = (input_ids[:, 0] > 17).astype("float32")
-    return Part([""] * rows, labels, Windows(input_ids, np.full(rows, 4), np.arange(rows), np.zeros(rows, bool)))
+    targets = SENTIMENT.targets(input_ids[:, 0] > 17)
+    return Part([""] * rows, targets, Windows(input_ids, np.full(rows, 4), np.arange(rows), np.zeros(rows, bool)))
+
+
+def probabilities_of(classifier, part):
+    return SENTIMENT.probabilities(document_logits(logits_model(classifier), part))[:, 1]
 
 
 class TestClassification:
@@ -564,14 +565,14 @@ class TestClassification:
 
     def train(self, classifier, checkpoint=None, resume=False, epochs=6, jit_compile=False):
         plan = FineTuningPlan(epochs, 16, 1e-3, 2e-2, seed=1, jit_compile=jit_compile)
-        return train_classifier(classifier, self.REVIEWS, plan, checkpoint, resume=resume)
+        return train_classifier(classifier, self.REVIEWS, plan, validation_of(self.REVIEWS), checkpoint, resume=resume)
 
     def test_the_head_answers_as_it_did_on_standardised_features(self):
         classifier = self.classifier()
         backbone = [layer.get_weights() for layer in backbone_layers(classifier)]
         history = self.train(classifier)
         # The last epoch was measured on standardised features, this on the network as it is saved.
-        probabilities = predict_probabilities(classifier, self.REVIEWS.validation)
+        probabilities = probabilities_of(classifier, self.REVIEWS.validation)
         labels = self.REVIEWS.validation.labels
         losses = -np.log(np.where(labels == 1, probabilities, 1 - probabilities))
         assert losses.mean() == pytest.approx(history["val_loss"][-1], rel=1e-4)
@@ -586,12 +587,12 @@ class TestClassification:
 
         def labelled(part):
             feature = extractor.predict(part.windows.inputs, verbose=0)[:, 0]
-            return dataclasses.replace(part, labels=(feature > np.median(feature)).astype("float32"))
+            return dataclasses.replace(part, targets=SENTIMENT.targets(feature > np.median(feature)))
 
         parts = (self.REVIEWS.train, self.REVIEWS.validation, self.REVIEWS.test)
         reviews = Reviews(None, *map(labelled, parts))
-        train_classifier(classifier, reviews, FineTuningPlan(12, 16, 1e-3, 5e-2, seed=1))
-        answers = predict_probabilities(classifier, reviews.test) > 0.5
+        train_classifier(classifier, reviews, FineTuningPlan(12, 16, 1e-3, 5e-2, seed=1), validation_of(reviews))
+        answers = probabilities_of(classifier, reviews.test) > 0.5
         assert (answers == reviews.test.labels).mean() > 0.85
 
     def test_features_are_what_the_head_sees(self):
@@ -611,48 +612,44 @@ class TestClassification:
                 values[..., 3] = 0
                 variable.assign(values)
         history = self.train(classifier)
-        assert np.isfinite(predict_probabilities(classifier, self.REVIEWS.test)).all()
+        assert np.isfinite(probabilities_of(classifier, self.REVIEWS.test)).all()
         assert math.isfinite(history["val_loss"][-1])
 
     @pytest.mark.parametrize("unfreeze", [0, "all"])
     def test_a_teacher_is_followed(self, unfreeze):
         """Of ten times as many texts as there are labels, it calls each positive by 0.95."""
-        taught = dataclasses.replace(part_of(1600, seed=9), labels=np.full(1600, 0.95, np.float32))
+        distilled = dataclasses.replace(part_of(1600, seed=9), targets=np.full((1600, 1), 0.95, np.float32))
         plan = FineTuningPlan(4, 16, 1e-3, 2e-2, seed=1, jit_compile=False)
         classifier = self.classifier(unfreeze)
-        history = train_classifier(classifier, self.REVIEWS, plan, taught=taught)
+        history = train_classifier(classifier, self.REVIEWS, plan, validation_of(self.REVIEWS), distilled=distilled)
         expected = (1600 * 0.95 + self.REVIEWS.train.labels.sum()) / 1760
-        assert predict_probabilities(classifier, self.REVIEWS.test).mean() == pytest.approx(expected, abs=0.05)
+        assert probabilities_of(classifier, self.REVIEWS.test).mean() == pytest.approx(expected, abs=0.05)
         assert history["binary_accuracy"][-1] > 0.9
 
     def test_accuracy_in_training(self):
-        labels, probabilities = np.array([1, 0, 0.8, 0.1]), np.array([[0.9], [0.8], [0.7], [0.6]])
-        assert as_array(binary_accuracy(labels, probabilities)).tolist() == [1, 0, 1, 0]
+        targets, logits = np.array([[1], [0], [0.8], [0.1]]), np.array([[2.2], [1.4], [0.0], [0.4]])
+        assert as_array(binary_accuracy(targets, logits)).tolist() == [1, 0, 1, 0]
 
     def test_accuracy_in_training_is_that_of_the_answers(self):
         """With a rate of next to nothing the network is the same before and after."""
         classifier = BertClassifier(dataclasses.replace(self.CONFIG, dropout_rate=0.0), unfreeze=1)
         randomize(classifier)
-        history = train_classifier(classifier, self.REVIEWS, FineTuningPlan(1, 16, 1e-12, 1e-12, 1, jit_compile=False))
+        plan = FineTuningPlan(1, 16, 1e-12, 1e-12, 1, jit_compile=False)
+        history = train_classifier(classifier, self.REVIEWS, plan, validation_of(self.REVIEWS))
         train = self.REVIEWS.train
-        right = (predict_probabilities(classifier, train) >= 0.5) == train.labels
+        right = (probabilities_of(classifier, train) >= 0.5) == train.labels
         assert history["binary_accuracy"][0] == pytest.approx(right.mean())
-
-    def test_teachers_are_averaged_by_their_logits(self):
-        together = teacher_probabilities([np.array([0.5, 0.9, 1.0]), np.array([0.9, 0.9, 1.0])])
-        assert together[0] == pytest.approx(0.75)  # odds 3, the geometric mean of 1 and 9
-        assert together[1] == pytest.approx(0.9)
-        assert together[2] == pytest.approx(1, abs=1e-6)
 
     def test_the_windows_of_a_review_weigh_as_much_as_one(self):
         """A review of 50 windows that contradicts two of a single one does not outvote them."""
         ids = np.tile(np.array([5, 6, 7, 8, 9, 10, 0, 0], np.int32), (52, 1))
         windows = Windows(ids, np.full(52, 4), np.array([0] * 50 + [1, 2]), np.zeros(3, bool))
-        part = Part([""] * 3, np.array([0, 1, 1], np.float32), windows)
+        part = Part([""] * 3, SENTIMENT.targets([0, 1, 1]), windows)
         classifier = BertClassifier(dataclasses.replace(self.CONFIG, dropout_rate=0.0), unfreeze=1)
         plan = FineTuningPlan(150, 52, 1e-3, 5e-2, seed=1, jit_compile=False)
-        train_classifier(classifier, Reviews(None, part, part, part), plan)
-        assert predict_probabilities(classifier, part) == pytest.approx([2 / 3] * 3, abs=0.02)
+        reviews = Reviews(None, part, part, part)
+        train_classifier(classifier, reviews, plan, validation_of(reviews))
+        assert probabilities_of(classifier, part) == pytest.approx([2 / 3] * 3, abs=0.02)
 
     @pytest.mark.parametrize("unfreeze", [0, 1])
     def test_resumed_training(self, tmp_path, unfreeze):

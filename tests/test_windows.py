@@ -51,11 +51,10 @@ def test_the_logit_of_a_text_is_the_mean_of_its_tokens(texts, data):
     windows = encode_windows(TOKENIZER, texts, 5, WindowSettings(aggregate="mean"))
     count = len(windows.text_index)
     logits = np.array(data.draw(st.lists(st.floats(-10, 10), min_size=count, max_size=count)))
-    probabilities = windows.text_probabilities(1 / (1 + np.exp(-logits)))
     num_tokens = [max(len(content(row)), 1) for row in windows.input_ids]
     of_token, text_of_token = np.repeat(logits, num_tokens), np.repeat(windows.text_index, num_tokens)
     expected = [of_token[text_of_token == index].mean() for index in range(len(texts))]
-    np.testing.assert_allclose(np.log(probabilities / (1 - probabilities)), expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(windows.document_logits(logits[:, None])[:, 0], expected, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(np.bincount(windows.text_index, windows.weights), 1, rtol=1e-6)
 
 
@@ -90,37 +89,39 @@ def test_a_shorter_window_than_the_network_reads():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"window": 2}, {"stride": 0}, {"stride": -3}, {"aggregate": "median"}, {"window": 9}, {"stride": 7}]
+    "settings",
+    [
+        {"window": 2},
+        {"window": 4.5},
+        {"window": True},
+        {"stride": 0},
+        {"stride": -3},
+        {"max_windows": 0},
+        {"max_windows": "2"},
+        {"aggregate": "median"},
+        {"window": 9},
+        {"stride": 7},
+    ],
 )
 def test_settings_that_cannot_be_meant(settings):
     with pytest.raises(InputError):
         encode_windows(TOKENIZER, ["好"], 8, WindowSettings(**settings))
 
 
-@given(values=st.lists(st.floats(-10, 10), min_size=3, max_size=3), aggregate=st.sampled_from(AGGREGATES))
+@given(values=st.lists(st.floats(-10, 10), min_size=6, max_size=6), aggregate=st.sampled_from(AGGREGATES))
 def test_aggregates(values, aggregate):
+    """Each output of its own, as a network with several has them."""
     windows = encode_windows(TOKENIZER, ["好差不很好", "好"], 5, WindowSettings(aggregate=aggregate))
-    probabilities = windows.text_probabilities(1 / (1 + np.exp(-np.array(values))))
-    first, second = values[:2]
+    logits = np.array(values).reshape(3, 2)
+    first, second, third = logits
     expected = {
         # Three tokens and two.
         "harmonic": (3 * first + 2 * second / 2) / 4,
         "mean": (3 * first + 2 * second) / 5,
-        "max": max(first, second),
+        "max": np.maximum(first, second),
         "logsumexp": np.log((3 * np.exp(first) + 2 * np.exp(second)) / 5),
     }[aggregate]
-    found = np.log(probabilities / (1 - probabilities))
-    np.testing.assert_allclose(found, [expected, values[2]], rtol=1e-4, atol=1e-4)
-
-
-@given(values=st.lists(st.floats(-8, 8), min_size=3, max_size=3), temperature=st.floats(0.25, 4))
-def test_temperature(values, temperature):
-    windows = encode_windows(TOKENIZER, ["好差不很", "好"], 4)
-    raw = 1 / (1 + np.exp(-np.array(values)))
-    logits = [(values[0] + values[1] / 2) / 1.5 / temperature, values[2] / temperature]
-    np.testing.assert_allclose(
-        windows.text_probabilities(raw, temperature), 1 / (1 + np.exp(-np.array(logits))), atol=1e-6
-    )
+    np.testing.assert_allclose(windows.document_logits(logits), [expected, third], rtol=1e-6, atol=1e-6)
 
 
 def test_features_are_averaged_alike():
@@ -129,19 +130,21 @@ def test_features_are_averaged_alike():
     np.testing.assert_allclose(windows.mean(features), [[5 / 3, 10 / 3], [5.0, 5.0]], rtol=1e-6)
 
 
-@given(probability=st.floats(0, 1))
-def test_the_probability_of_a_single_window_is_not_touched(probability):
-    windows = encode_windows(TOKENIZER, ["好", "差不很", "好"], 4)
-    assert windows.text_probabilities(np.array([probability, 0.1, 0.2, probability])).tolist()[::2] == [probability] * 2
+@given(logit=st.floats(width=32, allow_nan=False, allow_infinity=False), aggregate=st.sampled_from(AGGREGATES))
+def test_the_logit_of_a_single_window_is_not_touched(logit, aggregate):
+    windows = encode_windows(TOKENIZER, ["好", "差不很", "好"], 4, WindowSettings(aggregate=aggregate))
+    logits = np.array([[logit], [0.1], [0.2], [logit]], np.float32)
+    assert windows.document_logits(logits)[::2, 0].tolist() == [logit] * 2
 
 
-@pytest.mark.parametrize("probability", [0.0, 1.0])
-def test_certainty_stays_finite(probability):
-    windows = encode_windows(TOKENIZER, ["好差不很"], 4)
-    assert windows.text_probabilities(np.full(2, probability, np.float32))[0] == pytest.approx(probability, abs=1e-6)
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+@pytest.mark.parametrize("logit", [-1e30, 1e30])
+def test_large_logits_stay_finite(logit, aggregate):
+    windows = encode_windows(TOKENIZER, ["好差不很"], 4, WindowSettings(aggregate=aggregate))
+    assert windows.document_logits(np.full((2, 1), logit, np.float32))[0, 0] == pytest.approx(logit)
 
 
 def test_no_texts():
     windows = encode_windows(TOKENIZER, [], 4)
     assert windows.input_ids.shape == (0, 4)
-    assert windows.text_probabilities(np.zeros(0)).shape == (0,)
+    assert windows.document_logits(np.zeros((0, 3))).shape == (0, 3)

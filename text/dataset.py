@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from system.command_line import exits_with_status, share
 from system.errors import InputError
 from system.files import check_writable, write_atomically
+from text.labels import SENTIMENT
 from text.sources import LabelledTexts, read_labelled, source_name
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import Windows, encode_windows
@@ -32,15 +33,20 @@ class Part:
 
     Attributes:
         texts: as they stand in the data set.
-        labels: float32, (n,), 1 positive, 0 negative; of texts that a teacher has judged, the probability of 1.
+        targets: float32, (texts, outputs), what the network's outputs should be; from a teacher its probabilities.
         windows: the texts as the network reads them.
         groups: (n,), what stands in the group column; None where none was named.
     """
 
     texts: list[str]
-    labels: np.ndarray
+    targets: np.ndarray
     windows: Windows
     groups: np.ndarray | None = None
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The index of each text's label, (texts,)."""
+        return SENTIMENT.of_targets(self.targets)
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, set
     texts = [labelled.texts[row] for row in rows]
     return Part(
         texts,
-        labelled.labels[rows].astype(np.float32),
+        SENTIMENT.targets(labelled.labels[rows]),
         encode_windows(tokenizer, texts, max_seq_len, settings),
         None if labelled.groups is None else np.array(labelled.groups)[rows],
     )

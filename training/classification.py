@@ -1,123 +1,133 @@
 """Fine-tuning: trains the head alone on features computed once, or the network with it."""
 
+import functools
+from collections.abc import Callable
+
 import keras
 import numpy as np
 
-from network.bert import BertClassifier
+from network.bert import BertClassifier, logits_model
+from network.heads import ClassificationLogits
 from text.dataset import Part, Reviews
-from text.tokens.windows import SMALLEST_PROBABILITY, logits, sigmoid
+from text.labels import SENTIMENT
 from training.engine.batches import LabelledBatches
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, ProgressBar, fit_epochs
 from training.engine.optimizer import fine_tuning_optimizer
+from training.losses import binary_accuracy, classification_loss
 from training.plans import FineTuningPlan
 
 PREDICTION_BATCH_SIZE = 256
+# Returns the metrics of the validation part from the logits of its texts, (texts, outputs).
+Validate = Callable[[np.ndarray], dict[str, float]]
 
 
 def train_classifier(
     classifier: BertClassifier,
-    reviews: Reviews,
+    splits: Reviews,
     plan: FineTuningPlan,
+    validate: Validate,
     checkpoint: Checkpoint | None = None,
     *,
-    taught: Part | None = None,
+    distilled: Part | None = None,
     resume: bool = False,
 ) -> History:
-    """Trains what is not frozen, in place, on the training part; returns the figures of each epoch.
+    """Train what is not frozen, in place, on the training part; return the metrics of each epoch.
 
-    The windows of a review share its label and, together, the weight of one review. Validation is by review.
+    The windows of a text share its target and, together, the weight of one text. Validation is by text.
 
     Args:
-        taught: further texts with a teacher's probabilities for labels. Hinton et al., "Distilling the Knowledge in a
-            Neural Network" (2015).
+        validate: returns the metrics of the validation part from its logits.
+        distilled: further texts with a teacher's probabilities as targets. Hinton et al., "Distilling the Knowledge in
+            a Neural Network" (2015).
     """
-    parts = [reviews.train] if taught is None else [reviews.train, taught]
+    parts = [splits.train] if distilled is None else [splits.train, distilled]
     if classifier.unfreeze == 0:
-        return _train_head(classifier, parts, reviews.validation, plan, checkpoint, resume)
+        return _train_head(classifier, parts, splits.validation, plan, validate, checkpoint, resume=resume)
+    model = logits_model(classifier)
     weights = np.concatenate([part.windows.weights for part in parts])
     inputs = [part.windows.inputs for part in parts]
-    return _fit(
-        classifier,
+    batches_of = functools.partial(
+        LabelledBatches,
         {name: np.concatenate([part[name] for part in inputs]) for name in inputs[0]},
-        np.concatenate([part.labels[part.windows.text_index] for part in parts]),
-        weights / weights.mean(),
-        lambda: _figures(reviews.validation.labels, predict_probabilities(classifier, reviews.validation)),
+        np.concatenate([part.targets[part.windows.text_index] for part in parts]),
+        plan.batch_size,
+        weights=weights / weights.mean(),
+        seed=plan.seed,
+    )
+    return _fit(
+        model,
+        batches_of,
+        lambda: validate(document_logits(model, splits.validation)),
         plan,
         checkpoint,
-        resume,
-        plan.jit_compile,
+        resume=resume,
+        jit_compile=plan.jit_compile,
         unit=" windows",
     )
 
 
 def feature_extractor(classifier: BertClassifier) -> keras.Model:
-    """Returns the part of a classifier below its head: the inputs' `pooled_output`, (batch, d_model)."""
+    """Return the part of a classifier below its head: the inputs' `pooled_output`, (batch, d_model)."""
     return keras.Model(classifier.input, classifier.get_layer("pooled_output").output, name="feature_extractor")
 
 
-def predict_probabilities(classifier: BertClassifier, part: Part) -> np.ndarray:
-    """Returns the probability of each text to be positive, float64, (n,)."""
-    probabilities = classifier.predict(part.windows.inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0)[:, 0]
-    return part.windows.text_probabilities(probabilities)
-
-
-def teacher_probabilities(judgements: list[np.ndarray]) -> np.ndarray:
-    """Returns what several teachers say together: the probability of the mean of their logits.
+def document_logits(model: keras.Model, part: Part) -> np.ndarray:
+    """Return the logits of each text, float64, (texts, outputs).
 
     Args:
-        judgements: of each teacher, its probability for each text, (n,).
+        model: gives the logits of windows, see `network.bert.logits_model`.
     """
-    return sigmoid(logits(np.array(judgements)).mean(axis=0))
+    return part.windows.document_logits(_predict(model, part.windows.inputs))
 
 
-def binary_accuracy(labels, probabilities):
-    """Returns, (n,), 1 where (n,) labels and (n, 1) probabilities are on the same side of 0.5.
-
-    Keras' own metric takes no label for right that is a teacher's probability.
-    """
-    labels = keras.ops.reshape(labels, (-1,))
-    return keras.ops.cast(keras.ops.equal(labels >= 0.5, keras.ops.reshape(probabilities, (-1,)) >= 0.5), "float32")
+def _predict(model: keras.Model, inputs) -> np.ndarray:
+    return model.predict(inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0)
 
 
-def _figures(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    given_to_label = np.where(labels == 1, probabilities, 1 - probabilities)
-    return {
-        "loss": float(-np.log(np.maximum(given_to_label, SMALLEST_PROBABILITY)).mean()),
-        "binary_accuracy": float(((probabilities >= 0.5) == labels).mean()),
-    }
+def _train_head(
+    classifier: BertClassifier,
+    parts: list[Part],
+    validation: Part,
+    plan: FineTuningPlan,
+    validate: Validate,
+    checkpoint: Checkpoint | None,
+    *,
+    resume: bool,
+) -> History:
+    """Train the 65 parameters on whitened features, which a frozen backbone gives once and for all.
 
-
-def _train_head(classifier, parts, validation_part, plan, checkpoint, resume) -> History:
-    """Trains the 65 parameters on whitened features, which a frozen backbone gives once and for all.
-
-    The features of a review are the mean of its windows' features, so that its logit is the mean of their logits.
-    Features that lean on one another and differ in scale would take an optimizer many epochs to tell apart. The
-    whitening is then folded into the head, so that the classifier itself does not change its form.
+    The features of a text are the mean of its windows' features, so that its logit is the mean of their logits.
+    Correlated features on different scales converge slowly, so they are whitened first. The whitening is then folded
+    into the head, so that the classifier itself does not change its form.
     """
     extractor = feature_extractor(classifier)
-    *train, validation = (
-        part.windows.mean(extractor.predict(part.windows.inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0))
-        for part in (*parts, validation_part)
+    *features, validation_features = (
+        part.windows.mean(_predict(extractor, part.windows.inputs)) for part in (*parts, validation)
     )
-    train = np.concatenate(train)
-    mean, whitening = _whitening(train)
+    features = np.concatenate(features)
+    mean, whitening = _whitening(features)
 
     head = classifier.get_layer("classification_output")
-    inputs = keras.Input((train.shape[1],), name="whitened_features")
-    head_model = keras.Model(inputs, head(inputs), name="classification_head")
-    train, validation = ((features - mean) @ whitening for features in (train, validation))
+    inputs = keras.Input((features.shape[1],), name="whitened_features")
+    head_model = keras.Model(inputs, ClassificationLogits(head)(inputs), name="classification_head")
+    validation_features = (validation_features - mean) @ whitening
+    batches_of = functools.partial(
+        LabelledBatches,
+        (features - mean) @ whitening,
+        np.concatenate([part.targets for part in parts]),
+        plan.batch_size,
+        seed=plan.seed,
+    )
     history = _fit(
         head_model,
-        train,
-        np.concatenate([part.labels for part in parts]),
-        None,
-        lambda: _figures(validation_part.labels, head_model.predict(validation, verbose=0)[:, 0]),
+        batches_of,
+        lambda: validate(_predict(head_model, validation_features)),
         plan,
         checkpoint,
-        resume,
+        resume=resume,
         jit_compile=False,  # a step on 65 parameters takes less time than its compilation
-        unit=" reviews",
+        unit=" texts",
     )
 
     kernel, bias = head.get_weights()
@@ -136,15 +146,20 @@ def _whitening(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, (directions * scales @ directions.T).astype(features.dtype)
 
 
-def _fit(model, inputs, labels, weights, validate, plan, checkpoint, resume, jit_compile, unit) -> History:
-    def batches_of(epoch=0, first_batch=0):
-        return LabelledBatches(
-            inputs, labels, plan.batch_size, weights=weights, seed=plan.seed, epoch=epoch, first_batch=first_batch
-        )
-
+def _fit(
+    model: keras.Model,
+    batches_of: Callable[..., LabelledBatches],
+    validate: Callable[[], dict[str, float]],
+    plan: FineTuningPlan,
+    checkpoint: Checkpoint | None,
+    *,
+    resume: bool,
+    jit_compile: bool,
+    unit: str,
+) -> History:
     model.compile(
         fine_tuning_optimizer(plan.learning_rate, plan.head_learning_rate, plan.epochs * len(batches_of())),
-        loss="binary_crossentropy",
+        loss=classification_loss(SENTIMENT),
         weighted_metrics=[binary_accuracy],
         jit_compile=jit_compile,
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from evaluation.metrics import CLASS_NAMES
 from system.files import replace_atomically
 
 DOTS_PER_INCH = 150
@@ -37,7 +38,7 @@ def plot_training_curves(history, path) -> None:
     _save(figure, path)
 
 
-def plot_confusion_matrix(matrix, path, class_names=("negative", "positive"), title=None) -> None:
+def plot_confusion_matrix(matrix, path, class_names=CLASS_NAMES, title=None) -> None:
     """Draw the confusion matrix with counts and row shares into the PNG file `path`, 750 by 675 pixels.
 
     `matrix` has the shape `(classes, classes)`: row = true class, column = predicted class, in texts. Raises

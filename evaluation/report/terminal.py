@@ -3,6 +3,8 @@
 import json
 import textwrap
 
+import numpy as np
+
 from evaluation.metrics import CLASS_NAMES, beats_majority, binary_metrics
 from system.files import write_atomically
 
@@ -91,8 +93,8 @@ def _larger_class(metrics) -> int:
 
 def _larger_class_metrics(metrics) -> dict:
     (true_negatives, false_positives), (false_negatives, true_positives) = metrics["confusion_matrix"]
-    labels = [0] * (true_negatives + false_positives) + [1] * (false_negatives + true_positives)
-    return binary_metrics(labels, [_larger_class(metrics)] * len(labels))
+    labels = np.repeat([0, 1], [true_negatives + false_positives, false_negatives + true_positives])
+    return binary_metrics(labels, np.tile(np.eye(2)[_larger_class(metrics)], (len(labels), 1)))
 
 
 def _confusion_matrices(models) -> str:

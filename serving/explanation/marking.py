@@ -12,6 +12,7 @@ from typing import IO
 
 from serving.explanation.occlusion import Explanation, Word
 from serving.predictor import CUT_REMARK
+from text.labels import LabelSet
 
 STRONGEST_SHOWN = 3  # each way
 WEAKEST_MARKED = 0.25  # of the strongest word's effect: where every word is marked, none stands out
@@ -53,13 +54,13 @@ def wants_colour(stream: IO[str]) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def marked_for_terminal(explanation: Explanation, labels: tuple[str, str], colour: bool) -> str:
+def marked_for_terminal(explanation: Explanation, labels: LabelSet, colour: bool) -> str:
     """Returns the text with its words marked, and a table of the strongest of them.
 
     Without colour a word that pushes towards the positive stands in [+…], another in [-…].
 
     Args:
-        labels: the names of the negative and of the positive verdict.
+        labels: of the model.
     """
     text, words = explanation.prediction.text, explanation.words
     strength = _relative_strength(words)
@@ -79,14 +80,14 @@ def display_width(text: str) -> int:
     )
 
 
-def html_page(explanations: Sequence[Explanation], labels: tuple[str, str]) -> str:
+def html_page(explanations: Sequence[Explanation], labels: LabelSet) -> str:
     """Returns a page with the texts and their verdicts.
 
     Args:
-        labels: the names of the negative and of the positive verdict.
+        labels: of the model.
     """
     articles = "\n".join(_article(explanation) for explanation in explanations)
-    negative, positive = map(html.escape, labels)
+    negative, positive = map(html.escape, labels.names)
     return PAGE.format(articles=articles, negative=negative, positive=positive)
 
 
@@ -111,7 +112,7 @@ def _article(explanation: Explanation) -> str:
     return f"<article><h2>{verdict}</h2><p>{''.join(parts)}</p></article>"
 
 
-def _table(explanation: Explanation, labels: tuple[str, str]) -> list[str]:
+def _table(explanation: Explanation, labels: LabelSet) -> list[str]:
     """Returns the lines of two columns: what holds the probability where it is, and what pushes the other way."""
     strongest = explanation.strongest(STRONGEST_SHOWN)
     if not strongest:
@@ -121,7 +122,7 @@ def _table(explanation: Explanation, labels: tuple[str, str]) -> list[str]:
     for way, words in ((direction, strongest), (-direction, explanation.pushing(-direction)[:STRONGEST_SHOWN])):
         if words:
             cells = [f"{word.effect:+6.2f}  {' '.join(_shown(word.text).split())}" for word in words]
-            columns.append([f"towards {labels[way > 0]}", *cells])
+            columns.append([f"towards {labels.names[way > 0]}", *cells])
     widths = [max(map(display_width, column)) for column in columns]
     rows = zip_longest(*columns, fillvalue="")
     padded = (

@@ -3,42 +3,50 @@
 import base64
 import json
 import os
+import shutil
 import zlib
 from pathlib import Path
 
 import onnx
 
-from serving.runtimes.onnx_runtime import ABOUT, FINGERPRINT, TOKENIZER
-from system.files import fingerprint_of_file, keep_previous, replace_atomically
+from network.metadata import Metadata, stamp_weights, weights_sha256
+from serving.runtimes.onnx_runtime import ABOUT, FORMAT, TOKENIZER, WEIGHTS_SHA256
+from system.files import keep_previous, replace_atomically
 from system.libraries import quiet_imports
 
 
 def onnx_path(model_path: str | os.PathLike) -> Path:
-    """Returns where the file for ONNX Runtime stands that belongs to a `.keras` file: beside it."""
+    """Return where the file for ONNX Runtime stands that belongs to a `.keras` file: beside it."""
     return Path(model_path).with_suffix(".onnx")
 
 
 def export_onnx(model_path: str | os.PathLike) -> Path:
-    """Writes the classifier in a `.keras` file for ONNX Runtime as well, beside it; returns where.
+    """Write the classifier in a `.keras` file for ONNX Runtime as well, beside it; return where.
 
-    It reads windows of any length up to the model's, holds the tokenizer and the metadata, and knows the file that it
-    was made from. An earlier file is kept as `NAME.previous.onnx`.
+    It reads windows of any length up to the model's, holds the tokenizer and the metadata, and knows the weights
+    that it was made from, whose SHA-256 stands in both. An earlier file is kept as `NAME.previous.onnx`.
 
     Raises:
         InputError: the model cannot be loaded, or the file not be written.
     """
     with quiet_imports():
         from network.bert import BertClassifier
-        from network.model_file import load_model
+        from network.model_file import load_model, sha256_of_weights
         from serving.export.onnx_graph import classifier_graph
 
     classifier = load_model(model_path, BertClassifier)
     graph = classifier_graph(classifier)
-    about = {"metadata": classifier.metadata, "max_seq_len": classifier.config.max_seq_len}
+    sha256 = sha256_of_weights(classifier)
+    if weights_sha256(model_path) != sha256:  # a file of an older version, or one that was written by Keras alone
+        with replace_atomically(model_path) as temporary:
+            shutil.copyfile(model_path, temporary)
+            stamp_weights(temporary, sha256)
+    metadata = Metadata.from_json(classifier.metadata, str(model_path))
+    about = {"format": FORMAT, "metadata": metadata.to_json(), "max_seq_len": classifier.config.max_seq_len}
     entries = {
         ABOUT: json.dumps(about, ensure_ascii=False),
         TOKENIZER: base64.b64encode(zlib.compress(classifier.tokenizer_json.encode(), 9)).decode(),
-        FINGERPRINT: fingerprint_of_file(model_path),
+        WEIGHTS_SHA256: sha256,
     }
     onnx.helper.set_model_props(graph, entries)
     path = onnx_path(model_path)

@@ -18,15 +18,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from layers import BertEmbedding, TransformerEncoder
 from network.bert import PADDING_ID, BertClassifier, backbone_layers
+from serving.runtimes.onnx_runtime import INPUT, OUTPUT
 
 OPSET = 17  # the first with LayerNormalization
 IR_VERSION = 9
 MASKED = -1e9  # added to the score of a padding position: far below any other
-INPUT, OUTPUT = "input_ids", "probability"
 
 
 def classifier_graph(classifier: BertClassifier) -> onnx.ModelProto:
-    """Returns the graph from `input_ids`, int32, (batch, length), to `probability`, float32, (batch, 1).
+    """Returns the graph from `input_ids`, int32, (batch, length), to `logits`, float32, (batch, outputs).
 
     `length` may be anything up to the model's `max_seq_len`.
     """
@@ -42,11 +42,11 @@ def classifier_graph(classifier: BertClassifier) -> onnx.ModelProto:
     for encoder in encoders:
         rows = _encoder(graph, encoder, rows, _Padding(has_padding, bias), shape)
     pooled = _mean(graph, rows, is_padding, shape, classifier.config.d_model)
-    logit = _dense(graph, classifier.get_layer("classification_output"), pooled)
-    graph.add("Sigmoid", logit, output=OUTPUT)
+    head = classifier.get_layer("classification_output")
+    graph.add("Gemm", pooled, graph.weight(head.kernel), graph.weight(head.bias), output=OUTPUT)
     return graph.model(
         helper.make_tensor_value_info(INPUT, TensorProto.INT32, ["batch", "length"]),
-        helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", 1]),
+        helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", head.units]),
     )
 
 

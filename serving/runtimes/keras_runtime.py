@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from network.metadata import Metadata
 from system.libraries import quiet_imports
 
 BATCH_SIZE = 256
@@ -27,19 +28,21 @@ class KerasRuntime:
         with quiet_imports():
             import keras
 
-            from network.bert import BertClassifier
+            from network.bert import BertClassifier, logits_model
             from network.model_file import load_model
 
         self._to_numpy = keras.ops.convert_to_numpy
-        self._model = load_model(model_path, BertClassifier)
-        self.tokenizer_file = self._model.tokenizer_json.encode()
-        self.metadata = self._model.metadata
-        self.max_seq_len = self._model.config.max_seq_len
+        classifier = load_model(model_path, BertClassifier)
+        self._model = logits_model(classifier)
+        self.tokenizer_file = classifier.tokenizer_json.encode()
+        self.metadata = Metadata.from_json(classifier.metadata, str(model_path))
+        self.max_seq_len = classifier.config.max_seq_len
 
-    def probabilities(self, input_ids: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
-        """Returns the probability of each window to be positive, (n,), for int32 ids of (n, max_seq_len), n > 0.
+    def logits(self, input_ids: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
+        """Return the logits of each window, float32, (windows, outputs).
 
         Args:
+            input_ids: int32, (windows, max_seq_len), at least one.
             batch_size: windows that the network reads together.
         """
         batches = []
@@ -47,5 +50,5 @@ class KerasRuntime:
             batch = input_ids[start : start + batch_size]
             # Called, not `predict`ed: for a single text that takes a tenth of the time.
             outputs = self._model({"input_ids": batch, "token_type_ids": np.zeros_like(batch)}, training=False)
-            batches.append(self._to_numpy(outputs)[:, 0])
+            batches.append(self._to_numpy(outputs))
         return np.concatenate(batches)

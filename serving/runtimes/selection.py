@@ -1,16 +1,23 @@
 """Chooses what a model file is run with."""
 
+from __future__ import annotations
+
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from network.metadata import weights_sha256
 from system.errors import InputError
-from system.files import fingerprint_of_file
+
+if TYPE_CHECKING:
+    from serving.runtimes.keras_runtime import KerasRuntime
+    from serving.runtimes.onnx_runtime import OnnxRuntime
 
 RUNTIMES = ("auto", "onnx", "keras")
 
 
-def open_runtime(model_path: str | os.PathLike, runtime: str = "auto"):
+def open_runtime(model_path: str | os.PathLike, runtime: str = "auto") -> OnnxRuntime | KerasRuntime:
     """Returns an `OnnxRuntime` or a `KerasRuntime` with the model loaded.
 
     Args:
@@ -26,7 +33,7 @@ def open_runtime(model_path: str | os.PathLike, runtime: str = "auto"):
         raise InputError(f"there is no runtime {runtime!r}: choose one of {', '.join(RUNTIMES)}")
     if path.suffix == ".onnx":
         if runtime == "keras":
-            raise InputError(f"{path}: Keras runs a .keras file, and this is none")
+            raise InputError(f"{path}: Keras runs a .keras file, not this one")
         return _open_onnx(path)
     if not path.is_file():  # Keras' loader would say so too, seconds later
         beside = path.with_suffix(".onnx")
@@ -44,7 +51,7 @@ def open_runtime(model_path: str | os.PathLike, runtime: str = "auto"):
         return loaded
 
 
-def _open_onnx(path: Path, made_from: Path | None = None):
+def _open_onnx(path: Path, made_from: Path | None = None) -> OnnxRuntime:
     from serving.runtimes.onnx_runtime import OnnxRuntime
 
     if not path.is_file():
@@ -54,14 +61,23 @@ def _open_onnx(path: Path, made_from: Path | None = None):
         runtime = OnnxRuntime(path)
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed: `pip install {error.name}`") from None
-    if made_from and runtime.fingerprint != fingerprint_of_file(made_from):
-        raise InputError(
-            f"{path} was not made from {made_from} as it is now; `python -m recipes.export {made_from}` makes it anew"
-        )
+    if made_from:
+        _require_weights_of(runtime, path, made_from)
     return runtime
 
 
-def _open_keras(path: Path):
+def _require_weights_of(runtime: OnnxRuntime, path: Path, made_from: Path) -> None:
+    sha256 = weights_sha256(made_from)
+    if sha256 is None:
+        problem = f"{made_from} does not say which weights it holds"
+    elif sha256 != runtime.weights_sha256:
+        problem = f"{path} holds other weights than {made_from}"
+    else:
+        return
+    raise InputError(f"{problem}; `python -m recipes.export {made_from}` makes {path.name} anew")
+
+
+def _open_keras(path: Path) -> KerasRuntime:
     from serving.runtimes.keras_runtime import KerasRuntime
 
     return KerasRuntime(path)

@@ -23,7 +23,7 @@ class WindowSettings:
             less its growth with the number of windows).
 
     Raises:
-        InputError: one of the values is none that can be meant.
+        InputError: a setting is out of range.
     """
 
     window: int | None = None
@@ -32,6 +32,11 @@ class WindowSettings:
     aggregate: str = "harmonic"
 
     def __post_init__(self):
+        for name in ("window", "stride", "max_windows"):
+            if not (getattr(self, name) is None or type(getattr(self, name)) is int):
+                raise InputError(f"{name} of the windows must be a whole number, not {getattr(self, name)!r}")
+        if self.max_windows is not None and self.max_windows < 1:
+            raise InputError(f"{self.max_windows} windows of a text cannot be read: it must be at least 1")
         if self.window is not None and self.window <= NUM_SPECIAL_TOKENS:
             raise InputError(f"a window of {self.window} tokens has no room beside the two special ones")
         if self.stride is not None and self.stride < 1:

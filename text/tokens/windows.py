@@ -1,7 +1,7 @@
 """Long texts as windows: a text of more tokens than the network reads at once is read piece by piece.
 
-Each window is judged alone; the text's logit is made of its windows' logits. How, `WindowSettings` says: a model file
-keeps the settings that the model was trained with, and training, evaluation and serving read texts by them.
+Each window has logits of its own, and the logits of the text are made of these as `WindowSettings` says. A model file
+keeps the settings that the model was trained with; training, evaluation and serving read texts by them.
 """
 
 import itertools
@@ -13,8 +13,6 @@ from tokenizers import Tokenizer
 
 from text.tokens.tokenizer import CLASSIFY, SEPARATE
 from text.tokens.window_settings import WindowSettings
-
-SMALLEST_PROBABILITY = 1e-7  # a float32 next to 1 is not much nearer to it
 
 
 class Windows(NamedTuple):
@@ -52,29 +50,15 @@ class Windows(NamedTuple):
         weights = self.weights.reshape(-1, *[1] * (values.ndim - 1))
         return np.add.reduceat(values * weights, self._starts) if len(self.is_cut) else values
 
-    def text_probabilities(self, probabilities: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-        """Returns the probability of each text, (texts,), from those of the windows, (windows,).
-
-        Args:
-            temperature: what the texts' logits are divided by. Guo et al., "On Calibration of Modern Neural Networks"
-                (2017), section 4.2.
-        """
-        if not len(self.is_cut):
-            return np.zeros(0)
-        calibrated = sigmoid(self._text_logits(logits(probabilities)) / temperature)
-        if temperature != 1:
-            return calibrated
-        # A single window's probability stays what it is, to the last bit: a threshold may lie right there.
-        is_alone = np.bincount(self.text_index, minlength=len(self.is_cut)) == 1
-        return np.where(is_alone, probabilities[self._starts], calibrated)
-
-    def _text_logits(self, values: np.ndarray) -> np.ndarray:
-        if self.aggregate in ("mean", "harmonic"):
+    def document_logits(self, logits: np.ndarray) -> np.ndarray:
+        """Return the logits of each text, float64, (texts, outputs), from those of the windows, (windows, outputs)."""
+        values = logits.astype(np.float64)
+        if not len(self.is_cut) or self.aggregate in ("mean", "harmonic"):
             return self.mean(values)
         highest = np.maximum.reduceat(values, self._starts)
         if self.aggregate == "max":
             return highest
-        # The highest is taken out, since the exponential of a large number is none.
+        # The highest is taken out first: the exponential of a large number overflows.
         return highest + np.log(self.mean(np.exp(values - highest[self.text_index])))
 
     @property
@@ -83,21 +67,10 @@ class Windows(NamedTuple):
         return np.searchsorted(self.text_index, np.arange(len(self.is_cut)))
 
 
-def logits(probabilities: np.ndarray) -> np.ndarray:
-    """Returns log(p / (1 - p)), float64, finite also where a probability is rounded to 0 or 1."""
-    clipped = np.clip(np.asarray(probabilities, np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-    return np.log(clipped) - np.log1p(-clipped)
-
-
-def sigmoid(values: np.ndarray) -> np.ndarray:
-    """Returns the probabilities, float64, of logits."""
-    return 1 / (1 + np.exp(-values))
-
-
 def encode_windows(
     tokenizer: Tokenizer, texts: Iterable[str], max_seq_len: int, settings: WindowSettings | None = None
 ) -> Windows:
-    """Returns the windows, `[CLS] … [SEP]`, of each text.
+    """Return the windows, `[CLS] … [SEP]`, of each text.
 
     Args:
         max_seq_len: tokens that the network reads at once.
@@ -106,10 +79,13 @@ def encode_windows(
     Raises:
         InputError: the settings do not fit the network.
     """
-    settings = settings or WindowSettings()
-    capacity = settings.capacity(max_seq_len)
     encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-    token_ids = [encoding.ids for encoding in encodings]
+    return windows_of([encoding.ids for encoding in encodings], tokenizer, max_seq_len, settings or WindowSettings())
+
+
+def windows_of(token_ids: list[list[int]], tokenizer: Tokenizer, max_seq_len: int, settings: WindowSettings) -> Windows:
+    """Return the windows of texts that are tokenized already, without special tokens; see `encode_windows`."""
+    capacity = settings.capacity(max_seq_len)
     starts, num_tokens, text_index, is_cut, before = [], [], [], np.zeros(len(token_ids), bool), 0
     for index, ids in enumerate(token_ids):
         for start, end in settings.spans(len(ids), capacity):

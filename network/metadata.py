@@ -1,0 +1,109 @@
+"""What a model file says about its classifier, and how to tell whether two files hold the same weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from system.errors import InputError
+from system.files import reading
+from text.labels import POSITIVE_THRESHOLD, SENTIMENT, LabelSet
+from text.tokens.window_settings import WindowSettings
+
+VERSION = 1
+COMMENT_START = b"weights-sha256="
+SHA256_DIGITS = 64
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a classifier's file says about it, as JSON values in the file; a file may leave out any of them.
+
+    Attributes:
+        labels: the labels.
+        temperature: the number, above 0, by which the logits of a text are divided.
+        threshold: the best threshold on the validation part, 0 to 1.
+        windows: how it reads a text.
+        data: the data set of its training: name, number of rows, SHA-256.
+        test: the metrics of its test.
+        version: of this form; files of before it have none.
+    """
+
+    labels: LabelSet = SENTIMENT
+    temperature: float = 1.0
+    threshold: float = POSITIVE_THRESHOLD
+    windows: WindowSettings = WindowSettings()
+    data: Mapping = field(default_factory=dict)
+    test: Mapping = field(default_factory=dict)
+    version: int = VERSION
+
+    def to_json(self) -> dict:
+        """Return the metadata as JSON values."""
+        return dataclasses.asdict(self) | {"labels": list(self.labels.names)}
+
+    @classmethod
+    def from_json(cls, values: object, where: str) -> Metadata:
+        """Return the metadata of a file.
+
+        Args:
+            values: what `to_json` returned, or what an earlier version wrote.
+            where: the file, for the error.
+
+        Raises:
+            InputError: a value has another type or is out of range.
+        """
+        if not isinstance(values, Mapping):
+            raise InputError(f"{where}: the metadata of the model is not a JSON object")
+        version = values.get("version", VERSION)
+        _require(version == VERSION, where, "version", version, f"{VERSION}; update this project")
+        temperature = values.get("temperature", cls.temperature)
+        _require(
+            _is_number(temperature) and 0 < temperature < float("inf"), where, "temperature", temperature, "above 0"
+        )
+        threshold = values.get("threshold", cls.threshold)
+        _require(_is_number(threshold) and 0 <= threshold <= 1, where, "threshold", threshold, "a number from 0 to 1")
+        known = {name: values.get(name, {}) for name in ("windows", "data", "test")}
+        for name, value in known.items():
+            _require(isinstance(value, Mapping), where, name, value, "a JSON object")
+        names = values.get("labels", list(cls.labels.names))
+        _require(isinstance(names, list | tuple), where, "labels", names, "a list of names")
+        try:
+            labels, windows = LabelSet(tuple(names)), WindowSettings(**known["windows"])
+        except (InputError, TypeError) as error:
+            raise InputError(f"{where}: the metadata of the model is unusable: {error}") from None
+        return cls(labels, float(temperature), float(threshold), windows, known["data"], known["test"])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _require(holds: bool, where: str, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise InputError(f"{where}: the metadata of the model has the {name} {value!r}, which must be {expected}")
+
+
+def weights_sha256(path: str | os.PathLike) -> str | None:
+    """Return the SHA-256, in hexadecimal, of the weights in a `.keras` file; None where the file does not say.
+
+    It stands at the end of the file, as the comment of the archive: the application reads eighty bytes, where it
+    would have to read all weights.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    length = len(COMMENT_START) + SHA256_DIGITS
+    with reading(path), open(path, "rb") as file:
+        file.seek(-min(length, os.path.getsize(path)), os.SEEK_END)
+        end = file.read()
+    return end.removeprefix(COMMENT_START).decode("ascii", "replace") if end.startswith(COMMENT_START) else None
+
+
+def stamp_weights(path: str | os.PathLike, sha256: str) -> None:
+    """Write the SHA-256 of the weights to the end of a `.keras` file; see `weights_sha256`."""
+    import zipfile  # only here: the application does without
+
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = COMMENT_START + sha256.encode("ascii")

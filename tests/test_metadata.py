@@ -1,0 +1,92 @@
+"""The metadata of a model file: read as they were written, and nonsense refused."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from network.metadata import VERSION, Metadata, stamp_weights, weights_sha256
+from system.errors import InputError
+from text.labels import SENTIMENT, LabelSet
+from text.tokens.window_settings import AGGREGATES, WindowSettings
+
+METADATA = st.builds(
+    Metadata,
+    labels=st.sampled_from([SENTIMENT, LabelSet(("差", "好"))]),
+    temperature=st.floats(0.01, 100),
+    threshold=st.floats(0, 1),
+    windows=st.builds(
+        WindowSettings,
+        window=st.none() | st.integers(3, 64),
+        stride=st.none() | st.integers(1, 64),
+        max_windows=st.none() | st.integers(1, 9),
+        aggregate=st.sampled_from(AGGREGATES),
+    ),
+    data=st.dictionaries(st.text(), st.integers() | st.text()),
+    test=st.dictionaries(st.text(), st.floats(0, 1)),
+)
+
+
+@given(metadata=METADATA)
+def test_come_back_through_json(metadata):
+    assert Metadata.from_json(json.loads(json.dumps(metadata.to_json())), "a.keras") == metadata
+
+
+def test_a_file_without_any_has_the_defaults():
+    assert Metadata.from_json({}, "a.keras") == Metadata()
+    assert Metadata().version == VERSION
+
+
+def test_a_file_of_before_the_version_is_read():
+    older = {"labels": ["负面", "正面"], "temperature": 0.889, "threshold": 0.593, "windows": {"aggregate": "mean"}}
+    metadata = Metadata.from_json(older, "a.keras")
+    assert (metadata.labels, metadata.temperature, metadata.threshold) == (SENTIMENT, 0.889, 0.593)
+    assert metadata.windows == WindowSettings(aggregate="mean")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("temperature", [-1, 0, float("nan"), float("inf"), "1", None, True, [1]]),
+        ("threshold", [-0.1, 1.1, float("nan"), "0.5", None, False]),
+        ("labels", [None, "正面", ["正面"], ["正面", "正面"], ["负面", 1], [["负面"], "正面"], {"负面": 0}]),
+        (
+            "windows",
+            [None, [], {"window": 0}, {"stride": "5"}, {"aggregate": "median"}, {"aggregate": []}, {"size": 3}],
+        ),
+        ("data", [None, 3]),
+        ("test", ["good"]),
+        ("version", [0, 2, "1", None]),
+    ],
+)
+def test_nonsense_is_refused_with_the_file(name, values):
+    for value in values:
+        with pytest.raises(InputError, match=r"^a\.keras: the metadata of the model"):
+            Metadata.from_json({name: value}, "a.keras")
+
+
+@pytest.mark.parametrize("values", [None, [], "{}", 3])
+def test_what_is_no_object_is_refused(values):
+    with pytest.raises(InputError, match="not a JSON object"):
+        Metadata.from_json(values, "a.keras")
+
+
+class TestWeightsSha256:
+    SHA256 = "0123456789abcdef" * 4
+
+    def test_is_read_where_it_was_stamped(self, tiny_model, tmp_path):
+        path = tmp_path / "a.keras"
+        path.write_bytes(tiny_model.read_bytes())
+        assert weights_sha256(path) != self.SHA256
+        stamp_weights(path, self.SHA256)
+        assert weights_sha256(path) == self.SHA256
+
+    @pytest.mark.parametrize("content", [b"", b"x", b"PK" * 100])
+    def test_a_file_without_one(self, tmp_path, content):
+        (tmp_path / "a.keras").write_bytes(content)
+        assert weights_sha256(tmp_path / "a.keras") is None
+
+    def test_no_file(self, tmp_path):
+        with pytest.raises(InputError, match="cannot read"):
+            weights_sha256(tmp_path / "a.keras")
