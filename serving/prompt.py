@@ -88,6 +88,8 @@ class Prompt:
         """
         if not self._is_typed:
             return input()
+        # Lines that wait already were typed while the last answer was made: each is a review of its own.
+        is_typed_ahead = _more_is_waiting(0)
         if sys.stdout.isatty():
             lines = [input("> ")]
         else:
@@ -95,8 +97,8 @@ class Prompt:
             print("> ", end="", file=sys.stderr, flush=True)
             lines = [input()]
         # Where the terminal does not say what is pasted, its speed does; commands stand alone.
-        is_review = not (self._is_exit(lines[0]) or self._command(lines[0])[0])
-        while is_review and _more_is_waiting():
+        stands_alone = is_typed_ahead or self._is_exit(lines[0]) or self._command(lines[0])[0]
+        while not stands_alone and _more_is_waiting(PASTE_SECONDS):
             try:
                 lines.append(input())
             except EOFError:
@@ -188,9 +190,10 @@ def _refuse(argument: str) -> None:
         raise Misuse
 
 
-def _more_is_waiting() -> bool:
+def _more_is_waiting(seconds: float) -> bool:
+    """Return whether there is something to read, or comes within that time."""
     try:
-        return bool(select.select([sys.stdin], [], [], PASTE_SECONDS)[0])
+        return bool(select.select([sys.stdin], [], [], seconds)[0])
     except OSError:  # Windows asks sockets only
         return False
 

@@ -324,6 +324,15 @@ class TestTerminal:
         typist.read()
         assert typist.process.wait(PATIENCE) == 0
 
+    @pytest.mark.parametrize("variables", [{}, {"TERM": "dumb"}])
+    def test_reviews_typed_before_the_first_question_stay_apart(self, typist, variables):
+        typist = typist("--json", **variables)
+        typist.type(f"{GOOD}\r{BAD}\r好\r/json\r/json\rexit\r")
+        shown = ESCAPE.sub("", typist.read())
+        assert typist.process.wait(PATIENCE) == 0
+        answers = [json.loads(line) for line in shown.splitlines() if line.strip("\r").startswith("{")]
+        assert [answer["text"] for answer in answers] == [GOOD, BAD, "好"]
+
     @pytest.mark.parametrize("keys", ["", "还没写完"])
     def test_ctrl_c(self, typist, keys):
         typist = typist()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from text.labels import SENTIMENT
 from text.sources import read_labelled
 
 ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = ROOT / "tests" / "programs"
 SHIPPED = ROOT / "mini_bert_sentiment_classifier.keras"
 HEAVY = {
     "tensorflow",
@@ -213,6 +215,18 @@ class TestExport:
         process = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
         assert process.returncode == 1
         assert "no such model file" in process.stderr and "Traceback" not in process.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("parallelism", [None, "true"])
+def test_the_child_of_a_fork_predicts_as_its_parent(tiny_model, environment, parallelism):
+    """Neither waits for threads that only the parent has."""
+    environment = environment | ({"TOKENIZERS_PARALLELISM": parallelism} if parallelism else {})
+    command = [sys.executable, str(PROGRAMS / "predict_in_child.py"), str(tiny_model)]
+    process = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=120)
+    assert (process.returncode, process.stderr) == (0, "")
+    parent, child = process.stdout.splitlines()
+    assert parent == child
 
 
 def test_one_answer_loads_nothing_heavy(tiny_model):

@@ -24,6 +24,10 @@ BORDERS = pre_tokenizers.Sequence(
     [BLANKS, pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.Digits(individual_digits=False)]
 )
 
+if hasattr(os, "register_at_fork"):
+    # The child of a fork has none of the library's threads, and told to use them it would wait for them forever.
+    os.register_at_fork(after_in_child=lambda: os.environ.update(TOKENIZERS_PARALLELISM="false"))
+
 
 def load_tokenizer(source: str | os.PathLike = "own") -> Tokenizer:
     """Returns the tokenizer that `source` names.
