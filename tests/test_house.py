@@ -1,4 +1,4 @@
-"""The rooms of the house: who may import whom, and how much a room holds, as DESIGN.md lays it down."""
+"""The rooms of the house: who may import whom, and how much a room, a file and a function hold."""
 
 import ast
 import json
@@ -26,35 +26,51 @@ ROOMS = (
     "serving/scoring",
     "serving/export",
     "recipes",
+    "benchmarks",
 )
+PROJECT = ("layers", *SCRIPTS, *dict.fromkeys(room.split("/")[0] for room in ROOMS))
 BACKENDS = ("keras", "tensorflow", "jax", "torch")
-# What each room or file must not import, anywhere in its files, inside functions either.
+HEAVY = (*BACKENDS, "transformers", "datasets", "matplotlib", "sklearn")
+# What each room or file never imports, anywhere in its files, inside functions either.
 NEVER_IMPORTS = {
-    "system": ("layers", "text", "network", "training", "evaluation", "serving", "recipes", "numpy", *BACKENDS),
+    "system": (*(name for name in PROJECT if name != "system"), "numpy", *BACKENDS),
     "text": ("layers", "network", "training", "evaluation", "serving", "recipes", *BACKENDS),
     "network": ("training", "evaluation", "serving", "recipes"),
     "training": ("evaluation", "serving", "recipes"),
     "evaluation": ("layers", "network", "training", "serving", "recipes", *BACKENDS),
     "serving": ("training", "evaluation", "recipes"),
     "application.py": ("training", "evaluation", "recipes"),
+    "pretrain.py": ("evaluation", "serving", "training"),
+    "fine_tuning.py": ("evaluation", "serving", "training"),
+    "model.py": ("evaluation", "serving", "training"),
 }
-MOST_LINES = 320
-HEAVY = ("keras", "tensorflow", "jax", "torch", "transformers", "datasets", "matplotlib", "sklearn")
+# The settings of a training, from which the scripts make their options.
+ALLOWED = {script: ("training.plans",) for script in ("pretrain.py", "fine_tuning.py", "model.py")}
+MOST_LINES_OF_A_FILE = 300
+MOST_LINES_OF_A_FUNCTION = 60
+MOST_LINES_OF_A_MAIN = 20
 
 
-def project_files():
-    places = (ROOT, *(ROOT / room for room in ROOMS), ROOT / "benchmarks")
-    return sorted(path for place in places for path in place.glob("*.py"))
+def project_files(root=ROOT):
+    return sorted(path for place in (".", *ROOMS) for path in (root / place).glob("*.py"))
 
 
-def imports(path, tree=None):
+def name_of(path, root=ROOT):
+    return path.relative_to(root).as_posix()
+
+
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path, tree=None, root=ROOT):
     """The dotted names that a file imports, and `from a import b` as `a.b`, wherever in the file they stand."""
     names = set()
-    for node in ast.walk(tree or ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree or tree_of(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            package = ".".join(path.relative_to(ROOT).parts[: -node.level]) if node.level else ""
+            package = ".".join(path.relative_to(root).parts[: -node.level]) if node.level else ""
             module = ".".join(filter(None, (package, node.module)))
             names |= {f"{module}.{alias.name}" for alias in node.names}
     return names
@@ -62,7 +78,6 @@ def imports(path, tree=None):
 
 def top_level_imports(path):
     """Those that importing the file carries out: not the ones inside of functions."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
 
     class WithoutFunctions(ast.NodeTransformer):
         def visit_FunctionDef(self, node):
@@ -70,7 +85,7 @@ def top_level_imports(path):
 
         visit_AsyncFunctionDef = visit_FunctionDef
 
-    return imports(path, WithoutFunctions().visit(tree))
+    return imports(path, WithoutFunctions().visit(tree_of(path)))
 
 
 def among(names, modules):
@@ -78,76 +93,158 @@ def among(names, modules):
     return sorted(name for name in names for module in modules if f"{name}.".startswith(f"{module}."))
 
 
-def test_the_reading_of_imports_sees_them():
-    """What follows would pass on an empty list."""
-    assert len(project_files()) > 25
-    assert "system.command_line.exits_with_status" in imports(ROOT / "model.py")
-    assert "training.classification.train_classifier" in imports(ROOT / "model.py")
-    assert "training.classification.train_classifier" not in top_level_imports(ROOT / "model.py")
-    assert among({"text", "text.tables.rows", "textwrap", "model.text"}, ["text"]) == ["text", "text.tables.rows"]
+def arrows(files, root=ROOT):
+    """The files that each file imports, by their paths from the root; what only names a type is no import."""
+    modules = {name_of(path, root).removesuffix(".py").replace("/", "."): name_of(path, root) for path in files}
+    found = {}
+    for path in files:
+        tree = tree_of(path)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                node.body = [ast.Pass()]
+        names = imports(path, tree, root)
+        found[name_of(path, root)] = {
+            modules[each] for name in names for each in (name, name.rpartition(".")[0]) if each in modules
+        }
+    return found
 
 
-@pytest.mark.parametrize("path", project_files(), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_file_imports_a_script(path):
-    assert among(imports(path), SCRIPTS) == []
+def circles(arrows):
+    """The groups of files that import each other, in one step or in several."""
+
+    def reached_from(start):
+        reached, waiting = set(), [start]
+        while waiting:
+            for target in arrows[waiting.pop()] - reached:
+                reached.add(target)
+                waiting.append(target)
+        return reached
+
+    reached = {path: reached_from(path) for path in arrows}
+    return {frozenset(other for other in reached[path] if path in reached[other]) for path in arrows} - {frozenset()}
 
 
-@pytest.mark.parametrize("place", NEVER_IMPORTS)
-def test_the_arrows_never_turn_back(place):
-    files = [ROOT / place] if place.endswith(".py") else sorted((ROOT / place).rglob("*.py"))
-    assert files
-    found = {path.relative_to(ROOT).as_posix(): among(imports(path), NEVER_IMPORTS[place]) for path in files}
-    assert {name: names for name, names in found.items() if names} == {}
+def forbidden_arrows(root=ROOT):
+    """By the name of a file, the imports that `NEVER_IMPORTS` forbids."""
+    found = {}
+    for place, forbidden in NEVER_IMPORTS.items():
+        for path in [root / place] if place.endswith(".py") else sorted((root / place).rglob("*.py")):
+            names = set(among(imports(path, root=root), forbidden))
+            if names := sorted(names - set(among(names, ALLOWED.get(place, ())))):
+                found[name_of(path, root)] = names
+    return found
+
+
+def functions(path):
+    return [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def num_lines(node):
+    return node.end_lineno - node.lineno + 1
+
+
+class TestReading:
+    """What follows would pass on an empty list, or on a reader that overlooks something."""
+
+    def test_of_this_house(self):
+        assert len(project_files()) > 50
+        assert "system.command_line.exits_with_status" in imports(ROOT / "application.py")
+        assert "serving.predictor.Predictor" in imports(ROOT / "application.py")
+        assert "serving.predictor.Predictor" not in top_level_imports(ROOT / "application.py")
+        assert among({"text", "text.tables.rows", "textwrap", "a.text"}, ["text"]) == ["text", "text.tables.rows"]
+
+    @pytest.fixture
+    def crooked_house(self, tmp_path):
+        """One with a circle of three files, one of two inside a room, and an arrow that turns back."""
+        contents = {
+            "application.py": "import serving.a\n",
+            "pretrain.py": "from training.plans import Plan\n",
+            "fine_tuning.py": "import training\n",
+            "model.py": "def main():\n    from training.b import train\n",
+            "training/b.py": "import serving.a as a\n",
+            "serving/a.py": "import json\nfrom model import main\n",
+            "text/c.py": "from .d import D\n",
+            "text/d.py": "def f():\n    from text import c\n",
+            "text/e.py": "if TYPE_CHECKING:\n    from text.f import F\n",
+            "text/f.py": "from text.e import E\n",
+        }
+        for name, content in contents.items():
+            path = tmp_path / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(content)
+        return tmp_path
+
+    def test_circles_are_seen(self, crooked_house):
+        files = project_files(crooked_house)
+        assert circles(arrows(files, crooked_house)) == {
+            frozenset({"model.py", "training/b.py", "serving/a.py"}),
+            frozenset({"text/c.py", "text/d.py"}),
+        }
+
+    def test_forbidden_arrows_are_seen(self, crooked_house):
+        assert forbidden_arrows(crooked_house) == {
+            "training/b.py": ["serving.a"],
+            "fine_tuning.py": ["training"],
+            "model.py": ["training.b.train"],
+        }
+
+
+def test_no_two_files_import_each_other():
+    assert circles(arrows(project_files())) == set()
+
+
+def test_the_arrows_never_turn_back():
+    assert forbidden_arrows() == {}
 
 
 def test_layers_stand_on_keras_alone():
     assert {name.split(".")[0] for name in imports(ROOT / "layers.py")} == {"keras"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "training").rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", project_files(), ids=name_of)
+def test_no_file_imports_a_script(path):
+    assert among(imports(path), SCRIPTS) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "training").rglob("*.py")), ids=name_of)
 def test_training_parses_no_arguments(path):
-    calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    calls = [node.func for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
     called = {getattr(function, "attr", getattr(function, "id", None)) for function in calls}
     assert called & {"ArgumentParser", "add_argument", "parse_args", "parse_known_args"} == set()
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_room_holds_two_to_eight_files(room):
-    files = {path.name for path in (ROOT / room).glob("*.py")} - {"__init__.py"}
-    assert 2 <= len(files) <= 8, sorted(files)
+def test_a_room_holds_two_to_eight_things(room):
+    """A room inside of a room counts as one; benchmarks apart, every room of the house is named above."""
+    things = {path.name for path in (ROOT / room).glob("*.py")} - {"__init__.py"}
+    things |= {other.split("/")[1] for other in ROOMS if other.startswith(f"{room}/")}
+    assert 2 <= len(things) <= 8, sorted(things)
 
 
-def test_the_root_holds_the_scripts_and_the_network():
+def test_every_file_lies_in_a_room():
+    folders = {name_of(path.parent) for path in ROOT.rglob("*.py") if not {"tests", ".venv", "venv"} & set(path.parts)}
+    assert folders == {".", *ROOMS}
     assert {path.stem for path in ROOT.glob("*.py")} == {"layers", *SCRIPTS}
 
 
-@pytest.mark.parametrize("path", project_files(), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_file_is_too_long(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+@pytest.mark.parametrize("path", project_files(), ids=name_of)
+def test_nothing_is_too_long(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES_OF_A_FILE
+    most = {function.name: num_lines(function) for function in functions(path)}
+    assert {name: lines for name, lines in most.items() if lines > MOST_LINES_OF_A_FUNCTION} == {}
+    assert most.get("main", 0) <= MOST_LINES_OF_A_MAIN
 
 
-@pytest.mark.parametrize("path", project_files(), ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", project_files(), ids=name_of)
 def test_a_file_says_what_it_is_for(path):
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-
-
-HELP = """
-import json, runpy, sys
-sys.path.insert(0, ".")
-sys.argv = [sys.argv[1], "--help"]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as end:
-    print(json.dumps({"status": end.code, "modules": sorted(sys.modules)}))
-"""
+    assert ast.get_docstring(tree_of(path))
 
 
 @pytest.mark.parametrize("script", ["pretrain", "fine_tuning", "application"])
 def test_help_waits_for_no_heavy_import(script):
     assert among(top_level_imports(ROOT / f"{script}.py"), HEAVY) == []
-    run = subprocess.run(
-        [sys.executable, "-c", HELP, f"{script}.py"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
-    )
+    command = [sys.executable, str(ROOT / "tests" / "programs" / "modules_of_script.py"), f"{script}.py", "--help"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     assert run.stdout.startswith(f"usage: {script}.py") and run.stderr == ""
     result = json.loads(run.stdout.splitlines()[-1])
     assert result["status"] == 0

@@ -49,24 +49,9 @@ def fit_epochs(
         batches = batches_of(epoch=epoch, first_batch=first_batch)
         if len(batches) <= 0:
             break
-        watchers = [*callbacks, checkpoint] if checkpoint else [*callbacks]
-        try:
-            # The batches have their order; left to itself, Keras would mix them with a generator that nothing keeps.
-            figures = model.fit(
-                batches, initial_epoch=epoch, epochs=epoch + 1, verbose=0, callbacks=watchers, shuffle=False
-            ).history
-        except KeyboardInterrupt:
-            if checkpoint and checkpoint.path.is_file():
-                print(f"\nThe run is kept in {checkpoint.path.parent}: --resume goes on with it.", file=sys.stderr)
-            raise
-        validation = validate()
-        logs = {name: float(figures[name][-1]) for name in _loss_first(figures)}
-        logs |= {f"val_{name}": float(validation[name]) for name in _loss_first(validation)}
-        for name in ("loss", "val_loss"):
-            if not math.isfinite(logs[name]):
-                if checkpoint:  # resumed, the run would only come here again
-                    checkpoint.path.unlink(missing_ok=True)
-                raise InputError(f"the {name} became {logs[name]} in epoch {epoch + 1}: try a smaller learning rate")
+        logs = _fit_epoch(model, batches, epoch, callbacks, checkpoint)
+        logs |= {f"val_{name}": value for name, value in _loss_first(validate()).items()}
+        _require_finite_losses(logs, epoch, checkpoint)
         for name, value in logs.items():
             history.setdefault(name, []).append(value)
         print_epoch(epoch, epochs, time.monotonic() - started, logs)
@@ -79,8 +64,41 @@ def fit_epochs(
     return history
 
 
-def _loss_first(names: Iterable[str]) -> list[str]:
-    return sorted(names, key=lambda name: name != "loss")
+def _fit_epoch(
+    model: keras.Model,
+    batches: EpochBatches,
+    epoch: int,
+    callbacks: Iterable[keras.callbacks.Callback],
+    checkpoint: Checkpoint | None,
+) -> dict[str, float]:
+    """Train for the batches of one epoch; return its metrics, the loss first."""
+    try:
+        # The batches have their order; left to itself, Keras would mix them with a generator that nothing keeps.
+        history = model.fit(
+            batches,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            verbose=0,
+            callbacks=[*callbacks, *([checkpoint] if checkpoint else [])],
+            shuffle=False,
+        ).history
+    except KeyboardInterrupt:
+        if checkpoint and checkpoint.path.is_file():
+            print(f"\nThe run is kept in {checkpoint.path.parent}: --resume goes on with it.", file=sys.stderr)
+        raise
+    return _loss_first({name: values[-1] for name, values in history.items()})
+
+
+def _require_finite_losses(logs: dict[str, float], epoch: int, checkpoint: Checkpoint | None) -> None:
+    for name in ("loss", "val_loss"):
+        if not math.isfinite(logs[name]):
+            if checkpoint:  # resumed, the run would only come here again
+                checkpoint.path.unlink(missing_ok=True)
+            raise InputError(f"the {name} became {logs[name]} in epoch {epoch + 1}: try a smaller learning rate")
+
+
+def _loss_first(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: float(metrics[name]) for name in sorted(metrics, key=lambda name: name != "loss")}
 
 
 def print_epoch(epoch: int, epochs: int, seconds: float, logs: dict[str, float]) -> None:
