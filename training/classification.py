@@ -119,10 +119,15 @@ def _train_head(
         plan.batch_size,
         seed=plan.seed,
     )
+
+    def validate_head() -> dict[str, float]:
+        kernel, bias = head.get_weights()
+        return validate(validation_features @ kernel + bias)
+
     history = _fit(
         head_model,
         batches_of,
-        lambda: validate(_predict(head_model, validation_features)),
+        validate_head,
         plan,
         checkpoint,
         resume=resume,
