@@ -80,7 +80,7 @@ def _check_writable(path: Path, temporary: Path) -> None:
 
 
 @contextmanager
-def reading(path: str | os.PathLike) -> Iterator[None]:
+def as_input_error(path: str | os.PathLike) -> Iterator[None]:
     """Turns an operating system's error while `path` is read into an InputError that names the file."""
     try:
         yield
@@ -92,7 +92,7 @@ def sha256_of_file(path: str | os.PathLike) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal. Raises InputError where it cannot be read."""
     import hashlib  # only now: it takes four megabytes of memory
 
-    with reading(path), open(path, "rb") as file:
+    with as_input_error(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -102,7 +102,7 @@ def fingerprint_of_file(path: str | os.PathLike) -> str:
     Takes half the time of a SHA-256 and no library. Raises InputError where the file cannot be read.
     """
     size, checksum = 0, 0
-    with reading(path), open(path, "rb") as file:
+    with as_input_error(path), open(path, "rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             size += len(chunk)
             checksum = zlib.crc32(chunk, checksum)
