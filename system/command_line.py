@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from system.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE_INPUT, InputError
+from system.libraries import disable_telemetry
 
 WIDTH = 80  # of a terminal that does not say
 
@@ -22,6 +23,7 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def main_with_status(argv: list[str] | None = None) -> int:
+        disable_telemetry()
         for stream in (sys.stdout, sys.stderr):
             # A terminal that cannot show Chinese shows escapes, not a traceback.
             if hasattr(stream, "reconfigure"):

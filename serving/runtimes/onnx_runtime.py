@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from system.errors import InputError, first_line
+from system.libraries import disable_telemetry
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,7 @@ class OnnxRuntime:
     name = "onnx"
 
     def __init__(self, model_path: str | os.PathLike):
+        disable_telemetry()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
