@@ -20,7 +20,7 @@ from system.command_line import (
     share,
 )
 from system.errors import InputError
-from system.files import check_writable, keep_previous, sha256_of_file
+from system.files import check_writable, sha256_of_file
 from system.libraries import quiet_imports
 
 MAX_SEQ_LEN = 64  # of the original; a run takes the length that its pre-trained model has
@@ -191,7 +191,6 @@ def main(argv=None) -> None:
         # The figures of the masked language model were those of other layers.
         pretrained.metadata = {name: value for name, value in pretrained.metadata.items() if name != "held_out"}
         pretrained.metadata["fine_tuned_on"] = classifier.metadata["data"]
-        keep_previous(args.backbone_output)
         save_model(pretrained, args.backbone_output)
     folder = Path(args.report_folder)
     plot_training_curves(history, folder / PLOT_SAVE_PATH)

@@ -15,7 +15,7 @@ from system.command_line import (
     share,
 )
 from system.errors import InputError
-from system.files import check_writable, keep_previous
+from system.files import check_writable
 from system.libraries import quiet_imports
 
 BATCH_SIZE = 128
@@ -191,7 +191,6 @@ def main(argv=None) -> None:
         "held_out": {name: history[f"val_{name}"][-1] for name in ("loss", "perplexity", "masked_accuracy")},
     } | environment()
     model.metadata = metrics
-    keep_previous(args.output)
     save_model(model, args.output)
     write_metrics(run_folder / "metrics.json", metrics | {"history": history})
     plot_training_curves(history, run_folder / "pretraining_curves.png")

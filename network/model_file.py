@@ -9,17 +9,23 @@ import keras
 
 from network.bert import BertClassifier, BertModel
 from system.errors import InputError, first_line
-from system.files import keep_previous, replace_atomically
+from system.files import replace_atomically
 from text.sources import LabelledTexts, source_name
 from text.tokens.window_settings import WindowSettings
 
 
 def save_model(model: BertModel, path: str | os.PathLike) -> None:
-    """Writes the model to one `.keras` file, whole or not at all, without the state of its optimizer."""
+    """Write the model to one `.keras` file, whole or not at all, without the state of its optimizer.
+
+    An earlier file is kept as `NAME.previous.keras`.
+
+    Raises:
+        OutputError: the file cannot be written; the earlier one still stands.
+    """
     bare = type(model).from_config(model.get_config())
     bare.tokenizer_asset.json = model.tokenizer_json
     bare.set_weights(model.get_weights())
-    with replace_atomically(path) as temporary:
+    with replace_atomically(path, keep_previous=True) as temporary:
         bare.save(temporary)
 
 
@@ -30,7 +36,7 @@ def save_classifier(
     assessment: dict,
     windows: WindowSettings,
 ) -> None:
-    """Writes the classifier, with how to read its answers; an earlier file is kept as `NAME.previous.keras`.
+    """Write the classifier, with how to read its answers; an earlier file is kept as `NAME.previous.keras`.
 
     Args:
         labelled: what it was trained and tested on.
@@ -44,7 +50,6 @@ def save_classifier(
         "data": {"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256},
         "test": assessment["test"],
     }
-    keep_previous(path)
     save_model(classifier, path)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from serving.runtimes.onnx_runtime import ABOUT, FINGERPRINT, TOKENIZER
-from system.files import fingerprint_of_file, keep_previous, replace_atomically
+from system.files import fingerprint_of_file, replace_atomically
 from system.libraries import quiet_imports
 
 
@@ -42,7 +42,6 @@ def export_onnx(model_path: str | os.PathLike) -> Path:
     }
     onnx.helper.set_model_props(graph, entries)
     path = onnx_path(model_path)
-    keep_previous(path)
-    with replace_atomically(path) as temporary:
+    with replace_atomically(path, keep_previous=True) as temporary:
         onnx.save(graph, temporary)
     return path
