@@ -127,6 +127,14 @@ def main(argv=None) -> None:
         parser.error("--backbone-output has nothing new to write without --unfreeze")
     if args.backbone_output and Path(args.backbone_output).resolve() == Path(args.output).resolve():
         parser.error("--backbone-output and --output must be two files")
+    from recipes.run_folder import run_in_folder
+
+    with run_in_folder(vars(args), given) as arguments:
+        _fine_tune(argparse.Namespace(**arguments))
+
+
+def _fine_tune(args: argparse.Namespace) -> None:
+    """Fine-tune with the arguments of the run, and save model and report."""
     with quiet_imports():  # only now, so that --help does not wait for them
         import keras
 
@@ -135,7 +143,7 @@ def main(argv=None) -> None:
         from evaluation.report.terminal import write_metrics
         from network.bert import BertMaskedLM, BertModel, classifier_from_pretrained, copy_backbone
         from network.model_file import load_model, save_classifier, save_model
-        from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, start_run
+        from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run
         from serving.export.onnx_file import export_onnx
         from text.dataset import load_reviews, print_reviews
         from text.sources import source_name
@@ -145,7 +153,6 @@ def main(argv=None) -> None:
         from training.engine.checkpoint import Checkpoint
         from training.plans import FineTuningPlan
 
-    args = argparse.Namespace(**start_run(vars(args), given))
     for path in (args.output, args.backbone_output or args.output, Path(args.report_folder, PLOT_SAVE_PATH)):
         check_writable(path)
     keras.utils.set_random_seed(args.seed)

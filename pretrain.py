@@ -109,6 +109,14 @@ def main(argv=None) -> None:
     if args.pretrained and (fixed := [name for name in FIXED_BY_PRETRAINED if name in given]):
         options = ", ".join("--" + name.replace("_", "-") for name in fixed)
         parser.error(f"the model of --pretrained has its own tokenizer and sizes: leave out {options}")
+    from recipes.run_folder import run_in_folder
+
+    with run_in_folder(vars(args), given) as arguments:
+        _pretrain(argparse.Namespace(**arguments))
+
+
+def _pretrain(args: argparse.Namespace) -> None:
+    """Pre-train with the arguments of the run, and save model and report."""
     with quiet_imports():  # only now, so that --help does not wait for them
         import keras
 
@@ -116,7 +124,7 @@ def main(argv=None) -> None:
         from evaluation.report.terminal import write_metrics
         from network.model_file import save_model
         from recipes.pretraining import print_filled_blanks
-        from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, start_run
+        from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run
         from text.sources import source_name
         from text.tokens.masking import Masker
         from text.tokens.packing import pack_corpus
@@ -125,7 +133,6 @@ def main(argv=None) -> None:
         from training.masked_lm import pretrain
         from training.plans import PretrainingPlan
 
-    args = argparse.Namespace(**start_run(vars(args), given))
     check_writable(args.output)
     keras.utils.set_random_seed(args.seed)
     keras.mixed_precision.set_global_policy(args.precision)
