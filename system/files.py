@@ -1,8 +1,6 @@
 """Files written whole or not at all, the previous one kept where that is asked for, and their hashes."""
 
 import os
-import shutil
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +48,9 @@ def replace_atomically(path: str | os.PathLike, *, keep_previous: bool = False) 
         OutputError: the file cannot be written, or `path` is a folder.
     """
     if is_stream(path):
+        import shutil  # with the next one only here: a single answer does without them
+        import tempfile
+
         with tempfile.TemporaryDirectory() as folder:
             temporary = Path(folder, f"content{Path(path).suffix}")
             yield temporary
@@ -110,6 +111,8 @@ def _keep_previous(path: Path) -> None:
         try:
             os.link(path, link)
         except OSError:  # a file system without hard links
+            import shutil  # only here: a single answer does without it
+
             shutil.copy2(path, link)
         os.replace(link, previous)
     finally:
