@@ -4,6 +4,8 @@ import argparse
 import sys
 
 from system.command_line import HelpFormatter, add_window_arguments, exits_with_status, positive_int, probability
+from system.errors import InputError
+from system.streams import is_closed, is_standard_output
 
 MODEL_PATH = "mini_bert_sentiment_classifier.keras"
 POSITIVE_THRESHOLD = 0.7
@@ -81,6 +83,10 @@ def main(argv=None) -> int:
     if args.file is not None and (args.explain or args.explain_output or args.json):
         parser.error(
             "--json and --explain answer --text and the prompt; --output-format says the form of --file's rows"
+        )
+    if is_closed(sys.stdout) and (args.file is None or is_standard_output(args.output or "-")):
+        raise InputError(
+            "there is no standard output to answer on, it is closed: send it to a file, or score a --file with --output"
         )
     from serving.predictor import Predictor
 

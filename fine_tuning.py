@@ -20,7 +20,7 @@ from system.command_line import (
     share,
 )
 from system.errors import InputError
-from system.files import check_writable, keep_previous, sha256_of_file
+from system.files import check_writable, sha256_of_file
 from system.libraries import quiet_imports
 
 MAX_SEQ_LEN = 64  # of the original; a run takes the length that its pre-trained model has
@@ -127,6 +127,14 @@ def main(argv=None) -> None:
         parser.error("--backbone-output has nothing new to write without --unfreeze")
     if args.backbone_output and Path(args.backbone_output).resolve() == Path(args.output).resolve():
         parser.error("--backbone-output and --output must be two files")
+    from recipes.run_folder import run_in_folder
+
+    with run_in_folder(vars(args), given) as arguments:
+        _fine_tune(argparse.Namespace(**arguments))
+
+
+def _fine_tune(args: argparse.Namespace) -> None:
+    """Fine-tune with the arguments of the run, and save model and report."""
     with quiet_imports():  # only now, so that --help does not wait for them
         import keras
 
@@ -136,7 +144,7 @@ def main(argv=None) -> None:
         from network.bert import BertMaskedLM, BertModel, classifier_from_pretrained, copy_backbone, logits_model
         from network.model_file import load_model, save_model
         from recipes.classifier_metadata import classifier_metadata
-        from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, start_run
+        from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run
         from serving.export.onnx_file import export_onnx
         from text.dataset import load_reviews, print_reviews
         from text.sources import source_name
@@ -146,7 +154,6 @@ def main(argv=None) -> None:
         from training.engine.checkpoint import Checkpoint
         from training.plans import FineTuningPlan
 
-    args = argparse.Namespace(**start_run(vars(args), given))
     for path in (args.output, args.backbone_output or args.output, Path(args.report_folder, PLOT_SAVE_PATH)):
         check_writable(path)
     keras.utils.set_random_seed(args.seed)
@@ -187,7 +194,6 @@ def main(argv=None) -> None:
     assessment = assess(functools.partial(document_logits, logits_model(classifier)), reviews, args.threshold)
     print_assessment(assessment, source_name(reviews.labelled.name))
     classifier.metadata = classifier_metadata(assessment, reviews.labelled, settings).to_json()
-    keep_previous(args.output)
     save_model(classifier, args.output)
     export_onnx(args.output)
     if args.backbone_output:
@@ -195,7 +201,6 @@ def main(argv=None) -> None:
         # The figures of the masked language model were those of other layers.
         pretrained.metadata = {name: value for name, value in pretrained.metadata.items() if name != "held_out"}
         pretrained.metadata["fine_tuned_on"] = classifier.metadata["data"]
-        keep_previous(args.backbone_output)
         save_model(pretrained, args.backbone_output)
     folder = Path(args.report_folder)
     plot_training_curves(history, folder / PLOT_SAVE_PATH)

@@ -17,7 +17,7 @@ from network.bert import (  # noqa: F401  (`import model` is how programs get th
 from network.model_file import load_model, save_model
 from recipes.classifier_metadata import classifier_metadata
 from system.command_line import exits_with_status, positive_float, positive_int
-from system.files import check_writable, keep_previous
+from system.files import check_writable
 from text.sources import source_name
 from text.tokens.window_settings import WindowSettings
 
@@ -78,7 +78,6 @@ def main(argv=None) -> None:
     assessment = assess(functools.partial(document_logits, logits_model(classifier)), reviews, POSITIVE_THRESHOLD)
     print_assessment(assessment, source_name(reviews.labelled.name))
     classifier.metadata = classifier_metadata(assessment, reviews.labelled, WindowSettings()).to_json()
-    keep_previous(args.output)
     save_model(classifier, args.output)
     export_onnx(args.output)
     print(f"Model saved to {args.output}")

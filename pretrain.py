@@ -15,7 +15,7 @@ from system.command_line import (
     share,
 )
 from system.errors import InputError
-from system.files import check_writable, keep_previous
+from system.files import check_writable
 from system.libraries import quiet_imports
 
 BATCH_SIZE = 128
@@ -109,6 +109,14 @@ def main(argv=None) -> None:
     if args.pretrained and (fixed := [name for name in FIXED_BY_PRETRAINED if name in given]):
         options = ", ".join("--" + name.replace("_", "-") for name in fixed)
         parser.error(f"the model of --pretrained has its own tokenizer and sizes: leave out {options}")
+    from recipes.run_folder import run_in_folder
+
+    with run_in_folder(vars(args), given) as arguments:
+        _pretrain(argparse.Namespace(**arguments))
+
+
+def _pretrain(args: argparse.Namespace) -> None:
+    """Pre-train with the arguments of the run, and save model and report."""
     with quiet_imports():  # only now, so that --help does not wait for them
         import keras
 
@@ -116,7 +124,7 @@ def main(argv=None) -> None:
         from evaluation.report.terminal import write_metrics
         from network.model_file import save_model
         from recipes.pretraining import print_filled_blanks
-        from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, start_run
+        from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run
         from text.sources import source_name
         from text.tokens.masking import Masker
         from text.tokens.packing import pack_corpus
@@ -125,7 +133,6 @@ def main(argv=None) -> None:
         from training.masked_lm import pretrain
         from training.plans import PretrainingPlan
 
-    args = argparse.Namespace(**start_run(vars(args), given))
     check_writable(args.output)
     keras.utils.set_random_seed(args.seed)
     keras.mixed_precision.set_global_policy(args.precision)
@@ -191,7 +198,6 @@ def main(argv=None) -> None:
         "held_out": {name: history[f"val_{name}"][-1] for name in ("loss", "perplexity", "masked_accuracy")},
     } | environment()
     model.metadata = metrics
-    keep_previous(args.output)
     save_model(model, args.output)
     write_metrics(run_folder / "metrics.json", metrics | {"history": history})
     plot_training_curves(history, run_folder / "pretraining_curves.png")

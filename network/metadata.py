@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from system.errors import InputError
-from system.files import reading
+from system.files import as_input_error
 from text.labels import POSITIVE_THRESHOLD, SENTIMENT, LabelSet
 from text.tokens.window_settings import WindowSettings
 
@@ -95,7 +95,7 @@ def weights_sha256(path: str | os.PathLike) -> str | None:
         InputError: the file cannot be read.
     """
     length = len(COMMENT_START) + SHA256_DIGITS
-    with reading(path), open(path, "rb") as file:
+    with as_input_error(path), open(path, "rb") as file:
         file.seek(-min(length, os.path.getsize(path)), os.SEEK_END)
         end = file.read()
     return end.removeprefix(COMMENT_START).decode("ascii", "replace") if end.startswith(COMMENT_START) else None

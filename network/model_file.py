@@ -15,11 +15,17 @@ from system.files import replace_atomically
 
 
 def save_model(model: BertModel, path: str | os.PathLike) -> None:
-    """Writes the model to one `.keras` file, whole or not at all, without the state of its optimizer."""
+    """Write the model to one `.keras` file, whole or not at all, without the state of its optimizer.
+
+    An earlier file is kept as `NAME.previous.keras`.
+
+    Raises:
+        OutputError: the file cannot be written; the earlier one still stands.
+    """
     bare = type(model).from_config(model.get_config())
     bare.tokenizer_asset.json = model.tokenizer_json
     bare.set_weights(model.get_weights())
-    with replace_atomically(path) as temporary:
+    with replace_atomically(path, keep_previous=True) as temporary:
         bare.save(temporary)
         stamp_weights(temporary, sha256_of_weights(model))
 

@@ -1,24 +1,54 @@
-"""The folder of a run: what it was asked for, with which versions, and what came of it."""
+"""The folder of a run: its arguments, the versions of the libraries, and whether it has finished."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from system.errors import InputError
+from system.errors import InputError, OutputError
 from system.files import write_atomically
+from system.libraries import quiet_imports
+from system.locks import owned
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "tokenizers", "datasets", "transformers")
 CHECKPOINT_NAME = "checkpoint.npz"
 RECORD_NAME = "run.json"
+FINISHED = "finished"  # the entry of the record that says when the run came to its end
 # What may differ between an interrupted run and the one that takes it up.
-FREE_ARGUMENTS = {"resume", "dry_run", "max_minutes", "run_folder"}
+CHANGEABLE_ON_RESUME = {"resume", "dry_run", "max_minutes", "run_folder"}
+
+
+@contextlib.contextmanager
+def run_in_folder(arguments: dict, given: dict) -> Iterator[dict]:
+    """Own the run folder while the block runs, and give the arguments of the run, as `start_run` does.
+
+    A dry run owns nothing, since it writes nothing there.
+
+    Raises:
+        InputError: another run owns the folder, or `start_run` refuses.
+        OutputError: the block could not write a file; the message says that the run can be resumed, if it can.
+    """
+    folder = arguments["run_folder"]
+    remedy = "wait until it has ended, or choose another --run-folder"
+    with contextlib.nullcontext() if arguments["dry_run"] else owned(folder, remedy):
+        arguments = start_run(arguments, given)
+        try:
+            yield arguments
+        except (OutputError, OSError) as error:
+            if isinstance(error, BrokenPipeError) or not Path(folder, CHECKPOINT_NAME).is_file():
+                raise
+            raise OutputError(
+                f"{error}. Nothing is lost: the state of the training is in {folder}, "
+                "and the same command with --resume goes on with it"
+            ) from error
 
 
 def start_run(arguments: dict, given: dict) -> dict:
-    """Prepares the run folder, records arguments and versions in it, and returns the arguments of the run.
+    """Prepare the run folder, record arguments and versions in it, and return the arguments of the run.
 
     With "resume" they are those of the interrupted run, which the command line may repeat but not change.
 
@@ -39,22 +69,23 @@ def start_run(arguments: dict, given: dict) -> dict:
             f"or delete {checkpoint}"
         )
     if not arguments["dry_run"]:
-        if (folder / RECORD_NAME).is_file():
+        if FINISHED in _record(folder):
             print(f"replacing the report of an earlier run in {folder}", file=sys.stderr)
-        with write_atomically(folder / RECORD_NAME) as file:
-            json.dump({"arguments": arguments} | environment(), file, indent=2, ensure_ascii=False)
-            file.write("\n")
+        _write_record(folder, {"arguments": arguments} | environment())
     return arguments
 
 
 def finish_run(folder: str) -> None:
-    """Removes the checkpoint of a run that has come to its end."""
-    Path(folder, CHECKPOINT_NAME).unlink(missing_ok=True)
+    """Record that the run has come to its end, and remove its checkpoint."""
+    folder = Path(folder)
+    _write_record(folder, _record(folder) | {FINISHED: _now()})
+    (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
 
 
 def environment() -> dict:
-    """Returns when, on what and with which versions this process runs."""
-    import keras
+    """Return when, on what and with which versions this process runs."""
+    with quiet_imports():
+        import keras
 
     versions = {}
     for package in PACKAGES:
@@ -63,7 +94,7 @@ def environment() -> dict:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "time": _now(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "backend": keras.backend.backend(),
@@ -72,17 +103,35 @@ def environment() -> dict:
 
 
 def _resumed_arguments(arguments: dict, given: dict, folder: Path) -> dict:
-    try:
-        recorded = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))["arguments"]
-        foreign = recorded.keys() != arguments.keys()
-    except (OSError, ValueError, KeyError):
-        raise InputError(f"{folder}: there is no interrupted run to resume") from None
+    recorded = _record(folder).get("arguments")
+    if not isinstance(recorded, dict):
+        raise InputError(f"{folder}: there is no interrupted run to resume")
     if not (folder / CHECKPOINT_NAME).is_file():
-        raise InputError(f"{folder}: there is no interrupted run to resume; the one there has come to its end")
-    if foreign:
+        reason = "has come to its end" if FINISHED in _record(folder) else "was ended before it had a checkpoint"
+        raise InputError(f"{folder}: there is no interrupted run to resume; the one there {reason}")
+    if recorded.keys() != arguments.keys():
         raise InputError(f"{folder} holds the run of another script, or of another version of this one")
     for name, value in given.items():
-        if name not in FREE_ARGUMENTS and recorded[name] != value:
+        if name not in CHANGEABLE_ON_RESUME and recorded[name] != value:
             option = "--" + name.replace("_", "-")
             raise InputError(f"the interrupted run in {folder} has {option} {recorded[name]}, not {value}")
-    return recorded | {name: arguments[name] for name in FREE_ARGUMENTS & arguments.keys()}
+    return recorded | {name: arguments[name] for name in CHANGEABLE_ON_RESUME & arguments.keys()}
+
+
+def _record(folder: Path) -> dict:
+    """Return what is recorded of the run in a folder; nothing where there is none, or a damaged record."""
+    try:
+        record = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _write_record(folder: Path, record: dict) -> None:
+    with write_atomically(folder / RECORD_NAME) as file:
+        json.dump(record, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -34,7 +34,7 @@ class Answers:
         self.page = page
         self._explanations: list[Explanation] = []
         if page is not None:
-            check_writable(page)
+            check_writable(page, allow_stream=True)
 
     def give(self, texts: Sequence[str]) -> int:
         """Answers each text; returns 1 where one of them has no verdict, else 0."""

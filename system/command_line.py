@@ -6,8 +6,11 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 from system.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE_INPUT, InputError
+from system.libraries import disable_telemetry
+from system.streams import discard_standard_output, reserve_standard_streams
 
 WIDTH = 80  # of a terminal that does not say
 
@@ -22,6 +25,8 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
 
     @functools.wraps(main)
     def main_with_status(argv: list[str] | None = None) -> int:
+        disable_telemetry()
+        reserve_standard_streams()
         for stream in (sys.stdout, sys.stderr):
             # A terminal that cannot show Chinese shows escapes, not a traceback.
             if hasattr(stream, "reconfigure"):
@@ -37,7 +42,7 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
             print("interrupted", file=sys.stderr)
             return EXIT_INTERRUPTED
         except BrokenPipeError:
-            _discard_standard_output()
+            discard_standard_output()
             return 0
         except ModuleNotFoundError as error:
             print(
@@ -46,6 +51,8 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
             )
             return EXIT_UNUSABLE_INPUT
         except OSError as error:  # a full disk, a folder without permission
+            if _is_unwritable(sys.stdout):
+                discard_standard_output()
             print(f"error: {error}", file=sys.stderr)
             return EXIT_UNUSABLE_INPUT
         return status or 0
@@ -53,11 +60,13 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
     return main_with_status
 
 
-def _discard_standard_output() -> None:
-    """Points standard output at nothing, or the interpreter's last flush would complain about the pipe."""
-    null_device = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null_device, sys.stdout.fileno())
-    os.close(null_device)
+def _is_unwritable(stream: TextIO) -> bool:
+    """Return whether a stream still holds what it could not write, on a full disk say."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        return True
+    return False
 
 
 def parse_arguments(parser: argparse.ArgumentParser, argv: list[str] | None) -> tuple[argparse.Namespace, dict]:

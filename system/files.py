@@ -1,87 +1,138 @@
-"""Whole files: written so that a half-written one is never seen, hashed, and their encoding found."""
+"""Files written whole or not at all, the previous one kept where that is asked for, and their hashes."""
 
 import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from system.errors import InputError
+from system.errors import InputError, OutputError, first_line
+from system.streams import is_standard_output, is_stream, open_stream
 
 CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
-def write_atomically(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
-    """A file object ("w": UTF-8 text with `\\n`; "wb": bytes) whose content appears at `path` all at once.
+def write_atomically(path: str | os.PathLike, mode: str = "w", *, keep_previous: bool = False) -> Iterator[IO]:
+    """Give a file object whose content appears at `path` all at once, when the block has succeeded.
 
-    If the block fails, what stood at `path` before is untouched. Parent folders are made.
-    Raises InputError where the folder cannot be written.
+    Args:
+        mode: "w" for UTF-8 text with `\\n`, "wb" for bytes.
+        keep_previous: see `replace_atomically`, which says more.
+
+    Raises:
+        OutputError: the file cannot be written.
     """
     text_options = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    with replace_atomically(path) as temporary, open(temporary, mode, **text_options) as file:
+    with (
+        replace_atomically(path, keep_previous=keep_previous) as temporary,
+        open(temporary, mode, **text_options) as file,
+    ):
         yield file
 
 
 @contextmanager
-def replace_atomically(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path for a writer that wants a path; what it wrote moves to `path` if the block succeeds.
+def replace_atomically(path: str | os.PathLike, *, keep_previous: bool = False) -> Iterator[Path]:
+    """Give a temporary path to a writer that wants a path; the file moves to `path` when the block has succeeded.
 
-    It lies in the same folder, where a move is atomic, and has the same suffix, by which Keras and others
-    choose a format. Parent folders are made.
-    Raises InputError where the folder cannot be written or `path` is a folder.
+    The temporary path lies in the same folder, where a move is atomic, and has the same suffix, by which Keras and
+    others choose a format. If the block fails, the earlier file at `path` is untouched. Parent folders are made.
+    A symbolic link stays, and its target is replaced. A device or a pipe is never replaced: the finished content is
+    written to it.
+
+    Args:
+        keep_previous: whether the earlier file stays beside the new one, as `NAME.previous.SUFFIX`.
+
+    Raises:
+        OutputError: the file cannot be written, or `path` is a folder.
     """
-    path = Path(path)
-    temporary = _temporary(path)
-    _check_writable(path, temporary)
+    if is_stream(path):
+        import shutil  # with the next one only here: a single answer does without them
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder, f"content{Path(path).suffix}")
+            yield temporary
+            with open_stream(path) as stream, open(temporary, "rb") as file:
+                shutil.copyfileobj(file, stream)
+        return
+    target = Path(os.path.realpath(path))
+    temporary = temporary_path(target)
+    _check_writable(target, temporary)
     try:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if keep_previous:
+            _keep_previous(target)
+        os.replace(temporary, target)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.filename not in (None, str(temporary), str(target)):
+            raise  # about something else: a file that the block reads, say
+        reason = error.strerror or first_line(error)
+        raise OutputError(
+            f"cannot write {path}: {reason}; make room or choose another path; an earlier file there is unchanged"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def check_writable(path: str | os.PathLike) -> None:
-    """Raises InputError where `path` cannot be written: to be asked before the work that is to be saved there."""
-    path = Path(path)
-    _check_writable(path, _temporary(path))
+def check_writable(path: str | os.PathLike, *, allow_stream: bool = False) -> None:
+    """Check that a file can be written, before the work whose result it will hold.
+
+    Args:
+        allow_stream: whether a device or a pipe will do.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    if not is_stream(path):
+        target = Path(os.path.realpath(path))
+        _check_writable(target, temporary_path(target))
+    elif not allow_stream:
+        raise OutputError(f"cannot write {path}: it is not a regular file; choose another path")
+    elif not is_standard_output(path) and not os.access(path, os.W_OK):
+        raise OutputError(f"cannot write {path}: Permission denied; choose another path")
 
 
-def keep_previous(path: str | os.PathLike) -> Path | None:
-    """Moves a file that stands at `path` to `NAME.previous.SUFFIX`; returns where it is now, None if there was none."""
-    path = Path(path)
-    if not path.is_file():
-        return None
-    previous = path.with_name(f"{path.stem}.previous{path.suffix}")
-    os.replace(path, previous)
-    return previous
-
-
-def _temporary(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
+    """Return a name of its own for a file that will become `path`: hidden, beside it, with its suffix."""
     return path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
 
 
+def _keep_previous(path: Path) -> None:
+    """Give the file at `path`, if there is one, the second name `NAME.previous.SUFFIX`."""
+    if not path.is_file():
+        return
+    previous = path.with_name(f"{path.stem}.previous{path.suffix}")
+    link = temporary_path(previous)
+    try:
+        try:
+            os.link(path, link)
+        except OSError:  # a file system without hard links
+            import shutil  # only here: a single answer does without it
+
+            shutil.copy2(path, link)
+        os.replace(link, previous)
+    finally:
+        link.unlink(missing_ok=True)
+
+
 def _check_writable(path: Path, temporary: Path) -> None:
-    """Fails before the work that is to be saved, not after it."""
+    """Fail before the work whose result is to be saved, not after it."""
     if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a folder; name a file in it")
-    if path.exists() and not path.is_file():
-        # The move at the end would put a file in the place of /dev/null, or of a pipe that somebody reads.
-        raise InputError(f"cannot write {path}: it is no ordinary file; name one that is, or none at all")
+        raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
         temporary.unlink()
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from error
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another path") from error
 
 
 @contextmanager
-def reading(path: str | os.PathLike) -> Iterator[None]:
-    """Turns an operating system's error while `path` is read into an InputError that names the file."""
+def as_input_error(path: str | os.PathLike) -> Iterator[None]:
+    """Turn an operating system's error while `path` is read into an InputError that names the file."""
     try:
         yield
     except OSError as error:
@@ -89,21 +140,12 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
 
 
 def sha256_of_file(path: str | os.PathLike) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal. Raises InputError where it cannot be read."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     import hashlib  # only now: it takes four megabytes of memory
 
-    with reading(path), open(path, "rb") as file:
+    with as_input_error(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fingerprint_of_file(path: str | os.PathLike) -> str:
-    """The size and the CRC-32 of a file's bytes: enough to see that it is another one, where nobody forges it.
-
-    Takes half the time of a SHA-256 and no library. Raises InputError where the file cannot be read.
-    """
-    size, checksum = 0, 0
-    with reading(path), open(path, "rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            size += len(chunk)
-            checksum = zlib.crc32(chunk, checksum)
-    return f"{size}-{checksum:08x}"

@@ -4,29 +4,40 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+from system.libraries import disable_telemetry
+
 PROBE_SECONDS = 5
-# What a proxy answers for a hub that it cannot reach.
-GATEWAY_ERRORS = (502, 503, 504)
+# What the libraries take for a passing failure and try six times, for 23 seconds. A hub that sends "too many requests"
+# does answer, and says when to come back.
+PASSING_FAILURES = (408, 500, 502, 503, 504)
 
 
 def endpoint() -> str:
-    import huggingface_hub
+    """Return the address of the hub, `HF_ENDPOINT` where that is set."""
+    disable_telemetry()
+    from huggingface_hub import constants
 
-    return huggingface_hub.constants.ENDPOINT
+    return constants.ENDPOINT
 
 
-def hub_answers() -> bool:
-    """Whether the hub answers one request at once; `datasets` itself would go on trying for 23 seconds."""
-    import huggingface_hub
+def hub_answers(path: str = "") -> bool:
+    """Return whether the hub answers one request within seconds; its libraries would go on trying for 23 seconds.
 
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
+    Args:
+        path: what to ask for: the first file that is going to be read, because a proxy may hand out the front page of a
+            hub that it does not reach.
+    """
+    disable_telemetry()
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
         return False
     answers = []
 
     def ask() -> None:
         with contextlib.suppress(Exception):
-            response = huggingface_hub.get_session().head(endpoint(), timeout=PROBE_SECONDS)
-            answers.append(response.status_code not in GATEWAY_ERRORS)
+            response = get_session().head(f"{endpoint()}/{path}", timeout=PROBE_SECONDS)
+            answers.append(response.status_code not in PASSING_FAILURES)
 
     # In a thread of its own, because the time limit does not cover the look-up of the host's name.
     thread = threading.Thread(target=ask, daemon=True)
@@ -37,11 +48,12 @@ def hub_answers() -> bool:
 
 @contextlib.contextmanager
 def offline() -> Iterator[None]:
-    """Makes `datasets` go straight to its cache, as HF_HUB_OFFLINE=1 does, which is read only at import."""
+    """Make `datasets` go straight to its cache, as HF_HUB_OFFLINE=1 does, which is read only at import."""
+    disable_telemetry()
     import datasets
-    import huggingface_hub
+    from huggingface_hub import constants
 
-    switches = (huggingface_hub.constants, datasets.config)
+    switches = (constants, datasets.config)
     before = [module.HF_HUB_OFFLINE for module in switches]
     for module in switches:
         module.HF_HUB_OFFLINE = True

@@ -6,6 +6,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from system.libraries import disable_telemetry
+
+# Before any test loads what would report home.
+disable_telemetry()
+
 # No test asserts a time: machines are busy now and then. Continuous integration tries the same examples each time, so
 # that it fails for what a change has done; everybody else searches anew.
 hypothesis.settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)

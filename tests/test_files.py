@@ -1,25 +1,29 @@
 """Atomic writing, hashing, and encodings."""
 
+import errno
 import hashlib
 import os
-import zlib
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from system import files
-from system.errors import InputError
+from system.errors import InputError, OutputError
 from system.files import (
-    CHUNK_BYTES,
     check_writable,
-    fingerprint_of_file,
     replace_atomically,
     sha256_of_file,
     write_atomically,
 )
 from text.tables.plain_text import Encoding, detect_encoding, line_end, lossless_encoding
 
+ROOT = Path(__file__).resolve().parents[1]
 CHINESE = "距离川沙公路较近，但是公交指示不对😀"
 
 
@@ -167,27 +171,142 @@ def test_what_ends_lines(tmp_path, monkeypatch, text, end, encoding, chunk_bytes
     assert line_end(tmp_path / "a.txt", Encoding(encoding)) == end
 
 
-def test_what_is_no_ordinary_file_is_not_replaced(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="cannot write .*pipe: it is no ordinary file"):
-        check_writable(tmp_path / "pipe")
-    with pytest.raises(InputError), write_atomically(tmp_path / "pipe"):
-        pytest.fail("the block must not run")
-    check_writable(tmp_path / "new file")
-    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+class TestPrevious:
+    def test_is_kept_beside_the_new_file(self, tmp_path):
+        path = tmp_path / "model.keras"
+        for content in ("first", "second", "third"):
+            with write_atomically(path, keep_previous=True) as file:
+                file.write(content)
+        assert {entry.name: entry.read_text() for entry in tmp_path.iterdir()} == {
+            "model.keras": "third",
+            "model.previous.keras": "second",
+        }
+
+    def test_where_hard_links_do_not_work(self, tmp_path, monkeypatch):
+        def refuse(*_):
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        path = tmp_path / "model.keras"
+        path.write_text("old")
+        monkeypatch.setattr(os, "link", refuse)
+        with write_atomically(path, keep_previous=True) as file:
+            file.write("new")
+        assert (path.read_text(), (tmp_path / "model.previous.keras").read_text()) == ("new", "old")
+        assert len(list(tmp_path.iterdir())) == 2
+
+    def test_after_a_run_that_was_killed_between_the_two_steps(self, tmp_path):
+        path = tmp_path / "model.keras"
+        path.write_text("old")
+        os.link(path, tmp_path / "model.previous.keras")
+        with write_atomically(path, keep_previous=True) as file:
+            file.write("new")
+        assert (path.read_text(), (tmp_path / "model.previous.keras").read_text()) == ("new", "old")
+        assert len(list(tmp_path.iterdir())) == 2
+
+    def test_a_failed_write_leaves_the_model_where_it_is(self, tmp_path):
+        path = tmp_path / "model.keras"
+        path.write_text("old")
+        with (
+            pytest.raises(OutputError, match="cannot write .*model.keras: No space left on device; make room"),
+            replace_atomically(path, keep_previous=True) as temporary,
+        ):
+            temporary.write_text("half of the new")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        assert path.read_text() == "old"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_file_system_that_takes_no_more(self, tmp_path):
+        """With the operating system's own limit on the size of files, in a process of its own."""
+        path = tmp_path / "model.keras"
+        path.write_text("old")
+        program = """
+import resource, sys
+from system.command_line import exits_with_status
+from system.files import write_atomically
+
+@exits_with_status
+def main(argv=None):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    with write_atomically(sys.argv[1], "wb", keep_previous=True) as file:
+        file.write(bytes(1_000_000))
+
+sys.exit(main())
+"""
+        done = subprocess.run([sys.executable, "-c", program, path], cwd=ROOT, capture_output=True, encoding="utf-8")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert done.stderr.startswith(f"error: cannot write {path}: File too large; ")
+        assert path.read_text() == "old"
+        assert list(tmp_path.iterdir()) == [path]
 
 
-class TestFingerprint:
-    def test_of_another_file_is_another(self, tmp_path):
-        contents = [b"", b"\0", b"\0\0", b"ab", b"ba", bytes(CHUNK_BYTES), bytes(CHUNK_BYTES) + b"x"]
-        fingerprints = set()
-        for content in contents:
-            (tmp_path / "file").write_bytes(content)
-            fingerprint = fingerprint_of_file(tmp_path / "file")
-            assert fingerprint == f"{len(content)}-{zlib.crc32(content):08x}"
-            fingerprints.add(fingerprint)
-        assert len(fingerprints) == len(contents)
+def test_an_error_about_another_file_is_not_blamed_on_the_target(tmp_path):
+    with pytest.raises(FileNotFoundError), write_atomically(tmp_path / "new.txt"):
+        (tmp_path / "missing.txt").read_text()
+    assert list(tmp_path.iterdir()) == []
 
-    def test_of_no_file(self, tmp_path):
-        with pytest.raises(InputError, match="cannot read"):
-            fingerprint_of_file(tmp_path / "none")
+
+class TestLinks:
+    @pytest.mark.parametrize("exists", [True, False])
+    def test_a_link_stays_and_its_target_is_replaced(self, tmp_path, exists):
+        (tmp_path / "disk").mkdir()
+        target, link = tmp_path / "disk" / "target.txt", tmp_path / "link.txt"
+        if exists:
+            target.write_text("old")
+        link.symlink_to(Path("disk", "target.txt"))
+        with write_atomically(link) as file:
+            file.write("new")
+        assert link.is_symlink()
+        assert (target.read_text(), len(list(tmp_path.iterdir()))) == ("new", 2)
+        assert [entry.name for entry in target.parent.iterdir()] == ["target.txt"]
+
+    def test_the_previous_file_lies_beside_the_target(self, tmp_path):
+        (tmp_path / "disk").mkdir()
+        (tmp_path / "disk" / "target.txt").write_text("old")
+        (tmp_path / "link.txt").symlink_to(tmp_path / "disk" / "target.txt")
+        with write_atomically(tmp_path / "link.txt", keep_previous=True) as file:
+            file.write("new")
+        assert (tmp_path / "disk" / "target.previous.txt").read_text() == "old"
+
+
+class TestDevicesAndPipes:
+    def test_a_pipe_gets_the_finished_content(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        with ThreadPoolExecutor() as pool:
+            received = pool.submit((tmp_path / "pipe").read_text, "utf-8")
+            with write_atomically(tmp_path / "pipe") as file:
+                file.write(CHINESE)
+        assert received.result() == CHINESE
+        assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+        assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+    def test_a_link_to_the_null_device(self, tmp_path):
+        before = os.stat(os.devnull)
+        (tmp_path / "link").symlink_to(os.devnull)
+        with write_atomically(tmp_path / "link", keep_previous=True) as file:
+            file.write(CHINESE)
+        after = os.stat(os.devnull)
+        assert stat.S_ISCHR(after.st_mode)
+        assert (before.st_ino, before.st_rdev) == (after.st_ino, after.st_rdev)
+        assert (tmp_path / "link").is_symlink()
+
+    def test_a_failed_block_writes_nothing(self, tmp_path):
+        (tmp_path / "link").symlink_to("/dev/full")
+        with pytest.raises(ValueError), write_atomically(tmp_path / "link") as file:
+            file.write("half")
+            raise ValueError
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to try")
+    def test_a_full_device(self):
+        with (
+            pytest.raises(OutputError, match="cannot write /dev/full: No space left"),
+            write_atomically("/dev/full") as file,
+        ):
+            file.write("too much")
+
+    def test_a_pipe_is_refused_where_a_file_is_needed(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OutputError, match="cannot write .*pipe: it is not a regular file"):
+            check_writable(tmp_path / "pipe")
+        check_writable(tmp_path / "pipe", allow_stream=True)
+        check_writable(tmp_path / "new file")
+        assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

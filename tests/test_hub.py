@@ -1,7 +1,9 @@
 """Data sets through the `datasets` library: folders stand in for the hub, a small server for its refusals."""
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +16,7 @@ import pytest
 
 from system import hub
 from system.errors import InputError
+from text import hub_datasets
 from text import sources as readers
 from text.hub_datasets import HubId, open_folder, open_hub, parse_hub_id
 from text.sources import iter_texts, read_labelled
@@ -23,10 +26,12 @@ READ_A_DATA_SET = """
 import sys
 from system.command_line import exits_with_status
 from text.sources import iter_texts, read_labelled
+from text.tokens.tokenizer import load_tokenizer
 
 @exits_with_status
 def main(argv=None):
-    print(read_labelled(sys.argv[1]).texts if sys.argv[2] == "dataset" else next(iter_texts([sys.argv[1]])))
+    read = {"dataset": read_labelled, "corpus": lambda source: next(iter_texts([source])), "tokenizer": load_tokenizer}
+    print(read[sys.argv[2]](sys.argv[1]))
 
 sys.exit(main())
 """
@@ -59,7 +64,7 @@ def hub_is_a_folder(monkeypatch):
             asked.append((name, config))
             return load_dataset(str(folder), **options)
 
-        monkeypatch.setattr(hub, "hub_answers", lambda: True)
+        monkeypatch.setattr(hub_datasets, "hub_answers", lambda path: True)
         monkeypatch.setattr(datasets, "load_dataset", load)
         return asked
 
@@ -158,7 +163,7 @@ class TestHubThatDoesNotAnswer:
         downloaded = reviews.rename(reviews.with_name("hotel_reviews"))
         datasets.load_dataset(str(downloaded))
         (cache / "hotel_reviews").rename(cache / "owner___hotel_reviews")
-        monkeypatch.setattr(hub, "hub_answers", lambda: False)
+        monkeypatch.setattr(hub_datasets, "hub_answers", lambda path: False)
         table = open_hub(HubId("owner/hotel_reviews", None), "--dataset", streaming)
         assert [row.values["text"] for row in table.rows] == ["好", None, "坏"]
         assert "using the copy of owner/hotel_reviews downloaded earlier" in caplog.text
@@ -180,6 +185,7 @@ class Refusing(BaseHTTPRequestHandler):
     """Answers as the hub does at its front page, and with the server's refusal everywhere else."""
 
     def do_HEAD(self):
+        self.server.requests.append(self.path)
         status, code = (200, None) if self.path == "/" else self.server.refusal
         self.send_response(status)
         if code:
@@ -196,10 +202,29 @@ class Refusing(BaseHTTPRequestHandler):
 @pytest.fixture
 def refusing_hub():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    server.requests = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def silent_hub():
+    """Takes connections and never says a word; gives its port and the list of the connections."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    connections = []
+
+    def accept():
+        with contextlib.suppress(OSError):  # the listener is closed
+            while True:
+                connections.append(listener.accept()[0])
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield listener.getsockname()[1], connections
+    listener.close()
+    for connection in connections:
+        connection.close()
 
 
 class TestAsAUserSeesIt:
@@ -208,18 +233,34 @@ class TestAsAUserSeesIt:
     def run(self, source, kind, endpoint, tmp_path):
         environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path)}
         command = [sys.executable, "-c", READ_A_DATA_SET, source, kind]
-        start = time.monotonic()
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
-        assert time.monotonic() - start < 20
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.count("\n") == 1, "one sentence, and nothing of the libraries' retries"
         return done.stderr
 
     @pytest.mark.parametrize("kind", ["dataset", "corpus"])
     def test_no_network(self, tmp_path, kind):
+        start = time.monotonic()
         error = self.run("owner/name", kind, "http://127.0.0.1:9", tmp_path)
+        assert time.monotonic() - start < 20, "no port counts the attempts here; the retries would take 23 seconds"
         assert "could not be reached at http://127.0.0.1:9" in error
         assert f"--{kind} sample" in error
+
+    @pytest.mark.parametrize("kind", ["dataset", "corpus", "tokenizer"])
+    def test_a_hub_that_never_answers_is_asked_once(self, tmp_path, silent_hub, kind):
+        """Takes ten seconds for the tokenizer: five to wait for the hub, and five to load `transformers`."""
+        port, connections = silent_hub
+        error = self.run("owner/name", kind, f"http://127.0.0.1:{port}", tmp_path)
+        assert "HF_ENDPOINT" in error
+        assert len(connections) == 1
+
+    @pytest.mark.parametrize("kind", ["dataset", "corpus", "tokenizer"])
+    @pytest.mark.parametrize("status", [500, 503])
+    def test_a_proxy_that_shows_the_front_page_alone_is_asked_once(self, tmp_path, refusing_hub, kind, status):
+        refusing_hub.refusal = (status, None)
+        error = self.run("owner/name", kind, f"http://127.0.0.1:{refusing_hub.server_port}", tmp_path)
+        assert "HF_ENDPOINT" in error
+        assert len(refusing_hub.requests) == 1
 
     @pytest.mark.parametrize(("status", "code"), [(401, "RepoNotFound"), (403, "GatedRepo")])
     def test_a_data_set_that_is_not_there_or_gated(self, tmp_path, refusing_hub, status, code):

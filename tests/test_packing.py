@@ -2,8 +2,11 @@
 
 import dataclasses
 import random
+import subprocess
+import sys
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from text.tokens import packing
 from text.tokens.packing import RowPacker, pack_corpus
 from text.tokens.tokenizer import OWN_TOKENIZER, SPECIAL_TOKENS, load_tokenizer, wordpiece_tokenizer
 
+ROOT = Path(__file__).resolve().parents[1]
 PAD, CLASSIFY, SEPARATE = 0, 2, 3
 SAMPLE_TEXTS = list(iter_texts(["sample"]))
 
@@ -293,3 +297,84 @@ class TestWholeWords:
                         assert not marks[start + 1]
                         pieces[tuple(row[start + 1 : end]), tuple(marks[start + 1 : end])] += 1
         return pieces
+
+
+SLOW_PACKING = """
+import sys
+from text.tokens import packing
+from text.tokens.tokenizer import load_tokenizer
+
+def waiting_texts(*arguments):
+    yield from texts[:100]
+    print("packing", flush=True)
+    sys.stdin.readline()
+    yield from texts[100:]
+
+texts = list(packing.iter_texts(["sample"]))
+packing.iter_texts = waiting_texts
+packing.pack_corpus(["sample"], load_tokenizer(), 32, sys.argv[1])
+"""
+
+
+class TestTwoAtOnce:
+    @pytest.fixture
+    def packing_process(self, tmp_path):
+        """A process that packs the sample into the folder "cache", and waits on the way for a line of input."""
+        command = [sys.executable, "-c", SLOW_PACKING, tmp_path / "cache"]
+        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, cwd=ROOT, encoding="utf-8", **options)
+        assert process.stdout.readline() == "packing\n"
+        yield process
+        process.kill()
+        process.communicate()
+
+    def pack(self, folder):
+        corpus = pack_corpus(["sample"], load_tokenizer(), 32, folder)
+        return np.asarray(corpus.train.input_ids), np.asarray(corpus.held_out.input_ids)
+
+    def test_the_second_is_refused_and_the_first_is_whole(self, tmp_path, packing_process):
+        with pytest.raises(InputError, match="is being written by another run: wait until it has packed the same"):
+            self.pack(tmp_path / "cache")
+        packing_process.communicate("\n")
+        assert packing_process.returncode == 0
+        for rows, expected in zip(self.pack(tmp_path / "cache"), self.pack(tmp_path / "other"), strict=True):
+            np.testing.assert_array_equal(rows, expected)
+        assert [entry.name for entry in (tmp_path / "cache").iterdir() if entry.name.startswith(".")] == []
+
+    def test_after_one_that_was_killed(self, tmp_path, packing_process):
+        packing_process.kill()
+        packing_process.wait()
+        for rows, expected in zip(self.pack(tmp_path / "cache"), self.pack(tmp_path / "other"), strict=True):
+            np.testing.assert_array_equal(rows, expected)
+        names = [sorted(entry.name for entry in (tmp_path / name).rglob("*")) for name in ("cache", "other")]
+        assert names[0] == names[1]
+
+
+def test_a_corpus_that_breaks_off_leaves_no_raw_rows(tmp_path):
+    (tmp_path / "good.txt").write_text("\n".join(SAMPLE_TEXTS), encoding="utf-8")
+    (tmp_path / "table.csv").write_text("number\n1\n", encoding="utf-8")
+    with pytest.raises(InputError, match="no text column"):
+        pack_corpus([str(tmp_path / "good.txt"), str(tmp_path / "table.csv")], load_tokenizer(), 32, tmp_path / "cache")
+    assert [entry for entry in (tmp_path / "cache").rglob("*") if not entry.is_dir()] == []
+
+
+def test_a_full_disk(tmp_path):
+    """With the operating system's own limit on the size of files, in a process of its own."""
+    program = """
+import resource, sys
+from system.command_line import exits_with_status
+from text.tokens.packing import pack_corpus
+from text.tokens.tokenizer import load_tokenizer
+
+@exits_with_status
+def main(argv=None):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    pack_corpus(["sample"], load_tokenizer(), 64, sys.argv[1])
+
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, encoding="utf-8")
+    error = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert error.startswith(f"error: cannot write {tmp_path}")
+    assert [entry for entry in tmp_path.rglob("*") if not entry.is_dir()] == []

@@ -1,5 +1,6 @@
 """The pre-training script as a person runs it: in a folder of its own, killed and taken up again."""
 
+import errno
 import json
 import os
 import re
@@ -358,6 +359,29 @@ class TestOptions:
         assert "Epoch 1/1" in capsys.readouterr().out
         assert Path("model.previous.keras").read_text(encoding="utf-8") == "earlier"
         assert zipfile.is_zipfile("model.keras")
+
+    def test_a_full_disk_at_the_end(self, here, arguments, monkeypatch, capsys):
+        """Takes ten seconds and more, for a training and one that goes on where it failed."""
+
+        def fail(model, path, *_, **__):
+            Path(path).write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        Path("model.keras").write_text("earlier", encoding="utf-8")
+        with monkeypatch.context() as patch:
+            patch.setattr(BertMaskedLM, "save", fail)
+            assert pretrain.main([*arguments, *QUICK, "--output", "model.keras", "--run-folder", "one"]) == 1
+        output = capsys.readouterr()
+        assert "Epoch 1/1" in output.out
+        for words in ("cannot write model.keras: No space left on device", "Nothing is lost", "--resume"):
+            assert words in output.err.splitlines()[-1]
+        assert Path("model.keras").read_text(encoding="utf-8") == "earlier"
+        assert not Path("model.previous.keras").exists()
+
+        assert pretrain.main(["--resume", "--run-folder", "one"]) == 0
+        assert "Epoch 1/1" not in capsys.readouterr().out, "the training is not repeated"
+        assert zipfile.is_zipfile("model.keras")
+        assert Path("model.previous.keras").read_text(encoding="utf-8") == "earlier"
 
     def test_max_steps_beyond_an_epoch(self, here, arguments, capsys):
         # All rows make one batch, so that each epoch has one step.

@@ -164,6 +164,35 @@ class TestStreams:
         assert "No space left" in errors
 
 
+class TestTwoRunsWithOneOutput:
+    def test_the_second_is_refused_and_the_first_is_whole(self, start, source, tmp_path):
+        output = tmp_path / "out.csv"
+        # It owns the output while it waits for the end of its standard input.
+        first = start("--file", "-", "--format", "csv", "--output", output, stdin=subprocess.PIPE)
+        while not (tmp_path / ".out.csv.lock").exists():
+            assert first.poll() is None, first.errors()
+            time.sleep(0.005)
+        for options in ((), ("--resume",)):
+            status, errors = finish(start("--file", source, "--output", output, *options))
+            assert status == 1
+            assert f"{output} is being written by another run: wait until it has ended, or give --output" in errors
+        first.communicate("text\n房间很干净\n隔音太差\n".encode())
+        assert first.returncode == 0
+        assert output.read_text(encoding="utf-8").count("\n") == 3
+        assert {entry.name for entry in tmp_path.iterdir() if "errors" not in entry.name} == {"out.csv"}
+
+    def test_a_killed_run_does_not_lock_its_output(self, start, source, tmp_path):
+        output = tmp_path / "out.csv"
+        first = start("--file", source, "--output", output)
+        wait_for_parts(first, output, 2)
+        first.kill()
+        first.wait()
+        assert (tmp_path / ".out.csv.lock").exists()
+        status, errors = finish(start("--file", source, "--output", output, "--resume"))
+        assert (status, "scored before" in errors) == (0, True)
+        assert {entry.name for entry in tmp_path.iterdir() if "errors" not in entry.name} == {"out.csv"}
+
+
 class TestStatus:
     @pytest.mark.parametrize(
         ("arguments", "expected", "words"),

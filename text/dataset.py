@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from system.command_line import exits_with_status, share
 from system.errors import InputError
 from system.files import check_writable, write_atomically
+from system.libraries import disable_telemetry
 from text.labels import SENTIMENT
 from text.sources import LabelledTexts, read_labelled, source_name
 from text.tokens.window_settings import WindowSettings
@@ -134,6 +135,7 @@ def train_test_split(count: int, test_size: float, seed: int) -> tuple[np.ndarra
     Drawn by `datasets.Dataset.train_test_split` itself, so that it stays the split of the original.
     Raises InputError where the rows are too few or the share is none.
     """
+    disable_telemetry()
     from datasets import Dataset
 
     rows = Dataset.from_dict({"row": np.arange(count)})

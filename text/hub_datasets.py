@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from system.errors import InputError, first_line
 from system.hub import endpoint, hub_answers, offline
+from system.libraries import disable_telemetry
 from text.tables.rows import Row, Table
 
 HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?")
@@ -54,7 +55,7 @@ def open_hub(hub_id: HubId, option: str, streaming: bool = False) -> Table:
     Raises InputError where there is no copy, or where the hub has no such data set or does not hand it out.
     """
     datasets = _import_datasets()
-    reachable = hub_answers()
+    reachable = hub_answers(f"datasets/{hub_id.name}/resolve/main/README.md")
     try:
         with contextlib.nullcontext() if reachable else offline():
             loaded = datasets.load_dataset(hub_id.name, hub_id.config, streaming=streaming)
@@ -81,6 +82,7 @@ def _not_loaded(hub_id: HubId, reason: str, option: str) -> InputError:
 
 def _import_datasets():
     """The `datasets` library, its chatter about retries off: an InputError says what a user must know."""
+    disable_telemetry()
     import datasets
     import huggingface_hub
 

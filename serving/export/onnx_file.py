@@ -11,7 +11,7 @@ import onnx
 
 from network.metadata import Metadata, stamp_weights, weights_sha256
 from serving.runtimes.onnx_runtime import ABOUT, FORMAT, TOKENIZER, WEIGHTS_SHA256
-from system.files import keep_previous, replace_atomically
+from system.files import replace_atomically
 from system.libraries import quiet_imports
 
 
@@ -50,7 +50,6 @@ def export_onnx(model_path: str | os.PathLike) -> Path:
     }
     onnx.helper.set_model_props(graph, entries)
     path = onnx_path(model_path)
-    keep_previous(path)
-    with replace_atomically(path) as temporary:
+    with replace_atomically(path, keep_previous=True) as temporary:
         onnx.save(graph, temporary)
     return path

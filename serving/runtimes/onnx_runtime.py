@@ -12,6 +12,7 @@ import numpy as np
 
 from network.metadata import Metadata
 from system.errors import InputError, first_line
+from system.libraries import disable_telemetry
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,7 @@ class OnnxRuntime:
     name = "onnx"
 
     def __init__(self, model_path: str | os.PathLike):
+        disable_telemetry()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

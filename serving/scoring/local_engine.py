@@ -17,10 +17,12 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from serving.predictor import Predictor
-from serving.scoring.parts import Parts, StandardOutput
+from serving.scoring.parts import Parts, Stream
 from serving.scoring.source import STANDARD_STREAM, Source, blocks, open_source
-from system.errors import InputError
+from system.errors import InputError, OutputError
 from system.files import check_writable, sha256_of_file
+from system.locks import owned
+from system.streams import is_closed, is_standard_output, is_stream, open_stream
 from text.tables.kinds import kind_of, open_format
 from text.tables.rows import Format, Row
 
@@ -29,6 +31,7 @@ DECIMALS = 6
 PROBLEMS_SHOWN = 5
 BLOCKS_AHEAD = 2
 SCORED_BEFORE = "scored before"
+REMEDY = "wait until it has ended, or give --output another name"  # where another run writes the same file
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class ScoringPlan:
 
     Attributes:
         source: a file, or "-" for standard input.
-        output: a file, or "-" for standard output.
+        output: a file, a pipe or a device, or "-" for standard output.
         text_column: found by its usual names where None.
         source_kind: of `text.tables.kinds.KIND_NAMES`; by the suffix where None.
         output_kind: the same; that of the source where the file has no suffix.
@@ -73,30 +76,27 @@ class ScoredBlock(NamedTuple):
 
 
 def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
-    """Writes the rows of a file with their verdicts, and tells standard error how it went.
+    """Write the rows of a file with their verdicts, and a summary to standard error.
 
     A file appears whole or not at all: until its end the scored rows lie in a folder beside it, part by part, and a run
-    that is killed goes on from there.
+    that is killed goes on from there. A second run with the same output is refused meanwhile. Standard output, a pipe
+    or a device gets the rows as they come.
 
     Raises:
         InputError: the file cannot be read or written, or, if the plan is strict, a row cannot be judged.
     """
-    to_file = plan.output != STANDARD_STREAM
-    if to_file:
-        check_writable(plan.output)
-        if plan.source != STANDARD_STREAM and os.path.realpath(plan.source) == os.path.realpath(plan.output):
-            raise InputError(f"{plan.output} is the file that is to be scored: give --output another name")
-    elif plan.resume:
-        raise InputError("--resume goes on with a file: name it with --output")
-    elif sys.stdout is None:
-        raise InputError("there is no standard output, it is closed: name a file with --output")
-    with open_source(plan.source, plan.source_kind, plan.text_column, strict=plan.strict) as source:
+    to_file = not is_stream(plan.output)
+    _check_output(plan, to_file)
+    with (
+        owned(plan.output, REMEDY) if to_file else contextlib.nullcontext(),
+        open_source(plan.source, plan.source_kind, plan.text_column, strict=plan.strict) as source,
+    ):
         names = verdict_columns(source.table.columns)
         kind = plan.output_kind or source.kind
         if Path(plan.output).suffix:
             kind = kind_of(plan.output, plan.output_kind, "--output-format")
         if kind == "parquet" and not to_file:
-            raise InputError("Parquet is no text for standard output: name a file with --output")
+            raise InputError("Parquet is no text for standard output, a pipe or a device: name a file with --output")
         output_format = open_format(
             kind,
             source.table.columns,
@@ -105,19 +105,43 @@ def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
             byte_order_mark=source.has_spreadsheet_encoding,
             schema=source.schema,
         )
-        if to_file:
-            parts = Parts(Path(plan.output), output_format, _description(plan, source, kind), plan.strict)
-            parts.open(plan.resume)
-        else:
-            parts = StandardOutput()
-        try:
-            summary = _score(predictor, source, output_format, names, parts, plan.strict)
-            parts.finish()
-        except KeyboardInterrupt:
-            if to_file:
-                print("what is scored is kept: the same command with --resume goes on with it", file=sys.stderr)
-            raise
+        with _open_parts(plan, source, output_format, kind) as parts:
+            try:
+                summary = _score(predictor, source, output_format, names, parts, plan.strict)
+                parts.finish()
+            except (KeyboardInterrupt, OutputError):
+                if to_file:
+                    print("what is scored is kept: the same command with --resume goes on with it", file=sys.stderr)
+                raise
     print(summary + (f"; saved to {plan.output}" if to_file else ""), file=sys.stderr)
+
+
+def _check_output(plan: ScoringPlan, to_file: bool) -> None:
+    """Raise an InputError where the output cannot be written, before anything is read."""
+    if to_file:
+        check_writable(plan.output)
+        if plan.source != STANDARD_STREAM and os.path.realpath(plan.source) == os.path.realpath(plan.output):
+            raise InputError(f"{plan.output} is the file that is to be scored: give --output another name")
+    elif plan.resume:
+        raise InputError("--resume goes on with a file: name it with --output")
+    elif is_standard_output(plan.output):
+        if is_closed(sys.stdout):
+            raise InputError("there is no standard output, it is closed: name a file with --output")
+    else:
+        check_writable(plan.output, allow_stream=True)
+
+
+@contextlib.contextmanager
+def _open_parts(plan: ScoringPlan, source: Source, output_format: Format, kind: str) -> Iterator[Stream | Parts]:
+    if is_stream(plan.output):
+        with open_stream(plan.output) as stream:
+            yield Stream(stream)
+        return
+    # A link stays a link: the file that it leads to is written.
+    output = Path(os.path.realpath(plan.output))
+    parts = Parts(output, output_format, _description(plan, source, kind), plan.strict)
+    parts.open(plan.resume)
+    yield parts
 
 
 def _description(plan: ScoringPlan, source: Source, kind: str) -> dict:

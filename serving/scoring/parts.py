@@ -1,4 +1,4 @@
-"""Where scored rows go: to standard output as they come, or to a file by way of parts that outlive a killed run."""
+"""Where scored rows go: to a stream as they come, or to a file by way of parts that outlive a killed run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from system.errors import InputError
 from system.files import replace_atomically, write_atomically
@@ -19,17 +20,28 @@ STRICT = "--strict"
 OWN_NAMES = re.compile(r"run\.json|\d{8,}\.part|joined(\..*)?|\.(run|\d{8,}|joined)\.[0-9a-f]{8}(\..*)?")
 
 
-class StandardOutput:
-    """Writes the scored rows to standard output as they come."""
+class Stream:
+    """Writes the scored rows as they come to what keeps none of them: standard output, a pipe or a device.
+
+    Args:
+        file: the opened stream.
+
+    Attributes:
+        num_done: 0, since no earlier run can be continued.
+    """
 
     num_done = 0
 
+    def __init__(self, file: BinaryIO):
+        self._file = file
+
     def write(self, number: int, content: bytes) -> None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        """Write part `number`; the parts come in their order."""
+        self._file.write(content)
+        self._file.flush()
 
     def finish(self) -> None:
-        pass
+        """Do nothing: all is written."""
 
 
 class Parts:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from system.errors import InputError
-from system.files import CHUNK_BYTES, reading
+from system.files import CHUNK_BYTES, as_input_error
 from text.sources import TEXT_COLUMNS, choose_column
 from text.tables.kinds import kind_of, open_table
 from text.tables.plain_text import detect_encoding, lossless_encoding, open_lines
@@ -135,7 +135,7 @@ def blocks(source: Source) -> Iterator[list[Row]]:
 
 def _count_lines(path: str | os.PathLike) -> int:
     count, last = 0, b"\n"
-    with reading(path), open(path, "rb") as file:
+    with as_input_error(path), open(path, "rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             count += chunk.count(b"\n")
             last = chunk[-1:]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from system.errors import InputError
-from system.files import reading
+from system.files import as_input_error
 from text.tables.plain_text import open_text, text_lines
 from text.tables.rows import Format, Row, Table, as_text, unique_names, utf8
 
@@ -100,7 +100,7 @@ def _csv_records(path: Path, lossless: bool) -> Iterator[Record]:
     row where it stands becomes a problem, and the lines after it are read again as rows of their own.
     """
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
-    with reading(path), open_text(path, lossless, newline="") as file:
+    with as_input_error(path), open_text(path, lossless, newline="") as file:
         lines = _Lines(file)
         # Strict, or text after a closing quotation mark and the end of the file within quotes go unnoticed.
         reader = csv.reader(lines, strict=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from system.errors import InputError
-from system.files import CHUNK_BYTES, reading
+from system.files import CHUNK_BYTES, as_input_error
 from text.tables.rows import Format, Row, Table, as_text, utf8
 
 
@@ -19,7 +19,7 @@ def open_lines(path: Path) -> Table:
 
 def text_lines(path: Path, lossless: bool = False) -> Iterator[str]:
     """The lines of a text file in whatever encoding it has, without their ends (`\\n` or `\\r\\n`)."""
-    with reading(path), open_text(path, lossless) as file:
+    with as_input_error(path), open_text(path, lossless) as file:
         for line in file:
             yield line.removesuffix("\n").removesuffix("\r")
 
@@ -52,7 +52,7 @@ def lossless_encoding(path: str | os.PathLike) -> Encoding:
 def line_end(path: str | os.PathLike, encoding: Encoding) -> str:
     """What ends the lines of a text file: `\\r` where it has this one alone, as some old systems wrote; else `\\n`."""
     has_return = False
-    with reading(path), open(path, encoding=encoding.encoding, errors=encoding.errors, newline="") as file:
+    with as_input_error(path), open(path, encoding=encoding.encoding, errors=encoding.errors, newline="") as file:
         while chunk := file.read(CHUNK_BYTES):
             if "\n" in chunk:
                 return "\n"
@@ -75,7 +75,7 @@ def detect_encoding(path: str | os.PathLike) -> str:
     because text in GB18030 is hardly ever valid UTF-8, while UTF-8 often passes for GB18030.
     Raises UndecodableError with the byte offset where none of them fits, InputError where the file cannot be read.
     """
-    with reading(path), open(path, "rb") as file:
+    with as_input_error(path), open(path, "rb") as file:
         start = file.read(len(codecs.BOM_UTF8))
         if start.startswith(codecs.BOM_UTF8):
             candidates = ["utf-8-sig"]

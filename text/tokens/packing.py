@@ -4,11 +4,13 @@ A row is `[CLS] text [SEP] text [SEP] …`. Short texts share a row, long ones a
 row is padding. The rows are found again by a hash of tokenizer, texts and settings.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 import json
 import shutil
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,8 +19,9 @@ import numpy as np
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from system.errors import InputError
+from system.errors import InputError, OutputError, first_line
 from system.files import check_writable, sha256_of_file, write_atomically
+from system.locks import owned
 from text.sources import corpus_files, iter_texts
 from text.tokens.tokenizer import CLASSIFY, SEPARATE
 
@@ -83,7 +86,8 @@ def pack_corpus(
         max_documents: how many documents to read at most.
 
     Raises:
-        InputError: a source cannot be read, or there is too little text to hold anything out.
+        InputError: a source cannot be read, there is too little text to hold anything out, or another run is packing
+            the same corpus.
     """
     settings = {
         "format": 2,  # to be raised when other rows come of the same text
@@ -100,8 +104,9 @@ def pack_corpus(
     folder = Path(cache_folder, digest[:16])
     if not (folder / "counts.json").is_file():
         check_writable(folder / "counts.json")
-        texts = itertools.islice(iter_texts(sources, text_column, exclude), max_documents)
-        _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_words)
+        with owned(folder, "wait until it has packed the same corpus, which will serve this run too"):
+            texts = itertools.islice(iter_texts(sources, text_column, exclude), max_documents)
+            _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_words)
     counts = json.loads((folder / "counts.json").read_text())
     train, held_out = (
         PackedRows(
@@ -170,15 +175,17 @@ class RowPacker:
 
 
 class _RowWriter:
-    """Writes the rows of one part to disk as they fill up, and counts."""
+    """Writes the rows of one part to disk as they fill up, and counts.
 
-    def __init__(self, folder: Path, part: str, packer: RowPacker, dtype: type, whole_words: bool):
+    They lie in `raw_folder` until their number is known, which an array's file begins with.
+    """
+
+    def __init__(self, folder: Path, raw_folder: Path, part: str, packer: RowPacker, dtype: type, whole_words: bool):
         self.packer = packer
         self.dtype = dtype
-        self.paths = {"input_ids": folder / f"{part}_input_ids.npy"}
-        if whole_words:
-            self.paths["continues_word"] = folder / f"{part}_continues_word.npy"
-        self.raw_files = {name: open(path.with_suffix(".raw"), "wb") for name, path in self.paths.items()}  # noqa: SIM115
+        names = ("input_ids", "continues_word") if whole_words else ("input_ids",)
+        self.paths = {name: folder / f"{part}_{name}.npy" for name in names}
+        self.raw_files = {name: open(raw_folder / f"{part}_{name}", "wb") for name in names}  # noqa: SIM115
         self.counts = {"documents": 0, "characters": 0, "tokens": 0}
 
     def add(self, text: str, ids: list[int], continues_word: list[bool]) -> None:
@@ -200,7 +207,12 @@ class _RowWriter:
             with write_atomically(path, "wb") as file, open(raw_path, "rb") as raw_rows:
                 np.lib.format.write_array_header_1_0(file, header)
                 shutil.copyfileobj(raw_rows, file)
-            raw_path.unlink()
+
+    def close(self) -> None:
+        """Close what is open, also after a failure."""
+        for raw_file in self.raw_files.values():
+            with contextlib.suppress(OSError):  # on a full disk there is no room for the rest
+                raw_file.close()
 
     def _write(self, rows: Iterable[list[tuple[int, bool]]]) -> None:
         for row in rows:
@@ -212,17 +224,29 @@ class _RowWriter:
 
 
 def _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_words) -> None:
+    """Pack the texts into the files of `folder`, which the caller owns; `counts.json` comes last."""
+    for leftover in folder.glob(".*"):  # of a run that was killed
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
-    writers = {
-        part: _RowWriter(
-            folder,
-            part,
-            RowPacker(max_seq_len, tokenizer.token_to_id(CLASSIFY), tokenizer.token_to_id(SEPARATE)),
-            dtype,
-            whole_words,
-        )
-        for part in ("train", "held_out")
-    }
+    with tempfile.TemporaryDirectory(prefix=".raw.", dir=folder) as raw_folder, contextlib.ExitStack() as stack:
+        writers = {}
+        for part in ("train", "held_out"):
+            packer = RowPacker(max_seq_len, tokenizer.token_to_id(CLASSIFY), tokenizer.token_to_id(SEPARATE))
+            writers[part] = _RowWriter(folder, Path(raw_folder), part, packer, dtype, whole_words)
+            stack.callback(writers[part].close)
+        try:
+            _fill_rows(texts, tokenizer, max_seq_len, writers, held_out_share, whole_words)
+            for writer in writers.values():
+                writer.finish()
+        except OSError as error:
+            if error.filename is not None:  # about a file that is read
+                raise
+            raise OutputError(f"cannot write {folder}: {first_line(error)}; choose another --cache-folder") from error
+    with write_atomically(folder / "counts.json") as file:
+        json.dump({part: writer.counts for part, writer in writers.items()}, file)
+
+
+def _fill_rows(texts, tokenizer, max_seq_len, writers, held_out_share, whole_words) -> None:
     with tqdm(desc="packing", unit=" documents", unit_scale=True) as progress:
         for block in _blocks(texts, DOCUMENTS_PER_BLOCK):
             # The fast form leaves out the offsets, which only the search for words needs.
@@ -235,10 +259,6 @@ def _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_wor
                 part = "held_out" if _is_held_out(text, held_out_share) else "train"
                 writers[part].add(text, encoding.ids, continues)
             progress.update(len(block))
-    for writer in writers.values():
-        writer.finish()
-    with write_atomically(folder / "counts.json") as file:
-        json.dump({part: writer.counts for part, writer in writers.items()}, file)
 
 
 def _continues_word(text: str, offsets: list[tuple[int, int]]) -> list[bool]:

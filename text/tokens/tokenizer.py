@@ -155,7 +155,7 @@ def _download_tokenizer(name: str) -> Tokenizer:
     huggingface_hub.logging.set_verbosity_error()
     try:
         # The library itself would go on trying for 49 seconds.
-        with contextlib.nullcontext() if hub_answers() else offline():
+        with contextlib.nullcontext() if hub_answers(f"{name}/resolve/main/config.json") else offline():
             tokenizer = AutoTokenizer.from_pretrained(name).backend_tokenizer
         return tokenizer_from_json(tokenizer.to_str(), where=name)
     except (OSError, ValueError) as error:
