@@ -98,8 +98,8 @@ class TestProblems:
         lines = [{"text": 5}, {"text": None}, {}, {"text": "a\0b"}, {"text": ["好"]}, {"text": "好", "n": "\0"}]
         assert texts_and_problems(write("a.jsonl", "\n".join(map(json.dumps, lines)))) == [
             ("", "the text is not a string"),
-            ("", None),
-            ("", None),
+            ("", "the text is empty"),
+            ("", "the text is empty"),
             ("", "the text has a NUL byte"),
             ("", "the text is not a string"),
             ("好", None),

@@ -170,7 +170,7 @@ class TestDamage:
         assert labelled.problems[1] == "row 3: not a JSON object"
         assert labelled.problems[2].startswith("row 4: not JSON")
         assert labelled.problems[3].startswith("row 5: not JSON")
-        assert labelled.problems[4] == "row 6: empty text"
+        assert labelled.problems[4] == "row 6: the text is empty"
         assert labelled.problems[5] == "row 7: the text is not a string"
 
     def test_half_a_surrogate_pair(self, tmp_path):
@@ -208,9 +208,11 @@ class TestTsvQuotes:
         content = csv_of([("text", "label"), *labelled_rows(texts)], delimiter="\t")
         assert read_labelled(write(tmp_path / "a.tsv", content)).texts == texts
 
-    def test_a_quoted_tab_is_a_problem_not_a_text(self, tmp_path):
+    def test_a_tab_is_a_problem_unless_it_is_quoted(self, tmp_path):
         content = csv_of([("text", "label"), ("好", 1), ("有\t制表符", 1)], delimiter="\t")
         labelled = read_labelled(write(tmp_path / "a.tsv", content))
+        assert (labelled.texts, labelled.problems) == (["好", "有\t制表符"], {})
+        labelled = read_labelled(write(tmp_path / "b.tsv", content.replace('"', "")))
         assert labelled.problems == {1: "row 3: 3 columns where the first row has 2"}
 
 
@@ -273,10 +275,10 @@ class TestLossless:
             kinds.open_table(path)
 
     def test_a_kind_that_the_name_does_not_tell(self, tmp_path):
-        assert self.rows(write(tmp_path / "a", "text\tn\n好\t1\n"), kind=".tsv")[0] == ["text", "n"]
+        assert self.rows(write(tmp_path / "a", "text\tn\n好\t1\n"), kind="tsv")[0] == ["text", "n"]
 
     def test_lines(self, tmp_path):
-        table = plain_text.open_lines(Path(write(tmp_path / "a.txt", '好\n\n"坏,\t\n')))
+        table = plain_text.open_lines(Path(write(tmp_path / "a.txt", '好\n\n"坏,\t\n')), lossless=True)
         assert table.columns == ["text"]
         assert list(table.rows) == [(1, {"text": "好"}, None), (2, {"text": ""}, None), (3, {"text": '"坏,\t'}, None)]
 

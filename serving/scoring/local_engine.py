@@ -20,7 +20,7 @@ from serving.predictor import Predictor
 from serving.scoring.parts import Parts, StandardOutput
 from serving.scoring.source import STANDARD_STREAM, Source, blocks, open_source
 from system.errors import InputError
-from system.files import check_writable, sha256_of_file
+from system.files import check_writable
 from text.tables.kinds import kind_of, open_format
 from text.tables.rows import Format, Row
 
@@ -123,7 +123,7 @@ def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
 def _description(plan: ScoringPlan, source: Source, kind: str) -> dict:
     """Returns what a run must have in common with the one that it goes on with."""
     return {
-        "source": sha256_of_file(source.path),
+        "source": source.sha256(),
         "source kind": source.kind,
         "output kind": kind,
         "text column": source.text_column,
