@@ -193,8 +193,9 @@ class _Decoding:
         return (self._newlines if self.line_end == "\n" else self._returns) + has_open_end
 
     def read(self, chunk: bytes, final: bool = False) -> None:
-        is_start = not self._num_bytes
         text = self._decode(chunk, final)
+        if not self._num_bytes and self.encoding == "utf-8-sig":
+            text = text.removeprefix("\ufeff")
         self._num_bytes += len(chunk)
         self._newlines += text.count("\n")
         if not self._newlines:
@@ -202,8 +203,7 @@ class _Decoding:
         if text:
             self._last_character = text[-1]
         if self.lines:
-            has_mark = is_start and self.encoding == "utf-8-sig"
-            self.lines.add(text.removeprefix("\ufeff") if has_mark else text)
+            self.lines.add(text)
             if final:
                 self.lines.finish(self.line_end)
 
@@ -276,18 +276,19 @@ def utf16_without_mark(start: bytes) -> str | None:
     """
     if b"\0" not in start:
         return None
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(start)
-    except UnicodeDecodeError:
-        pass
-    else:  # Latin letters in UTF-16 are valid UTF-8 as well, and every other byte of them is NUL
-        if not start.isascii() or start.count(0) * 4 <= len(start):
-            return None
+    # Latin letters in UTF-16 are valid UTF-8 as well, but every other byte of them is NUL.
+    if start.count(0) * 4 <= len(start) and _decoded(start, "utf-8") is not None:
+        return None
     for encoding in ("utf-16-le", "utf-16-be"):
-        try:
-            text = codecs.getincrementaldecoder(encoding)().decode(start)
-        except UnicodeDecodeError:
-            continue
-        if ("\n" in text or "\r" in text) and not SIGNS_OF_OTHER_ENCODING.search(text):
+        text = _decoded(start, encoding)
+        if text and ("\n" in text or "\r" in text) and not SIGNS_OF_OTHER_ENCODING.search(text):
             return encoding
     return None
+
+
+def _decoded(start: bytes, encoding: str) -> str | None:
+    """Return the text that begins with these bytes, the last of which may be a part of a character; None if none."""
+    try:
+        return codecs.getincrementaldecoder(encoding)().decode(start)
+    except UnicodeDecodeError:
+        return None
