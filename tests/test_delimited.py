@@ -13,8 +13,8 @@ from table_files import AWKWARD, csv_of, labelled_rows, rows_of, write, written
 
 from system.errors import InputError
 from text.sources import read_labelled
-from text.tables import delimited as tables
-from text.tables import kinds
+from text.tables import delimited, kinds
+from text.tables.delimited import DelimitedFormat
 from text.tables.rows import as_text
 
 
@@ -59,7 +59,7 @@ class TestDamage:
         }
 
     def test_large_fields(self, tmp_path):
-        fits = "好" * (tables.MAX_FIELD_CHARACTERS - 1)
+        fits = "好" * (delimited.MAX_FIELD_CHARACTERS - 1)
         labelled = read_labelled(write(tmp_path / "a.csv", f"text,label\n{fits},1\n{fits}好好,1\n坏,0\n"))
         assert labelled.texts[0] == fits
         assert list(labelled.problems) == [1]
@@ -90,6 +90,102 @@ class TestTsvQuotes:
         assert labelled.problems == {1: "row 3: 3 columns where the first row has 2"}
 
 
+CELLS = st.text(st.sampled_from('"\t\n\r好1,') | st.characters(exclude_categories=["Cs"]), max_size=12)
+REVIEWS = st.text(st.sampled_from('"好坏,'), max_size=8)
+
+
+@st.composite
+def tables(draw):
+    """Column names and rows, at least two columns wide."""
+    columns = draw(st.lists(CELLS.filter(bool), min_size=2, max_size=5, unique=True))
+    width = len(columns)
+    return columns, draw(st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=8))
+
+
+class TestTsvOfOurOwn:
+    def write(self, path, columns, rows):
+        file_format = DelimitedFormat(columns, "\t")
+        named = [dict(zip(columns, row, strict=True)) for row in rows]
+        path.write_bytes(file_format.encode(named[:1], True) + file_format.encode(named[1:], False))
+
+    @settings(max_examples=1000)
+    @given(table=tables(), lossless=st.booleans())
+    def test_any_table_is_read_back(self, tmp_path_factory, table, lossless):
+        path = tmp_path_factory.getbasetemp() / "own.tsv"
+        columns, rows = table
+        self.write(path, columns, rows)
+        found = kinds.open_table(path, lossless=lossless)
+        assert found.columns == columns
+        assert [(list(row.values.values()), row.problem) for row in found.rows] == [(row, None) for row in rows]
+
+    @pytest.mark.parametrize(
+        "text", ["a\tb\nc", "a\nb\tc", '"\t"\n"', "a\rb", "a\r\n\tb", "\t\n" * 9, '1\t"2"\n"3"\t4']
+    )
+    def test_lines_that_have_the_right_number_by_chance(self, tmp_path, text):
+        rows = [["好", "1"], [text, "2"], ["坏", "3"]]
+        self.write(tmp_path / "a.tsv", ["text", "n"], rows)
+        assert [list(row.values.values()) for row in kinds.open_table(tmp_path / "a.tsv").rows] == rows
+
+    def test_a_text_of_thousands_of_lines(self, tmp_path):
+        rows = [["一行\n" * 5000, "1"], ["坏", "0"]]
+        self.write(tmp_path / "a.tsv", ["text", "n"], rows)
+        assert [list(row.values.values()) for row in kinds.open_table(tmp_path / "a.tsv").rows] == rows
+
+    def test_of_another_csv_writer(self, tmp_path):
+        texts = ["一\n二", "有\t制表符", "三\r\n\r\n四", '他说"好"\n"坏"', "五"]
+        content = csv_of([("text", "label"), *labelled_rows(texts)], delimiter="\t")
+        assert read_labelled(write(tmp_path / "a.tsv", content)).texts == texts
+
+
+class TestTsvOfReviews:
+    """Files that no CSV writer wrote: a line is a row."""
+
+    @settings(max_examples=1000)
+    @given(reviews=st.lists(REVIEWS, min_size=1, max_size=10), label_first=st.booleans(), lossless=st.booleans())
+    def test_lines_with_the_right_number_of_columns_are_never_joined(
+        self, tmp_path_factory, reviews, label_first, lossless
+    ):
+        path = tmp_path_factory.getbasetemp() / "reviews.tsv"
+        cells = [["1", text] if label_first else [text, "1"] for text in reviews]
+        header = "label\ttext\n" if label_first else "text\tlabel\n"
+        path.write_text(header + "".join("\t".join(row) + "\n" for row in cells), encoding="utf-8")
+        rows = list(kinds.open_table(path, lossless=lossless).rows)
+        assert [row.number for row in rows] == list(range(2, len(reviews) + 2))
+        assert [row.values["label"] for row in rows] == ["1"] * len(reviews)
+        assert [row.values["text"] for row in rows] == [as_is(text) for text in reviews]
+
+    @settings(max_examples=500)
+    @given(content=st.text(st.sampled_from('"\t\n\r1好'), max_size=40))
+    def test_no_character_of_a_file_is_lost(self, tmp_path_factory, content):
+        path = tmp_path_factory.getbasetemp() / "any.tsv"
+        path.write_text("text\tn\n" + content + "\n", encoding="utf-8", newline="")
+        found = "".join("".join(row.values.values()) for row in kinds.open_table(path, lossless=True).rows)
+        for character in "1好":
+            assert found.count(character) == content.count(character)
+
+    def test_a_row_of_one_column_is_not_joined(self, tmp_path):
+        path = write(tmp_path / "a.tsv", 'text\n"一\n二"\n')
+        assert [row.values["text"] for row in kinds.open_table(Path(path)).rows] == ['"一', '二"']
+
+    def test_a_damaged_line_does_not_swallow_others(self, tmp_path):
+        lines = ["text\tlabel", '"没有标签', "好\t1", '他说"好"\t0', "坏\t0"]
+        labelled = read_labelled(write(tmp_path / "a.tsv", "\n".join(lines)))
+        assert labelled.texts == ["", "好", '他说"好"', "坏"]
+        assert labelled.problems == {0: "row 2: 1 columns where the first row has 2"}
+
+    def test_time_and_memory_are_bounded(self, tmp_path):
+        # Each line opens a quotation mark that nothing closes: without a bound, quadratic time.
+        path = write(tmp_path / "a.tsv", "text\tlabel\n" + '"a\n' * 50_000)
+        assert sum(1 for _ in kinds.open_table(Path(path), lossless=True).rows) == 50_000
+
+
+def as_is(text):
+    """Return a text of a TSV file without the quotation marks of a field that has doubled ones in it."""
+    inner = text[1:-1]
+    is_quoted = len(text) > 2 and text[0] == text[-1] == '"' and '""' in inner and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if is_quoted else text
+
+
 class TestLossless:
     def test_blank_lines_are_rows_after_the_header(self, tmp_path):
         path = write(tmp_path / "a.csv", "\n\ntext,n\n\n好,1\n\n")
@@ -110,7 +206,7 @@ class TestLossless:
     def test_a_problem_keeps_what_can_be_told(self, tmp_path):
         path = write(tmp_path / "a.csv", 'text,n\n"没有结束,1\n一\n一,二,三\n')
         assert rows_of(path)[1] == [
-            (2, {"text": '"没有结束,1'}, tables.UNCLOSED_QUOTE),
+            (2, {"text": '"没有结束,1'}, delimited.UNCLOSED_QUOTE),
             (3, {"text": "一"}, "1 columns where the first row has 2"),
             (4, {"text": "一", "n": "二,三"}, "3 columns where the first row has 2"),
         ]

@@ -201,7 +201,8 @@ def _record_lines(lines: _Lines) -> Iterator[str]:
 def _without_csv_quotes(field: str) -> str:
     """Return a field without the quotation marks that only a CSV writer can have put around it."""
     inner = field[1:-1]
-    if field != f'"{inner}"' or '""' not in inner or '"' in inner.replace('""', ""):
+    needs_quotes = '""' in inner or "\r" in inner
+    if field != f'"{inner}"' or not needs_quotes or '"' in inner.replace('""', ""):
         return field
     return inner.replace('""', '"')
 
