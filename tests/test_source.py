@@ -1,15 +1,19 @@
 """The rows of files that are to be scored: none is lost, whatever stands in the file."""
 
+import hashlib
 import io
 import json
 import sys
+import tracemalloc
 from types import SimpleNamespace
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
+from serving.predictor import Prediction
 from serving.scoring import source as rows
+from serving.scoring.local_engine import ScoringPlan, score_file
 from serving.scoring.source import blocks, open_source
 from system.errors import InputError
 
@@ -84,6 +88,31 @@ class TestLines:
             "a.jsonl": [json.dumps(dict(zip(second, (text, 1), strict=True)), ensure_ascii=False) for text in first],
         }
         assert texts_and_problems(write(name, "\n".join(lines[name]), encoding)) == [("上海", None), ("坏", None)]
+
+    @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+    @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.jsonl"])
+    def test_utf16_without_a_mark(self, write, name, encoding):
+        texts = ["上海", "一般", "房间很干净"]
+        lines = {
+            "a.txt": texts,
+            "a.csv": ["text,n", *(f"{text},1" for text in texts)],
+            "a.tsv": ["text\tn", *(f"{text}\t1" for text in texts)],
+            "a.jsonl": [json.dumps({"text": text}, ensure_ascii=False) for text in texts],
+        }
+        path = write(name, "".join(f"{line}\n" for line in lines[name]), encoding)
+        assert texts_and_problems(path) == [(text, None) for text in texts]
+        source = read(path)[1]
+        assert source.line_count == len(texts)
+        assert source.has_spreadsheet_encoding == (name == "a.csv")
+
+    @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv"])
+    def test_a_stray_nul_byte_is_a_problem_of_its_row(self, write, name):
+        lines = [*(["text"] if name != "a.txt" else []), "好", "一\0般", "坏", ""]
+        assert texts_and_problems(write(name, "\n".join(lines))) == [
+            ("好", None),
+            ("", "the text has a NUL byte"),
+            ("坏", None),
+        ]
 
     def test_bytes_that_are_no_text_are_kept_and_told(self, write, capsys):
         path = write("a.txt", "好\n坏".encode() + b"\xff\n")
@@ -203,3 +232,50 @@ class TestStandardInput:
         monkeypatch.setattr(sys, "stdin", None)
         with pytest.raises(InputError, match="it is closed"):
             read("-")
+
+
+class TestNumberOfPasses:
+    @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.jsonl"])
+    def test_scoring_reads_a_file_twice(self, tmp_path, count_bytes_read, name):
+        header, line = {
+            "a.txt": ("", "好评如潮\n"),
+            "a.csv": ("text,n\n", "好评如潮,1\n"),
+            "a.tsv": ("text\tn\n", "好评如潮\t1\n"),
+            "a.jsonl": ("", '{"text": "好评如潮"}\n'),
+        }[name]
+        path = tmp_path / name
+        path.write_bytes((header + line * 20_000).encode())
+        predictor = SimpleNamespace(predict=lambda texts: [Prediction(text, "正面", 0.9, 0.9) for text in texts])
+        score_file(predictor, ScoringPlan(str(path), str(tmp_path / "out.jsonl")))
+        assert count_bytes_read[path] == 2 * path.stat().st_size
+        assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 20_000
+
+    @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+    def test_the_hash_is_that_of_the_file(self, tmp_path, name):
+        path = tmp_path / name
+        if name == "a.csv":
+            path.write_text("text\n好\n", encoding="utf-8")
+        else:
+            pyarrow.parquet.write_table(pyarrow.table({"text": ["好"]}), path)
+        assert read(path)[1].sha256() == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "row"),
+    [
+        ("a.txt", "", "{}"),
+        ("a.csv", "text\n", '"{}"'),
+        ("a.tsv", "text\n", "{}"),
+        ("a.jsonl", "", '{{"text":"{}"}}'),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_memory_is_constant(tmp_path, name, header, row, end):
+    path = tmp_path / name
+    path.write_bytes((header + (row.format("好" * 1000) + "\n") * 7000).replace("\n", end).encode())
+    tracemalloc.start()
+    with open_source(str(path)) as source:
+        assert sum(1 for _ in source.table.rows) == 7000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.4 * path.stat().st_size

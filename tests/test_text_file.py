@@ -158,6 +158,12 @@ class TestUtf16WithoutMark:
         assert (file.encoding, file.num_lines) == (encoding, len(LINES))
         assert list(file.lines()) == LINES
 
+    @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+    def test_a_few_characters_that_could_be_utf8(self, encoding):
+        content = "好\n坏\n".encode(encoding)
+        assert is_utf8(content)
+        assert utf16_without_mark(content) == encoding
+
     @given(text=st.text(CHARACTERS), encoding=st.sampled_from(["utf-16-le", "utf-16-be"]))
     def test_any_text_after_a_header(self, text, encoding):
         assert utf16_without_mark(f"text,n\n{text}\n".encode(encoding)) == encoding

@@ -277,11 +277,16 @@ def utf16_without_mark(start: bytes) -> str | None:
     if b"\0" not in start:
         return None
     # Latin letters in UTF-16 are valid UTF-8 as well, but every other byte of them is NUL.
-    if start.count(0) * 4 <= len(start) and _decoded(start, "utf-8") is not None:
-        return None
+    may_be_utf8 = start.count(0) * 4 <= len(start) and _decoded(start, "utf-8") is not None
     for encoding in ("utf-16-le", "utf-16-be"):
         text = _decoded(start, encoding)
-        if text and ("\n" in text or "\r" in text) and not SIGNS_OF_OTHER_ENCODING.search(text):
+        if not text or SIGNS_OF_OTHER_ENCODING.search(text):
+            continue
+        line_ends = text.count("\n")
+        # A stray NUL byte may be beside one line end, but hardly beside all of several.
+        if may_be_utf8 and (line_ends < 2 or line_ends < start.count(b"\n")):
+            continue
+        if line_ends or "\r" in text:
             return encoding
     return None
 
