@@ -21,13 +21,10 @@ UNCLOSED_QUOTE = "a quotation mark opens here that nothing closes"
 
 
 class Record(NamedTuple):
-    """The fields of one record of a text file; where it has a problem, those that can be told."""
+    """The fields of one record of a text file, none if its line is blank; where it has a problem, what can be told."""
 
     fields: list[str]
     problem: str | None = None
-
-
-BLANK = Record([])
 
 
 def open_csv(path: Path, lossless: bool) -> Table:
@@ -45,8 +42,8 @@ def open_tsv(path: Path, lossless: bool) -> Table:
 def _delimited_table(file: TextFile, records: Iterator[Record], delimiter: str, lossless: bool) -> Table:
     numbered = enumerate(records, start=1)
     if not lossless:
-        numbered = ((number, record) for number, record in numbered if record != BLANK)
-    number, header = next(((number, record) for number, record in numbered if record != BLANK), (0, None))
+        numbered = ((number, record) for number, record in numbered if record.fields)
+    number, header = next(((number, record) for number, record in numbered if record.fields), (0, None))
     if header is None:
         raise InputError(f"{file.path} is empty: its first row must name the columns")
     if header.problem:
@@ -62,11 +59,11 @@ def _row(number: int, columns: list[str], record: Record, delimiter: str) -> Row
         values[columns[-1]] = delimiter.join(record.fields[len(columns) - 1 :])
     if record.problem:
         return Row(number, values, record.problem)
-    if record == BLANK:
+    if len(record.fields) == len(columns):
+        return Row(number, values)
+    if not record.fields:
         return Row(number, values, "the line is empty")
-    if len(record.fields) != len(columns):
-        return Row(number, values, f"{len(record.fields)} columns where the first row has {len(columns)}")
-    return Row(number, values)
+    return Row(number, values, f"{len(record.fields)} columns where the first row has {len(columns)}")
 
 
 class _Lines:

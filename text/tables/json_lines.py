@@ -55,15 +55,11 @@ class _Fields:
 
 def _json_rows(file: TextFile, lossless: bool) -> Iterator[Row]:
     numbered = enumerate(file.lines(), start=1)
-    return (_json_row(number, line) for number, line in numbered if lossless or not _is_blank(line))
-
-
-def _is_blank(line: str) -> bool:
-    return not line or line.isspace()
+    return (_json_row(number, line) for number, line in numbered if lossless or line.strip())
 
 
 def _json_row(number: int, line: str) -> Row:
-    if _is_blank(line):
+    if not line or line.isspace():
         return Row(number, {}, "the line is empty")
     try:
         values = json.loads(line)
@@ -71,7 +67,8 @@ def _json_row(number: int, line: str) -> Row:
         return Row(number, {}, f"not JSON ({error})")
     if not isinstance(values, dict):
         return Row(number, {}, "not a JSON object")
-    if line.count("[") + line.count("{") > MAX_JSON_DEPTH and _is_deep(values):
+    may_be_deep = len(line) > 2 * MAX_JSON_DEPTH and line.count("[") + line.count("{") > MAX_JSON_DEPTH
+    if may_be_deep and _is_deep(values):
         return Row(number, {}, f"JSON of more than {MAX_JSON_DEPTH} levels")
     return Row(number, values)
 
