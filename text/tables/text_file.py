@@ -104,12 +104,13 @@ def scan_lines(path: Path, new_survey: Callable[[], AnySurvey], *, lossless: boo
     Returns:
         The file, and the survey that has been given all of its lines.
     """
-    file, survey = _scan(path, new_survey, lossless)
-    if survey.is_incomplete:
-        survey = _SurveyedLines(new_survey())
-        for line in file.lines():
-            survey.survey.add(line)
-    return file, survey.survey
+    file, lines = _scan(path, new_survey, lossless)
+    if not lines.is_incomplete:
+        return file, lines.survey
+    survey = new_survey()
+    for line in file.lines():
+        survey.add(line)
+    return file, survey
 
 
 def _scan(path: Path, new_survey: Callable | None, lossless: bool) -> tuple[TextFile, "_SurveyedLines | None"]:
@@ -132,8 +133,8 @@ def _scan(path: Path, new_survey: Callable | None, lossless: bool) -> tuple[Text
                 _read_from_start(file, other, final=not chunk)
                 if other.failed_at is None or other.failed_at > best.failed_at:
                     best = other
-            if not lossless:
-                _refuse(path, best, decodings)
+            if best.failed_at is not None and not lossless:
+                raise InputError(_undecodable(path, decodings))
             if not chunk:
                 break
             chunk = file.read(CHUNK_BYTES)
@@ -151,11 +152,6 @@ def _read_from_start(file: IO[bytes], decoding: "_Decoding", final: bool) -> Non
     if final and decoding.failed_at is None:
         decoding.read(b"", final=True)
     file.seek(end)
-
-
-def _refuse(path: Path, best: "_Decoding", decodings: "list[_Decoding]") -> None:
-    if best.failed_at is not None:
-        raise InputError(_undecodable(path, decodings))
 
 
 def _undecodable(path: str | os.PathLike, decodings: "list[_Decoding]") -> str:
@@ -223,8 +219,8 @@ class _SurveyedLines:
     """Hands the lines of a text that comes in chunks to a survey.
 
     Attributes:
-        is_incomplete: whether lines seem to end with `\\r` alone. That is known for certain at the end of the file
-            only, and to keep all of it until then could take any amount of memory.
+        is_incomplete: whether it has given up, because lines seem to end with `\\r` alone. That is certain at the end
+            of the file only, and keeping the text until then could take any amount of memory.
     """
 
     def __init__(self, survey: Survey):
@@ -292,7 +288,7 @@ def utf16_without_mark(start: bytes) -> str | None:
 
 
 def _decoded(start: bytes, encoding: str) -> str | None:
-    """Return the text that begins with these bytes, the last of which may be a part of a character; None if none."""
+    """Return the text of these bytes, without a character that their end cuts in two; None if they are no text."""
     try:
         return codecs.getincrementaldecoder(encoding)().decode(start)
     except UnicodeDecodeError:
