@@ -1,6 +1,8 @@
 """What several test modules need."""
 
+import io
 import os
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -55,3 +57,24 @@ def tiny_model(tmp_path_factory) -> Path:
     save_model(classifier, path)
     export_onnx(path)
     return path
+
+
+@pytest.fixture
+def count_bytes_read(monkeypatch) -> Counter:
+    """How many bytes of each file are read from now on, through `open`."""
+    counted, builtin_open = Counter(), open
+
+    class CountedFile(io.FileIO):
+        def readinto(self, buffer):
+            number = super().readinto(buffer)
+            counted[Path(self.name)] += number
+            return number
+
+    def counting_open(path, mode="r", encoding=None, errors=None, newline=None, **options):
+        if mode not in ("r", "rb"):
+            return builtin_open(path, mode, encoding=encoding, errors=errors, newline=newline, **options)
+        file = io.BufferedReader(CountedFile(path))
+        return file if mode == "rb" else io.TextIOWrapper(file, encoding, errors, newline)
+
+    monkeypatch.setattr("builtins.open", counting_open)
+    return counted

@@ -1,4 +1,4 @@
-"""Atomic writing, hashing, and encodings."""
+"""Atomic writing and hashing."""
 
 import errno
 import hashlib
@@ -10,10 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from system import files
 from system.errors import InputError, OutputError
 from system.files import (
     check_writable,
@@ -21,7 +18,6 @@ from system.files import (
     sha256_of_file,
     write_atomically,
 )
-from text.tables.plain_text import Encoding, detect_encoding, line_end, lossless_encoding
 
 ROOT = Path(__file__).resolve().parents[1]
 CHINESE = "距离川沙公路较近，但是公交指示不对😀"
@@ -84,91 +80,6 @@ def test_sha256_of_file(tmp_path):
     assert sha256_of_file(path) == hashlib.sha256(b"abc" * 1000).hexdigest()
     with pytest.raises(InputError, match="cannot read .*missing"):
         sha256_of_file(tmp_path / "missing")
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
-@pytest.mark.parametrize("chunk_bytes", [1, 3, 1 << 20])
-def test_encoding_is_found_whatever_the_chunks(tmp_path, monkeypatch, encoding, chunk_bytes):
-    monkeypatch.setattr(files, "CHUNK_BYTES", chunk_bytes)
-    path = tmp_path / "text"
-    path.write_bytes((CHINESE * 3).encode(encoding))
-    assert detect_encoding(path) == encoding
-
-
-def test_empty_file_is_utf8(tmp_path):
-    (tmp_path / "empty").write_bytes(b"")
-    assert detect_encoding(tmp_path / "empty") == "utf-8"
-
-
-@pytest.mark.parametrize(
-    ("content", "offset"),
-    [
-        (b"ok\xff\xff", "byte 2 "),
-        ("好".encode() + b"a" * 2000 + b"\xff", "byte 2,003 "),
-        (b"\xef\xbb\xbfok\xff", "byte 5 "),
-        (b"\xff\xfea\x00b", "byte 4 "),
-        ("好".encode() * 5 + b"\xe5\xa5", "byte 15 "),
-    ],
-)
-@pytest.mark.parametrize("chunk_bytes", [1, 7, 1 << 20])
-def test_undecodable_byte_is_named(tmp_path, monkeypatch, content, offset, chunk_bytes):
-    monkeypatch.setattr(files, "CHUNK_BYTES", chunk_bytes)
-    path = tmp_path / "broken.csv"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=f"broken.csv.*{offset}"):
-        detect_encoding(path)
-
-
-def test_missing_file_is_an_input_error(tmp_path):
-    with pytest.raises(InputError, match="cannot read .*missing.csv: No such file"):
-        detect_encoding(tmp_path / "missing.csv")
-
-
-@given(content=st.binary(max_size=200))
-def test_a_found_encoding_decodes_the_file(tmp_path_factory, content):
-    path = tmp_path_factory.getbasetemp() / "random_bytes"
-    path.write_bytes(content)
-    try:
-        encoding = detect_encoding(path)
-    except InputError:
-        return
-    content.decode(encoding)
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ("好".encode(), Encoding("utf-8")),
-        ("好\n".encode("gb18030"), Encoding("gb18030")),
-        (b"", Encoding("utf-8")),
-        ("好".encode() * 5 + b"\xff", Encoding("utf-8", "backslashreplace")),
-        ("好评".encode("gb18030") * 5 + b"\xff", Encoding("gb18030", "backslashreplace")),
-        (b"\xef\xbb\xbfok\xff", Encoding("utf-8-sig", "backslashreplace")),
-        (b"\xff\xfea\x00b", Encoding("utf-16", "backslashreplace")),
-    ],
-)
-def test_the_encoding_that_decodes_most(tmp_path, content, expected):
-    (tmp_path / "a.txt").write_bytes(content)
-    assert lossless_encoding(tmp_path / "a.txt") == expected
-
-
-@given(content=st.binary(max_size=200))
-def test_every_file_can_be_read_losslessly(tmp_path_factory, content):
-    path = tmp_path_factory.getbasetemp() / "random_bytes"
-    path.write_bytes(content)
-    content.decode(*lossless_encoding(path))
-
-
-@pytest.mark.parametrize(
-    ("text", "end"),
-    [("", "\n"), ("a", "\n"), ("a\r\nb", "\n"), ("a\rb", "\r"), ("a\r", "\r"), ("a\rb\n", "\n"), ("上\r", "\r")],
-)
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030"])
-@pytest.mark.parametrize("chunk_bytes", [1, 1 << 20])
-def test_what_ends_lines(tmp_path, monkeypatch, text, end, encoding, chunk_bytes):
-    monkeypatch.setattr(files, "CHUNK_BYTES", chunk_bytes)
-    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
-    assert line_end(tmp_path / "a.txt", Encoding(encoding)) == end
 
 
 class TestPrevious:

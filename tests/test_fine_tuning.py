@@ -399,7 +399,7 @@ class TestData:
         write_reviews("reviews.csv", rows)
         assert fine_tuning.main([*arguments, "--dataset", "reviews.csv", "--dry-run"]) == 0
         line = capsys.readouterr().out.splitlines()[0]
-        assert line.startswith("reviews.csv: 507 rows, 3 unusable: row 5: empty text; row 6: ")
+        assert line.startswith("reviews.csv: 507 rows, 3 unusable: row 5: the text is empty; row 6: ")
         assert "'maybe'" in line and line.endswith("row 7: no label")
 
     @pytest.mark.slow

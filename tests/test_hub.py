@@ -82,7 +82,7 @@ class TestFolders:
     def test_data_files(self, reviews):
         labelled = read_labelled(reviews)
         assert labelled.texts == ["好", "", "坏"]
-        assert labelled.problems == {1: "row 2: empty text"}
+        assert labelled.problems == {1: "row 2: the text is empty"}
 
     def test_parquet_with_class_labels(self, tmp_path):
         features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(2)})

@@ -1,15 +1,20 @@
 """Parquet files of every type: written again to the last bit, and as text where text is asked."""
 
+import contextlib
 import decimal
+import itertools
 import json
 import sys
 
 import pyarrow
 import pyarrow.parquet
 import pytest
+from table_files import AWKWARD
 
 from serving.scoring.local_engine import VERDICT_TYPES
 from system.errors import InputError
+from text.sources import read_labelled
+from text.tables import kinds
 from text.tables.kinds import open_format
 from text.tables.parquet import ExactValue, exact_values, open_parquet
 from text.tables.rows import as_text
@@ -126,3 +131,63 @@ def test_damaged_files(path):
     path.write_bytes(content[:4] + bytes(60) + content[64:])
     with pytest.raises(InputError, match="cannot read .* as Parquet"):
         list(open_parquet(path, exact_values)[0].rows)
+
+
+class TestDamage:
+    def test_truncated_parquet(self, tmp_path):
+        path = tmp_path / "a.parquet"
+        pyarrow.parquet.write_table(pyarrow.table({"text": ["好"], "label": [1]}), path)
+        path.write_bytes(path.read_bytes()[:-10])
+        with pytest.raises(InputError, match="cannot read .*a.parquet as Parquet"):
+            read_labelled(path)
+
+    def test_no_damaged_byte_of_parquet_loses_a_row_without_a_word(self, tmp_path):
+        path = tmp_path / "a.parquet"
+        pyarrow.parquet.write_table(pyarrow.table({"text": ["好", "坏"], "n": [1, 2]}), path)
+        content = path.read_bytes()
+        for position, value in itertools.product(range(len(content)), (0, 1, 255)):
+            path.write_bytes(content[:position] + bytes([value]) + content[position + 1 :])
+            with contextlib.suppress(InputError):
+                table = kinds.open_table(path)
+                assert len(list(table.rows)) == pyarrow.parquet.read_metadata(path).num_rows
+
+
+class TestColumnNames:
+    def test_of_parquet(self, tmp_path):
+        arrays = [pyarrow.array(["好"]), pyarrow.array(["坏"])]
+        pyarrow.parquet.write_table(pyarrow.Table.from_arrays(arrays, ["text", "text"]), tmp_path / "a.parquet")
+        table = kinds.open_table(tmp_path / "a.parquet")
+        assert list(table.rows) == [(1, {"text": "好", "text (2)": "坏"}, None)]
+
+
+class TestWriting:
+    def read(self, tmp_path, kind, parts, columns, **options):
+        writer = open_format("parquet", columns, VERDICTS, "text", **options)
+        paths = []
+        for number, rows in enumerate(parts):
+            paths.append(tmp_path / f"{number}.part")
+            paths[-1].write_bytes(writer.encode(rows, number == 0))
+        with open(tmp_path / "a.parquet", "wb") as file:
+            writer.join(paths, file)
+        return pyarrow.parquet.ParquetFile(tmp_path / "a.parquet").read()
+
+    def test_from_a_source_without_types_all_is_text(self, tmp_path):
+        rows = [{"text": text, "other": [1]} for text in AWKWARD] + [{"text": "好\ud83d", "probability": 0.25}]
+        table = self.read(tmp_path, "parquet", [rows[:3], rows[3:]], ["text", "other"])
+        assert table.column_names == ["text", "other", *VERDICTS]
+        assert [str(kind) for kind in table.schema.types] == ["string"] * 3 + ["double"] * 2 + ["string"]
+        assert table["text"].to_pylist() == [*AWKWARD, "好\\ud83d"]
+        assert table["other"].to_pylist() == ["[1]"] * len(AWKWARD) + [None]
+        assert table["probability"].to_pylist()[-1] == 0.25
+
+    def test_no_rows(self, tmp_path):
+        assert self.read(tmp_path, "parquet", [[]], ["text"]).shape == (0, 5)
+
+    def test_names_that_parquet_cannot_have(self, tmp_path):
+        table = self.read(tmp_path, "parquet", [[{"\ud83d": 1, "\\ud83d": 2, "": 3}]], ["\ud83d", "\\ud83d", ""])
+        assert [column.to_pylist() for column in table.columns[:3]] == [["1"], ["2"], ["3"]]
+
+    def test_parts_in_a_folder_whose_name_looks_like_a_partition(self, tmp_path):
+        folder = tmp_path / "text=good"
+        folder.mkdir()
+        assert self.read(folder, "parquet", [[{"text": "好"}]], ["text"])["text"].to_pylist() == ["好"]

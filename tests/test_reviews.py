@@ -131,7 +131,7 @@ class TestLoadReviews:
     def test_what_is_printed(self, capsys, reviews):
         print_reviews(reviews)
         first, *parts = capsys.readouterr().out.splitlines()
-        problems = "row 5: no label; row 52: empty text; row 79: unknown label '2'"
+        problems = "row 5: no label; row 52: the text is empty; row 79: unknown label '2'"
         assert first.endswith(f"reviews.csv: 120 rows, 3 unusable: {problems}")
         test = reviews.test
         described = (

@@ -1,205 +1,42 @@
-"""The rows of files that are to be scored: none is lost, whatever stands in the file."""
+"""What all tables have: column names, and texts that are none."""
 
-import io
-import json
-import sys
-from types import SimpleNamespace
-
-import pyarrow
-import pyarrow.parquet
 import pytest
 
-from serving.scoring import source as rows
-from serving.scoring.source import blocks, open_source
-from system.errors import InputError
-
-LINES = ["好", "", '"没有结束', "a,b\tc", " "]
+from text.tables.rows import EMPTY, NOT_A_STRING, NOT_UNICODE, text_problem, unique_names
 
 
-def read(path, kind=None, column=None, **options):
-    with open_source(str(path), kind, column, **options) as source:
-        return [row for block in blocks(source) for row in block], source
-
-
-def texts_and_problems(path, kind=None, **options):
-    found, source = read(path, kind, **options)
-    return [source.text_of(row) for row in found]
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(name, content, encoding="utf-8"):
-        path = tmp_path / name
-        path.write_bytes(content.encode(encoding) if isinstance(content, str) else content)
-        return path
-
-    return write
-
-
-@pytest.fixture
-def standard_input(monkeypatch):
-    def give(content):
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
-
-    return give
-
-
-class TestLines:
-    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-    @pytest.mark.parametrize("has_last_end", [True, False])
-    def test_plain_text(self, write, end, has_last_end):
-        path = write("a.txt", end.join(LINES) + end * has_last_end)
-        found, source = read(path)
-        assert [row.values for row in found] == [{"text": line} for line in LINES]
-        assert [row.number for row in found] == [1, 2, 3, 4, 5]
-        assert source.text_column == "text"
-
-    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-    @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
-    def test_tables(self, write, kind, end):
-        tables = {
-            "csv": ["text,n", "好,1", "", "坏,2"],
-            "tsv": ["text\tn", "好\t1", "", "坏\t2"],
-            "jsonl": ['{"text": "好", "n": "1"}', "", '{"text": "坏", "n": "2"}'],
-        }
-        path = write(f"a.{kind}", end.join(tables[kind]) + end + end)
-        found, source = read(path)
-        assert [row.values for row in found] == [{"text": "好", "n": "1"}, {}, {"text": "坏", "n": "2"}, {}]
-        assert [row.problem for row in found] == [None, "the line is empty"] * 2
-        first = 1 if kind == "jsonl" else 2
-        assert [row.number for row in found] == [first, first + 1, first + 2, first + 3]
-
-    def test_a_return_within_a_line_ends_none(self, write):
-        assert texts_and_problems(write("a.txt", "a\rb\nc\u2028d\x0be\n")) == [("a\rb", None), ("c\u2028d\x0be", None)]
-
-    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
-    @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.jsonl"])
-    def test_encodings(self, write, name, encoding):
-        # 上 has the byte of a line end in UTF-16.
-        first, second = ("上海", "坏"), ("text", "n")
-        lines = {
-            "a.txt": [first[0], first[1]],
-            "a.csv": ["text,n", *(f"{text},1" for text in first)],
-            "a.tsv": ["text\tn", *(f"{text}\t1" for text in first)],
-            "a.jsonl": [json.dumps(dict(zip(second, (text, 1), strict=True)), ensure_ascii=False) for text in first],
-        }
-        assert texts_and_problems(write(name, "\n".join(lines[name]), encoding)) == [("上海", None), ("坏", None)]
-
-    def test_bytes_that_are_no_text_are_kept_and_told(self, write, capsys):
-        path = write("a.txt", "好\n坏".encode() + b"\xff\n")
-        assert texts_and_problems(path) == [("好", None), ("坏\\xff", None)]
-        assert "bytes that no known encoding decodes" in capsys.readouterr().err
-        with pytest.raises(InputError, match="byte 7 cannot be decoded"):
-            read(path, strict=True)
-
-
-class TestProblems:
-    def test_unusable_texts(self, write):
-        lines = [{"text": 5}, {"text": None}, {}, {"text": "a\0b"}, {"text": ["好"]}, {"text": "好", "n": "\0"}]
-        assert texts_and_problems(write("a.jsonl", "\n".join(map(json.dumps, lines)))) == [
-            ("", "the text is not a string"),
-            ("", None),
-            ("", None),
-            ("", "the text has a NUL byte"),
-            ("", "the text is not a string"),
-            ("好", None),
-        ]
-
-    def test_a_wrong_number_of_columns_keeps_what_stands_there(self, write):
-        found, source = read(write("a.csv", "text,n\n好\n贵,但是好,1\n坏,0\n"))
-        assert [row.values for row in found] == [
-            {"text": "好"},
-            {"text": "贵", "n": "但是好,1"},
-            {"text": "坏", "n": "0"},
-        ]
-        assert [row.problem for row in found] == [
-            "1 columns where the first row has 2",
-            "3 columns where the first row has 2",
-            None,
-        ]
-        assert source.text_of(found[1]) == ("", found[1].problem)
-
-    def test_json_lines_after_many_that_are_none(self, write):
-        found, source = read(write("a.jsonl", "\n" * 150 + "{\n" * 150 + '{"text": "好"}\n{"new": 1}\n'))
-        assert len(found) == 302
-        assert source.table.columns == ["text", "new"]
-        assert (found[300].values, found[300].problem) == ({"text": "好"}, None)
-
+class TestColumnNames:
     @pytest.mark.parametrize(
-        ("name", "content", "words"),
+        ("given_names", "expected"),
         [
-            ("a.csv", "", "a.csv is empty"),
-            ("a.csv", "\n\n", "a.csv is empty"),
-            ("a.tsv", "", "a.tsv is empty"),
-            ("a.jsonl", "", "nothing to read"),
-            ("a.jsonl", "[1]\n{", "row 1: not a JSON object"),
-            ("a.parquet", "PAR1", "cannot read .*a.parquet as Parquet"),
-            ("a.csv", 'text,"n\n好,1\n', "row 1, which must name the columns: a quotation mark"),
-            ("a.csv", "a,b\n好,1\n", "no text column"),
-            ("a.csv", "text,text\n好,1\n", "more than one text column"),
-            ("a.xlsx", "text", "say it with --format"),
+            (["a", "b"], ["a", "b"]),
+            (["a", "a", "a"], ["a", "a (2)", "a (3)"]),
+            (["a", "a", "a (2)"], ["a", "a (3)", "a (2)"]),
+            (["a (2)", "a", "a (2)", "a"], ["a (2)", "a", "a (2) (2)", "a (3)"]),
+            ([""] * 20_000, ["", *(f" ({number})" for number in range(2, 20_001))]),
         ],
     )
-    def test_a_file_that_is_no_table(self, write, name, content, words):
-        with pytest.raises(InputError, match=words):
-            read(write(name, content))
-
-    def test_no_such_file_or_column(self, tmp_path, write):
-        with pytest.raises(InputError, match="no file .*missing.csv"):
-            read(tmp_path / "missing.csv")
-        with pytest.raises(InputError, match="no file"):
-            read(tmp_path)
-        with pytest.raises(InputError, match="no column 'b'"):
-            read(write("a.csv", "text,n\n好,1\n"), column="b")
-        with pytest.raises(InputError, match="plain text, which has no column 'b'"):
-            read(write("a.txt", "好\n"), column="b")
-
-    def test_duplicate_columns_are_kept(self, write, tmp_path):
-        expected = ["n", "text", "n (2)", "n (3)"]
-        found, source = read(write("a.csv", "n,text,n,n\n1,好,2,3\n"))
-        assert source.table.columns == list(found[0].values) == expected
-        arrays = [pyarrow.array([value]) for value in ("1", "好", "2", "3")]
-        pyarrow.parquet.write_table(pyarrow.Table.from_arrays(arrays, ["n", "text", "n", "n"]), tmp_path / "a.parquet")
-        found, source = read(tmp_path / "a.parquet")
-        assert source.table.columns == source.schema.names == expected
-        assert list(found[0].values.values()) == ["1", "好", "2", "3"]
+    def test_are_told_apart(self, given_names, expected):
+        assert unique_names(given_names) == expected
 
 
-class TestBlocks:
-    @pytest.fixture
-    def small_blocks(self, monkeypatch):
-        monkeypatch.setattr(rows, "BLOCK_ROWS", 3)
-        monkeypatch.setattr(rows, "BLOCK_CHARACTERS", 10)
-
+class TestTexts:
     @pytest.mark.parametrize(
-        ("lines", "sizes"),
-        [([], []), (["a"] * 7, [3, 3, 1]), (["a" * 10, "b", "c" * 9, "d"], [1, 2, 1]), (["a" * 50] * 2, [1, 1])],
+        ("value", "problem"),
+        [
+            ("好", None),
+            (" a ", None),
+            ("\0", None),
+            (None, EMPTY),
+            ("", EMPTY),
+            ("\u3000\n", EMPTY),
+            (5, NOT_A_STRING),
+            (float("nan"), NOT_A_STRING),
+            (["好"], NOT_A_STRING),
+            (b"ok", NOT_A_STRING),
+            ("\ud83d", NOT_UNICODE),
+            ("\ud83d\ude00", NOT_UNICODE),
+        ],
     )
-    def test_by_rows_and_characters(self, write, small_blocks, lines, sizes):
-        with open_source(str(write("a.txt", "".join(f"{line}\n" for line in lines)))) as source:
-            assert [len(block) for block in blocks(source)] == sizes
-            assert source.line_count == len(lines)
-
-
-class TestStandardInput:
-    def test_lines(self, standard_input):
-        standard_input("好\n坏".encode("utf-16"))
-        found, source = read("-")
-        assert [row.values["text"] for row in found] == ["好", "坏"]
-        assert (source.kind, source.name) == ("txt", "standard input")
-
-    @pytest.mark.parametrize("kind", ["csv", "tsv"])
-    def test_tables(self, standard_input, kind):
-        standard_input("review\n好\n".encode())
-        assert texts_and_problems("-", kind) == [("好", None)]
-
-    def test_parquet(self, standard_input):
-        buffer = io.BytesIO()
-        pyarrow.parquet.write_table(pyarrow.table({"text": ["好"]}), buffer)
-        standard_input(buffer.getvalue())
-        assert texts_and_problems("-", "parquet") == [("好", None)]
-
-    def test_a_closed_one(self, monkeypatch):
-        monkeypatch.setattr(sys, "stdin", None)
-        with pytest.raises(InputError, match="it is closed"):
-            read("-")
+    def test_that_are_none(self, value, problem):
+        assert text_problem(value) == problem

@@ -1,4 +1,4 @@
-"""What the scripts are given to read, wherever it lies: labelled reviews, and documents without labels."""
+"""Labelled texts and unlabelled documents, read from files, folders and the hub."""
 
 import glob
 import hashlib
@@ -15,9 +15,9 @@ import numpy as np
 from system.errors import InputError
 from text.hub_datasets import HubId, open_folder, open_hub, parse_hub_id
 from text.labels import UNUSABLE, parse_label
-from text.tables.kinds import TABLE_SUFFIXES, open_table
-from text.tables.plain_text import text_lines
-from text.tables.rows import Table
+from text.tables.kinds import TABLE_SUFFIXES, TEXT_SUFFIXES, open_table
+from text.tables.rows import EMPTY, Table, text_problem
+from text.tables.text_file import scan
 
 SAMPLE = "sample"
 DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
@@ -26,9 +26,8 @@ SAMPLE_CORPUS = DATA_FOLDER / "sample_corpus.txt"
 
 TEXT_COLUMNS = ("text", "review", "text_a", "content", "sentence", "comment")
 LABEL_COLUMNS = ("label", "labels", "sentiment", "polarity")
-EMPTY_TEXT = "empty text"
-CORPUS_SUFFIXES = (".txt", *TABLE_SUFFIXES)
-SHORTEST_LINE = 12  # letters; shorter ones, such as "很好", stand in many texts
+CORPUS_SUFFIXES = (*TEXT_SUFFIXES, *TABLE_SUFFIXES)
+SHORTEST_LINE = 12  # letters; shorter ones, such as "很好", are in many texts
 COLUMNS_SHOWN = 20
 COLUMN_CHARACTERS_SHOWN = 40
 
@@ -39,9 +38,13 @@ logger = logging.getLogger(__name__)
 class LabelledTexts:
     """Every row of a data set in its order, unusable ones too: the original's split is drawn over all rows.
 
-    `labels` is int8 of shape `(n,)`: 1 positive, 0 negative, -1 where the row cannot be used. `problems` says
-    why, by the row's index. `sha256`, of all texts and labels, lets a model say what it was trained on. `groups`
-    holds what stands in the group column, such as the domain; None where none was named.
+    Attributes:
+        name: what messages call the data set.
+        texts: the text of each row; "" where there is none.
+        labels: int8 of shape `(n,)`: 1 positive, 0 negative, -1 if the row cannot be used.
+        problems: why a row cannot be used, by its index.
+        sha256: the hash of all texts and labels, by which a model says what it was trained on.
+        groups: the values of the group column, such as the domain; None if no such column was named.
     """
 
     name: str
@@ -53,11 +56,11 @@ class LabelledTexts:
 
     @property
     def usable(self) -> np.ndarray:
-        """Bool mask of shape `(n,)`: the rows that have a text and a label."""
+        """Return a bool mask of shape `(n,)`: the rows that have a text and a label."""
         return self.labels != UNUSABLE
 
     def describe_problems(self, limit: int = 5) -> str:
-        """One line for a person: how many rows, how many of them unusable, and why the first `limit` are."""
+        """Return one line that says how many rows there are, how many are unusable, and why the first `limit` are."""
         counted = f"{len(self.texts):,} rows, {len(self.problems):,} unusable"
         shown = "; ".join(list(self.problems.values())[:limit])
         more = "; …" if len(self.problems) > limit else ""
@@ -70,12 +73,19 @@ def read_labelled(
     label_column: str | None = None,
     group_column: str | None = None,
 ) -> LabelledTexts:
-    """The labelled texts of a file (CSV, TSV, JSONL, Parquet), a folder, a hub id "owner/name", or "sample".
+    """Read the labelled texts of a source.
 
-    Columns that are not given are found by their usual names (`TEXT_COLUMNS`, `LABEL_COLUMNS`), in any case; groups
-    are read only from a column that is named. Labels are 1 and 0 in any form, or a word of `LABEL_WORDS`; a row with
-    another is kept as unusable, like one without text. Raises InputError where the source or a column is not there,
-    or no row can be used.
+    Labels are 1 and 0 in any form, or a word of `LABEL_WORDS`. A row with another label is kept as unusable, like a
+    row without text.
+
+    Args:
+        source: a file (CSV, TSV, JSONL, Parquet), a folder, a hub id "owner/name", or "sample".
+        text_column: the column of the texts; found by its usual names (`TEXT_COLUMNS`, in any case) if it is None.
+        label_column: the column of the labels; found by its usual names (`LABEL_COLUMNS`) if it is None.
+        group_column: the column of the groups; no groups are read if it is None.
+
+    Raises:
+        InputError: there is no such source or column, or no row can be used.
     """
     table = _labelled_table(str(source))
     text_column = choose_column(table, text_column, TEXT_COLUMNS, "text")
@@ -86,7 +96,7 @@ def read_labelled(
     for index, row in enumerate(table.rows):
         text = row.values.get(text_column)
         label, label_problem = parse_label(row.values.get(label_column))
-        problem = row.problem or label_problem or _text_problem(text)
+        problem = row.problem or label_problem or text_problem(text)
         if problem:
             problems[index] = f"row {row.number:,}: {problem}"
         texts.append(text if isinstance(text, str) and not row.problem else "")
@@ -108,16 +118,20 @@ def iter_texts(
     *,
     or_usual: bool = False,
 ) -> Iterator[str]:
-    """The documents in all sources, one after the other, in constant memory; blank ones are left out.
+    """Yield the documents in all sources, one after the other, in constant memory.
 
-    A source is a text file (a document a line), a CSV, TSV, JSONL or Parquet file (its text column), a folder
-    of such files, a glob, "sample", or a hub id, with its configuration after a colon if it has one. Rows
-    that cannot be read are left out with a warning. What the sources of `exclude` hold is left out as well, such as
-    the texts that a model is to be tested on; a document is known again by its letters and digits alone. Raises
-    InputError at once where a source does not exist, and on the way where a file cannot be read or has no text column.
+    Blank documents are left out, and rows that cannot be read, with a warning.
 
     Args:
+        sources: text files (a document a line), CSV, TSV, JSONL or Parquet files (their text column), folders of such
+            files, globs, "sample", or hub ids, with their configuration after a colon if they have one.
+        text_column: the column of the texts; found by its usual names if it is None.
+        exclude: sources whose documents are left out, such as the texts that a model will be tested on. A document
+            is recognised by its letters and digits alone.
         or_usual: whether a table without `text_column` is read by the usual names, as those of `exclude` are.
+
+    Raises:
+        InputError: at once if a source does not exist; on the way if a file cannot be read or has no text column.
     """
     resolved, excluded = ([_resolve_corpus(str(source)) for source in group] for group in (sources, exclude))
     documents = _iter_resolved(resolved, text_column, or_usual)
@@ -125,9 +139,9 @@ def iter_texts(
 
 
 def leave_out(documents: Iterable[str], known_texts: Iterable[str]) -> Iterator[str]:
-    """Yields the documents that are none of `known_texts`, nor a longer line of one.
+    """Yield the documents that are neither one of `known_texts` nor a longer line of one.
 
-    They are known again by their letters and digits alone.
+    They are recognised by their letters and digits alone.
     """
     known = set()
     for text in known_texts:
@@ -137,16 +151,17 @@ def leave_out(documents: Iterable[str], known_texts: Iterable[str]) -> Iterator[
 
 
 def corpus_files(sources: Iterable[str | os.PathLike]) -> list[Path]:
-    """The local files that `iter_texts` reads for these sources, in its order; hub ids have none.
+    """Return the local files that `iter_texts` reads for these sources, in its order; hub ids have none.
 
-    Raises InputError where a source does not exist.
+    Raises:
+        InputError: a source does not exist.
     """
     resolved = [_resolve_corpus(str(source)) for source in sources]
     return [path for source in resolved if not isinstance(source, HubId) for path in source]
 
 
 def source_name(source: str | os.PathLike) -> str:
-    """What to call a source in a model file: a hub id as it is, a file or folder without the way to it."""
+    """Return the name of a source for a model file: a hub id as it is, a file or folder without its parents."""
     return Path(source).name if os.path.exists(source) else str(source)
 
 
@@ -161,7 +176,7 @@ def _labelled_table(source: str) -> Table:
 
 
 def _hub_id_or_fail(source: str, option: str) -> HubId:
-    """The hub id that a source is which is nothing on this disk."""
+    """Parse `source` as a hub id; it is not a local path."""
     hub_id = parse_hub_id(source)
     if hub_id is None or source.lower().endswith(CORPUS_SUFFIXES):
         raise InputError(
@@ -171,9 +186,15 @@ def _hub_id_or_fail(source: str, option: str) -> HubId:
 
 
 def choose_column(table: Table, wanted: str | None, usual_names: tuple[str, ...], kind: str) -> str:
-    """The wanted column, or else the first of the usual names that the table has.
+    """Return the wanted column, or the first of the usual names that the table has.
 
-    Raises InputError where there is none, or more than one of that name.
+    Args:
+        wanted: the name of the column, or None.
+        usual_names: those to look for if `wanted` is None, in any case.
+        kind: "text", "label" or "group", for the error message.
+
+    Raises:
+        InputError: there is no such column, or more than one of that name.
     """
     if wanted is None:
         by_name = {column.strip().lower(): column for column in reversed(table.columns)}
@@ -190,20 +211,6 @@ def choose_column(table: Table, wanted: str | None, usual_names: tuple[str, ...]
     )
 
 
-def _text_problem(text: object) -> str | None:
-    if text is None:
-        return EMPTY_TEXT
-    if not isinstance(text, str):
-        return "the text is not a string"
-    if not text.strip():
-        return EMPTY_TEXT
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and no tokenizer takes
-        return "the text is not valid Unicode"
-    return None
-
-
 def _sha256_of(texts: list[str], labels: np.ndarray) -> str:
     digest = hashlib.sha256(labels.tobytes())
     for text in texts:
@@ -215,7 +222,7 @@ def _sha256_of(texts: list[str], labels: np.ndarray) -> str:
 
 
 def _resolve_corpus(source: str) -> list[Path] | HubId:
-    """The files that a source of documents stands for, or its hub id."""
+    """Return the files of a source of documents, or its hub id."""
     if source == SAMPLE:
         return [SAMPLE_CORPUS]
     if os.path.isdir(source):
@@ -233,9 +240,9 @@ def _resolve_corpus(source: str) -> list[Path] | HubId:
 
 
 def _letters(text: str) -> str:
-    """Returns the letters and digits of a text: copies of it often differ in blanks, case and punctuation.
+    """Return the letters and digits of a text: copies of it often differ in blanks, case and punctuation.
 
-    A text that has neither stands for itself.
+    A text without any is returned as it is.
     """
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).lower()) or text.strip()
 
@@ -251,7 +258,7 @@ def _iter_resolved(
             if path.suffix.lower() in TABLE_SUFFIXES:
                 yield from _table_texts(open_table(path), text_column, or_usual)
             else:
-                yield from (line for line in text_lines(path) if line.strip())
+                yield from (line for line in scan(path).lines() if line.strip())
 
 
 def _table_texts(table: Table, text_column: str | None, or_usual: bool) -> Iterator[str]:
@@ -261,10 +268,10 @@ def _table_texts(table: Table, text_column: str | None, or_usual: bool) -> Itera
     unreadable, first_problem = 0, ""
     for row in table.rows:
         text = row.values.get(column)
-        problem = row.problem or _text_problem(text)
+        problem = row.problem or text_problem(text)
         if problem is None:
             yield text
-        elif problem != EMPTY_TEXT:
+        elif problem != EMPTY:
             unreadable += 1
             first_problem = first_problem or f"row {row.number:,}: {problem}"
     if unreadable:

@@ -20,7 +20,7 @@ from serving.predictor import Predictor
 from serving.scoring.parts import Parts, Stream
 from serving.scoring.source import STANDARD_STREAM, Source, blocks, open_source
 from system.errors import InputError, OutputError
-from system.files import check_writable, sha256_of_file
+from system.files import check_writable
 from system.locks import owned
 from system.streams import is_closed, is_standard_output, is_stream, open_stream
 from text.tables.kinds import kind_of, open_format
@@ -147,7 +147,7 @@ def _open_parts(plan: ScoringPlan, source: Source, output_format: Format, kind: 
 def _description(plan: ScoringPlan, source: Source, kind: str) -> dict:
     """Returns what a run must have in common with the one that it goes on with."""
     return {
-        "source": sha256_of_file(source.path),
+        "source": source.sha256(),
         "source kind": source.kind,
         "output kind": kind,
         "text column": source.text_column,

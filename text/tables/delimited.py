@@ -8,68 +8,77 @@ from typing import IO, NamedTuple
 
 from system.errors import InputError
 from system.files import as_input_error
-from text.tables.plain_text import open_text, text_lines
 from text.tables.rows import Format, Row, Table, as_text, unique_names, utf8
+from text.tables.text_file import TextFile, scan, without_line_end
 
 MAX_FIELD_CHARACTERS = 10 * 1024 * 1024
 # Lines that may be read again, for each line of the file, after quotation marks that nothing closes: far more
 # than a damaged file needs, and a bound on the time that a hostile one can take.
 MAX_LINES_READ_AGAIN = 4
+# A record of a TSV file may be this much longer from the start, and every line that is read adds to it.
+MAX_LINES_OF_TSV_RECORD = 10_000
 UNCLOSED_QUOTE = "a quotation mark opens here that nothing closes"
 
 
 class Record(NamedTuple):
-    """The fields of one record of a text file; where it has a problem, as much as can be told."""
+    """The fields of one record of a text file, none if its line is blank; where it has a problem, what can be told."""
 
     fields: list[str]
     problem: str | None = None
 
 
-BLANK = Record([])
-
-
 def open_csv(path: Path, lossless: bool) -> Table:
-    return _delimited_table(path, _csv_records(path, lossless), ",", lossless)
+    """Return the table of a CSV file (see `open_table`)."""
+    file = scan(path, lossless=lossless)
+    return _delimited_table(file, _csv_records(file, lossless), ",", lossless)
 
 
 def open_tsv(path: Path, lossless: bool) -> Table:
-    return _delimited_table(path, _tsv_records(path, lossless), "\t", lossless)
+    """Return the table of a TSV file (see `open_table`)."""
+    file = scan(path, lossless=lossless)
+    return _delimited_table(file, _tsv_records(file), "\t", lossless)
 
 
-def _delimited_table(path: Path, records: Iterator[Record], delimiter: str, lossless: bool) -> Table:
+def _delimited_table(file: TextFile, records: Iterator[Record], delimiter: str, lossless: bool) -> Table:
     numbered = enumerate(records, start=1)
     if not lossless:
-        numbered = ((number, record) for number, record in numbered if record != BLANK)
-    number, header = next(((number, record) for number, record in numbered if record != BLANK), (0, None))
+        numbered = ((number, record) for number, record in numbered if record.fields)
+    number, header = next(((number, record) for number, record in numbered if record.fields), (0, None))
     if header is None:
-        raise InputError(f"{path} is empty: its first row must name the columns")
+        raise InputError(f"{file.path} is empty: its first row must name the columns")
     if header.problem:
-        raise InputError(f"{path}, row {number}, which must name the columns: {header.problem}")
+        raise InputError(f"{file.path}, row {number}, which must name the columns: {header.problem}")
     columns = unique_names(header.fields)
-    return Table(str(path), columns, (_row(number, columns, record, delimiter) for number, record in numbered))
+    rows = (_row(number, columns, record, delimiter) for number, record in numbered)
+    return Table(str(file.path), columns, rows, file)
 
 
 def _row(number: int, columns: list[str], record: Record, delimiter: str) -> Row:
     values = dict(zip(columns, record.fields, strict=False))
-    if len(record.fields) > len(columns):  # the last column keeps what would have none
+    if len(record.fields) > len(columns):  # the last column keeps the fields that have none
         values[columns[-1]] = delimiter.join(record.fields[len(columns) - 1 :])
     if record.problem:
         return Row(number, values, record.problem)
-    if record == BLANK:
+    if len(record.fields) == len(columns):
+        return Row(number, values)
+    if not record.fields:
         return Row(number, values, "the line is empty")
-    if len(record.fields) != len(columns):
-        return Row(number, values, f"{len(record.fields)} columns where the first row has {len(columns)}")
-    return Row(number, values)
+    return Row(number, values, f"{len(record.fields)} columns where the first row has {len(columns)}")
 
 
 class _Lines:
-    """The lines of a file, of which those of a broken record can be read again."""
+    """The lines of a file, of which those of a broken record can be read again.
 
-    def __init__(self, file: IO[str]) -> None:
+    Attributes:
+        of_this_record: the lines that have been read since it was last cleared.
+        may_be_read_again: how many lines may be read again at present.
+    """
+
+    def __init__(self, file: IO[str], may_be_read_again: int = 0) -> None:
+        self.of_this_record: list[str] = []
+        self.may_be_read_again = may_be_read_again
         self._file = file
         self._given_back: deque[str] = deque()
-        self._may_be_read_again = 0
-        self.of_this_record: list[str] = []
 
     def __iter__(self) -> "_Lines":
         return self
@@ -79,29 +88,29 @@ class _Lines:
             line = self._given_back.popleft()
         else:
             line = next(self._file)
-            self._may_be_read_again += MAX_LINES_READ_AGAIN
+            self.may_be_read_again += MAX_LINES_READ_AGAIN
         self.of_this_record.append(line)
         return line
 
     def give_back_all_but_first(self) -> bool:
-        """Whether the lines of this record after its first will be read again, as records of their own."""
+        """Return whether the lines of this record after its first will be read again, as records of their own."""
         rest = self.of_this_record[1:]
-        if len(rest) > self._may_be_read_again:
+        if len(rest) > self.may_be_read_again:
             return False
-        self._may_be_read_again -= len(rest)
+        self.may_be_read_again -= len(rest)
         self._given_back.extendleft(reversed(rest))
         return True
 
 
-def _csv_records(path: Path, lossless: bool) -> Iterator[Record]:
-    """The records of a CSV file; a blank line is a record without fields.
+def _csv_records(file: TextFile, lossless: bool) -> Iterator[Record]:
+    """Yield the records of a CSV file; a blank line is a record without fields.
 
-    A quotation mark that nothing closes would swallow the rows after it, up to the end of the file: only the
-    row where it stands becomes a problem, and the lines after it are read again as rows of their own.
+    A quotation mark that nothing closes would swallow the rows after it, up to the end of the file. Only the row
+    where it stands becomes a problem; the lines after it are read again as rows of their own.
     """
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
-    with as_input_error(path), open_text(path, lossless, newline="") as file:
-        lines = _Lines(file)
+    with as_input_error(file.path), file.open(newline="") as opened:
+        lines = _Lines(opened)
         # Strict, or text after a closing quotation mark and the end of the file within quotes go unnoticed.
         reader = csv.reader(lines, strict=True)
         while True:
@@ -127,29 +136,96 @@ def _csv_problem(error: csv.Error, swallowed: int, can_be_read_again: bool) -> s
     return f"not valid CSV ({error})"
 
 
-def _tsv_records(path: Path, lossless: bool) -> Iterator[Record]:
-    """The records of a TSV file: a line each.
+def _tsv_records(file: TextFile) -> Iterator[Record]:
+    """Yield the records of a TSV file: a line each, except for those that only a CSV writer can have written.
 
-    Quotation marks are ordinary characters, because TSV files of reviews are seldom written by a CSV writer,
-    and a review that begins with a quotation mark would swallow the tabs and lines after it. Only a field
-    that is quoted in full and has a doubled quotation mark in it is taken for a CSV writer's. Where such a
-    writer quoted a tab or a line break, the number of columns gives the row away.
+    Quotation marks are ordinary characters, because TSV files of reviews are seldom written by a CSV writer, and
+    a review that begins with a quotation mark would swallow the tabs and lines after it. Where a CSV writer quoted
+    a tab or a line break, a line has another number of columns than the header. Then, and only then, a record is
+    looked for that begins with the line and has that number of columns. `DelimitedFormat` marks its own records of
+    that kind (see `_quote_all`), so they are found even if a line has the right number by chance.
     """
-    for line in text_lines(path, lossless):
-        yield Record([_without_csv_quotes(field) for field in line.split("\t")] if line else [])
+    csv.field_size_limit(MAX_FIELD_CHARACTERS)
+    with as_input_error(file.path), file.open() as opened:
+        lines = _Lines(opened, MAX_LINES_OF_TSV_RECORD)
+        num_columns = None
+        for line in lines:
+            line = without_line_end(line)
+            fields = line.split("\t") if line else []
+            if '"' in line and any(field.startswith('"') for field in fields):
+                fields = _quoted_record(lines, fields, num_columns) or [_without_csv_quotes(each) for each in fields]
+            num_columns = num_columns or len(fields) or None
+            lines.of_this_record.clear()
+            yield Record(fields)
+
+
+def _quoted_record(lines: _Lines, fields: list[str], num_columns: int | None) -> list[str] | None:
+    """Return the fields of a CSV writer's record that begins with the current line, or None if there is none.
+
+    Args:
+        lines: has read the current line. The other lines of the record are read too, and no more.
+        fields: those of the line, as they stand between its tabs.
+        num_columns: how many fields the header has; None if the line is the header.
+    """
+    must_be_own = num_columns is None or len(fields) == num_columns
+    if must_be_own and (num_columns == 1 or not fields[0].startswith('"')):
+        return None
+    try:
+        record = next(csv.reader(_record_lines(lines), delimiter="\t", strict=True))
+    except csv.Error:
+        record = []
+    if len(record) == num_columns and not must_be_own:
+        return record
+    raw = without_line_end("".join(lines.of_this_record))
+    if len(record) == (num_columns or len(record)) and _is_broken(raw, len(record)) and raw == _quote_all(record):
+        return record
+    lines.give_back_all_but_first()
+    return None
+
+
+def _record_lines(lines: _Lines) -> Iterator[str]:
+    """Yield the current line and those after it, no more than may be read again or than fit into a field."""
+    line, characters = lines.of_this_record[0], 0
+    yield line
+    for _ in range(lines.may_be_read_again):
+        characters += len(line)
+        line = next(lines, None)
+        if line is None or characters > MAX_FIELD_CHARACTERS:
+            return
+        yield line
 
 
 def _without_csv_quotes(field: str) -> str:
+    """Return a field without the quotation marks that only a CSV writer can have put around it."""
     inner = field[1:-1]
-    if field != f'"{inner}"' or '""' not in inner or '"' in inner.replace('""', ""):
+    needs_quotes = '""' in inner or "\r" in inner
+    if field != f'"{inner}"' or not needs_quotes or '"' in inner.replace('""', ""):
         return field
     return inner.replace('""', '"')
 
 
-class _Records(list):
-    """A file for `csv.writer`, which writes a record at a time."""
+def _is_broken(record: str, num_columns: int) -> bool:
+    """Return whether a record, as it stands in a TSV file, has a tab or a line break in a field."""
+    return record.count("\t") != num_columns - 1 or "\n" in record or "\r" in record
 
-    write = list.append
+
+def _quote_all(fields: Sequence[str]) -> str:
+    """Return a record of a TSV file with all fields in quotation marks.
+
+    Records with a tab or a line break in a field are written so. A file that no CSV writer wrote hardly has lines that
+    read as one record and, written so, give the same characters: its numbers have no quotation marks.
+    """
+    return "\t".join('"' + field.replace('"', '""') + '"' for field in fields)
+
+
+class _Records:
+    """A file for `csv.writer`, which keeps each record by itself."""
+
+    def __init__(self) -> None:
+        self.records: list[str] = []
+
+    def write(self, record: str) -> None:
+        self.records.append(record)
 
 
 class DelimitedFormat(Format):
@@ -158,13 +234,18 @@ class DelimitedFormat(Format):
     def __init__(self, columns: Sequence[str], delimiter: str, byte_order_mark: bool = False):
         super().__init__(columns)
         self.delimiter = delimiter
-        self.byte_order_mark = byte_order_mark  # by which spreadsheets tell UTF-8
+        self.byte_order_mark = byte_order_mark  # by which spreadsheets know UTF-8
 
     def encode(self, rows: list[dict], is_first: bool) -> bytes:
         records = [self.columns] if is_first else []
         records += ([as_text(row.get(column)) for column in self.columns] for row in rows)
-        lines = _Records()
-        # It puts quotation marks around those line ends only that it writes itself.
-        csv.writer(lines, delimiter=self.delimiter, lineterminator="\r\n").writerows(records)
+        file = _Records()
+        # The writer puts quotation marks around those line ends only that it writes itself.
+        csv.writer(file, delimiter=self.delimiter, lineterminator="\r\n").writerows(records)
+        lines = [line.removesuffix("\r\n") for line in file.records]
+        if self.delimiter == "\t":
+            broken = [index for index, line in enumerate(lines) if _is_broken(line, len(self.columns))]
+            for index in broken:
+                lines[index] = _quote_all(records[index])
         mark = "\ufeff" if is_first and self.byte_order_mark else ""
-        return utf8(mark + "".join(line.removesuffix("\r\n") + "\n" for line in lines))
+        return utf8(mark + "".join(line + "\n" for line in lines))

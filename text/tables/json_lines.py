@@ -6,35 +6,60 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from system.errors import InputError
-from text.tables.plain_text import text_lines
 from text.tables.rows import Format, Row, Table, as_json, utf8
+from text.tables.text_file import TextFile, scan, scan_lines
 
-# JSON objects that are looked at for the names of the columns.
+# JSON objects whose fields name the columns, where not every line counts.
 JSON_OBJECTS_SURVEYED = 100
-# Python's JSON reader takes values in each other that its writer cannot write again.
+# Python's JSON reader reads deeper values than its writer can write.
 MAX_JSON_DEPTH = 100
 
 
 def open_jsonl(path: Path, lossless: bool) -> Table:
-    rows = _json_rows(path, lossless)
-    # What is written from all rows must know every field, and any line may bring one of its own.
-    surveyed = _json_rows(path, lossless) if lossless else list(itertools.islice(rows, JSON_OBJECTS_SURVEYED))
-    columns, problem = {}, None
-    for row in surveyed:
-        columns |= dict.fromkeys(row.values)
-        problem = problem or (row.problem and f"row {row.number:,}: {row.problem}")
-    if not columns:
-        raise InputError(f"{path} has nothing to read ({problem or 'no values'}): write one JSON object in each line")
-    return Table(str(path), list(columns), rows if lossless else itertools.chain(surveyed, rows))
+    """Return the table of a JSON Lines file; its columns are the fields of its objects (see `open_table`)."""
+    if lossless:
+        # Whoever writes all rows must know every field before the first row, and any line may have a new one.
+        file, fields = scan_lines(path, _Fields, lossless=True)
+        rows = _json_rows(file, lossless)
+    else:
+        file, fields = scan(path), _Fields()
+        rows = _json_rows(file, lossless)
+        surveyed = list(itertools.islice(rows, JSON_OBJECTS_SURVEYED))
+        for row in surveyed:
+            fields.add_row(row)
+        rows = itertools.chain(surveyed, rows)
+    if not fields.names:
+        problem = fields.first_problem or "no values"
+        raise InputError(f"{path} has nothing to read ({problem}): write one JSON object in each line")
+    return Table(str(path), list(fields.names), rows, file)
 
 
-def _json_rows(path: Path, lossless: bool) -> Iterator[Row]:
-    numbered = enumerate(text_lines(path, lossless), start=1)
+class _Fields:
+    """The names of all fields, in the order of their first appearance, and the first row that has a problem."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, None] = {}
+        self.first_problem: str | None = None
+        self._num_lines = 0
+
+    def add(self, line: str) -> None:
+        self._num_lines += 1
+        self.add_row(_json_row(self._num_lines, line))
+
+    def add_row(self, row: Row) -> None:
+        if not row.values.keys() <= self.names.keys():
+            self.names |= dict.fromkeys(row.values)
+        if row.problem and not self.first_problem:
+            self.first_problem = f"row {row.number:,}: {row.problem}"
+
+
+def _json_rows(file: TextFile, lossless: bool) -> Iterator[Row]:
+    numbered = enumerate(file.lines(), start=1)
     return (_json_row(number, line) for number, line in numbered if lossless or line.strip())
 
 
 def _json_row(number: int, line: str) -> Row:
-    if not line.strip():
+    if not line or line.isspace():
         return Row(number, {}, "the line is empty")
     try:
         values = json.loads(line)
@@ -42,7 +67,8 @@ def _json_row(number: int, line: str) -> Row:
         return Row(number, {}, f"not JSON ({error})")
     if not isinstance(values, dict):
         return Row(number, {}, "not a JSON object")
-    if line.count("[") + line.count("{") > MAX_JSON_DEPTH and _is_deep(values):
+    may_be_deep = len(line) > 2 * MAX_JSON_DEPTH and line.count("[") + line.count("{") > MAX_JSON_DEPTH
+    if may_be_deep and _is_deep(values):
         return Row(number, {}, f"JSON of more than {MAX_JSON_DEPTH} levels")
     return Row(number, values)
 

@@ -1,4 +1,4 @@
-"""The kinds of table file: which suffix stands for which, and what reads and writes it."""
+"""The kinds of files: their suffixes, their readers and their writers."""
 
 from __future__ import annotations
 
@@ -9,32 +9,49 @@ from typing import TYPE_CHECKING
 from system.errors import InputError
 from text.tables.delimited import DelimitedFormat, open_csv, open_tsv
 from text.tables.json_lines import JsonLinesFormat, open_jsonl
-from text.tables.plain_text import PlainTextFormat
+from text.tables.plain_text import PlainTextFormat, open_lines
 from text.tables.rows import Format, Table
 
 if TYPE_CHECKING:
     import pyarrow
 
 
-def open_table(path: Path, *, kind: str | None = None, lossless: bool = False) -> Table:
-    """The table in a file, its kind told by its suffix (one of `TABLE_SUFFIXES`).
+# Which suffix is which kind of file. `application.py` repeats the kinds, because its --help waits for no import; a
+# test compares them.
+KINDS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "txt",
+}
+KIND_NAMES = tuple(dict.fromkeys(KINDS.values()))
+TEXT_SUFFIXES = tuple(suffix for suffix, kind in KINDS.items() if kind == "txt")
+TABLE_SUFFIXES = tuple(suffix for suffix in KINDS if suffix not in TEXT_SUFFIXES)
 
-    The rows are read as they are asked for. Their numbers are what a spreadsheet shows: row 1 is the header
-    of a CSV or TSV file, the first line of a JSONL file, the first row of a Parquet file. Blank lines are
-    counted but are no rows. A column whose name stands there before has its place after its name: "text (2)".
-    Raises InputError where the file, or its header, cannot be read.
+
+def open_table(path: Path, *, kind: str | None = None, lossless: bool = False) -> Table:
+    """Open the table in a file; its rows are read as they are asked for.
+
+    The numbers of the rows are what a spreadsheet shows: row 1 is the header of a CSV or TSV file, the first line of a
+    JSONL file, the first row of a Parquet file. Blank lines are counted but are no rows. A column whose name is taken
+    gets a number: "text (2)".
 
     Args:
-        kind: the suffix to go by instead of the file's own.
-        lossless: whether every line counts. Blank ones are rows with a problem then, bytes that cannot be decoded are
-            kept as `\\xNN`, lines may end with `\\r` alone, and all of a JSONL file is looked at for its columns.
+        kind: one of `KIND_NAMES`; by the suffix (one of `TABLE_SUFFIXES`) if it is None.
+        lossless: whether every line counts. Blank lines are then rows with a problem, bytes that cannot be decoded
+            are kept as `\\xNN`, and every line of a JSONL file is read for the names of its columns.
+
+    Raises:
+        InputError: the file or its header cannot be read, or its suffix says nothing.
     """
-    try:
-        opener = _OPENERS[(kind or path.suffix).lower()]
-    except KeyError:
+    suffix = path.suffix.lower()
+    if kind is None and suffix not in TABLE_SUFFIXES:
         known = ", ".join(TABLE_SUFFIXES)
-        raise InputError(f"cannot tell the kind of file {path} from its name: use one of {known}") from None
-    return opener(path, lossless)
+        raise InputError(f"cannot tell the kind of file {path} from its name: use one of {known}")
+    return _OPENERS[kind or KINDS[suffix]](path, lossless)
 
 
 def _open_parquet(path: Path, lossless: bool) -> Table:
@@ -44,28 +61,22 @@ def _open_parquet(path: Path, lossless: bool) -> Table:
 
 
 _OPENERS: dict[str, Callable[[Path, bool], Table]] = {
-    ".csv": open_csv,
-    ".tsv": open_tsv,
-    ".jsonl": open_jsonl,
-    ".ndjson": open_jsonl,
-    ".json": open_jsonl,
-    ".parquet": _open_parquet,
+    "csv": open_csv,
+    "tsv": open_tsv,
+    "jsonl": open_jsonl,
+    "parquet": _open_parquet,
+    "txt": open_lines,
 }
-TABLE_SUFFIXES = tuple(_OPENERS)
-
-
-KINDS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"} | {
-    ".parquet": "parquet",
-    ".txt": "txt",
-}
-KIND_NAMES = tuple(dict.fromkeys(KINDS.values()))
 
 
 def kind_of(path: str, given: str | None, option: str) -> str:
-    """Returns the kind of a file: the one that is given, else that of its suffix.
+    """Return the kind of a file: the given one, else that of its suffix.
+
+    Args:
+        option: the command line option that gives a kind, for the error message.
 
     Raises:
-        InputError: the suffix is none of `KINDS`; `option` is what could say the kind.
+        InputError: no kind is given, and the suffix is not in `KINDS`.
     """
     kind = given or KINDS.get(Path(path).suffix.lower())
     if kind is None:
@@ -83,14 +94,14 @@ def open_format(
     byte_order_mark: bool = False,
     schema: pyarrow.Schema | None = None,
 ) -> Format:
-    """Returns what writes files of a kind, one of `KIND_NAMES`.
+    """Return the writer of files of a kind, one of `KIND_NAMES`.
 
     Args:
-        columns: those of the source.
+        columns: the columns of the source.
         added: the columns that are added to them, each with its type in Parquet.
-        text_column: which of those of the source is judged.
+        text_column: the column of the source that has the texts.
         byte_order_mark: whether a CSV file begins with one.
-        schema: of a source that is Parquet.
+        schema: the column types of a Parquet source.
     """
     columns = [*columns, *added]
     if kind == "parquet":

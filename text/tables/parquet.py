@@ -1,7 +1,7 @@
-"""Parquet files: rows in and rows out; what a value was, it stays, to the last bit.
+"""Parquet files: rows in and rows out, with every value the same to the last bit.
 
-Python has no values for some that Parquet has, such as nanoseconds and dates of other ages. Values of such types stay
-what pyarrow read. A damaged file is an error that names it.
+Parquet has values that Python lacks, such as nanoseconds and dates beyond the year 9999. Values of such types are kept
+as pyarrow read them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,16 @@ BATCH_ROWS = 256
 def open_parquet(
     path: Path, values_of: Callable[[pyarrow.Array], list] = pyarrow.Array.to_pylist
 ) -> tuple[Table, pyarrow.Schema, int]:
-    """The table in a Parquet file, the names and types of its columns, and the number of its rows.
-
-    Raises InputError, for the rows as they are read, where the file is damaged.
+    """Open a Parquet file; its rows are read as they are asked for.
 
     Args:
-        values_of: what makes Python values of a column's.
+        values_of: makes a list of the values of a column.
+
+    Returns:
+        The table, the names and types of its columns, and the number of its rows.
+
+    Raises:
+        InputError: the file is damaged; for damaged rows, as they are read.
     """
     with reading_parquet(path):
         file = parquet.ParquetFile(path)
@@ -53,7 +57,7 @@ def _rows(path: Path, file: parquet.ParquetFile, columns: list[str], values_of: 
 
 @contextmanager
 def reading_parquet(path: Path | str) -> Iterator[None]:
-    """Turns what pyarrow raises on a damaged file into an InputError."""
+    """Turn what pyarrow raises on a damaged file into an InputError."""
     try:
         yield
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
@@ -67,7 +71,7 @@ class ExactValue:
     array: pyarrow.Array
 
     def plain(self) -> object:
-        """Returns what text formats write; text where Python has no such value."""
+        """Return the value for formats of text; a string where Python has no such value."""
         try:
             return self.array[0].as_py()
         except (ValueError, OverflowError, pyarrow.ArrowException):
@@ -79,7 +83,7 @@ class ExactValue:
 
 
 def exact_values(column: pyarrow.Array) -> list:
-    """Returns the values of a column, those of unusual types as `ExactValue`."""
+    """Return the values of a column, those of unusual types as `ExactValue`."""
     kind = column.type.value_type if types.is_dictionary(column.type) else column.type
     if _is_text(kind):
         try:

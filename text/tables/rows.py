@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from text.tables.text_file import TextFile
+
+EMPTY = "the text is empty"
+NOT_A_STRING = "the text is not a string"
+NOT_UNICODE = "the text is not valid Unicode"
+
 
 class Row(NamedTuple):
     """One row of a table: its number as a spreadsheet shows it, its values by column, why it is unusable."""
@@ -20,11 +26,34 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """The name, the columns and, once, the rows of a source."""
+    """The rows of a source, which can be read once.
+
+    Attributes:
+        name: what messages call the source.
+        columns: the names of the columns.
+        rows: the rows.
+        file: the text file that they are read from; None where they come from elsewhere.
+    """
 
     name: str
     columns: list[str]
     rows: Iterator[Row]
+    file: TextFile | None = None
+
+
+def text_problem(value: object) -> str | None:
+    """Return why a value is no text that a model can be given, or None if it is one."""
+    if value is None:
+        return EMPTY
+    if not isinstance(value, str):
+        return NOT_A_STRING
+    if not value.strip():
+        return EMPTY
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and no tokenizer takes
+        return NOT_UNICODE
+    return None
 
 
 def unique_names(columns: list[str]) -> list[str]:
@@ -42,7 +71,7 @@ def unique_names(columns: list[str]) -> list[str]:
 
 
 class Format(ABC):
-    """Writes rows, each a dict by column.
+    """Writes rows, each a dict of values by column.
 
     Args:
         columns: all columns, in their order; a row may lack some.
@@ -53,17 +82,17 @@ class Format(ABC):
 
     @abstractmethod
     def encode(self, rows: list[dict], is_first: bool) -> bytes:
-        """Returns a part of the file; the first one may begin with a header."""
+        """Return a part of the file; the first one may begin with a header."""
 
     def join(self, parts: Sequence[Path], file: IO[bytes]) -> None:
-        """Writes the parts, in their order, to `file` as one."""
+        """Write the parts, in their order, to `file` as one."""
         for part in parts:
             with open(part, "rb") as source:
                 shutil.copyfileobj(source, file)
 
 
 def as_text(value: object) -> str:
-    """Returns a value as a cell shows it: text as it is, what is missing as nothing, lists and the like as JSON."""
+    """Return a value as a cell shows it: text as it is, a missing value as "", lists and dicts as JSON."""
     if isinstance(value, str):  # nearly all are, and there are millions
         return value
     value = _plain(value)
@@ -73,12 +102,12 @@ def as_text(value: object) -> str:
 
 
 def utf8(text: str) -> bytes:
-    """Returns the bytes of a text; half of a surrogate pair, which JSON can spell, is written as it is spelt there."""
+    """Return the bytes of a text; half of a surrogate pair is written as JSON spells it."""
     return text.encode("utf-8", errors="backslashreplace")
 
 
 def as_json(value: object) -> str:
-    """JSON on one line; what JSON does not have becomes null (NaN, infinity) or text (dates, bytes)."""
+    """Return a value as JSON on one line; NaN and infinity become null, dates and bytes text."""
     try:
         return json.dumps(value, ensure_ascii=False, default=_for_json, allow_nan=False)
     except ValueError:
@@ -91,7 +120,7 @@ def _for_json(value: object) -> object:
 
 
 def _plain(value: object) -> object:
-    """Returns what stands for a value of Parquet that Python may not have (`text.tables.parquet.ExactValue`)."""
+    """Return the Python value of a `text.tables.parquet.ExactValue`, and any other value as it is."""
     return value.plain() if hasattr(value, "plain") else value
 
 

@@ -62,7 +62,7 @@ class TestLabels:
         pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
         labelled = read_labelled(tmp_path / "a.parquet")
         assert labelled.labels.dtype == np.int8
-        assert labelled.problems == {1: "row 2: empty text", 2: "row 3: no label"}
+        assert labelled.problems == {1: "row 2: the text is empty", 2: "row 3: no label"}
 
     def test_no_usable_row(self, tmp_path):
         with pytest.raises(InputError, match="no row that can be used: 2 rows, 2 unusable: row 2: no label; row 3"):
@@ -148,7 +148,7 @@ class TestSources:
 
     def test_the_hotel_reviews(self, shared_data):
         labelled = read_labelled(shared_data / "hotel" / "ChnSentiCorp_htl_all.csv")
-        assert labelled.describe_problems() == "7,766 rows, 1 unusable: row 6,376: empty text"
+        assert labelled.describe_problems() == "7,766 rows, 1 unusable: row 6,376: the text is empty"
         assert (labelled.labels == 1).sum() == 5322
         assert (labelled.labels == 0).sum() == 2443, "and the row without text is the 2,444th negative"
         _, test = train_test_split(len(labelled.texts), test_size=1 / 6, seed=42)
