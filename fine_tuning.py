@@ -137,7 +137,7 @@ def main(argv=None) -> None:
         from network.model_file import load_model, save_classifier, save_model
         from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, start_run
         from serving.export.onnx_file import export_onnx
-        from text.dataset import load_reviews, print_reviews
+        from text.dataset import load_splits, print_splits
         from text.sources import source_name
         from text.tokens.tokenizer import tokenizer_from_json
         from text.tokens.window_settings import WindowSettings
@@ -152,7 +152,7 @@ def main(argv=None) -> None:
     pretrained = load_model(args.pretrained, BertMaskedLM if args.backbone_output else BertModel)
     classifier = classifier_from_pretrained(pretrained, args.unfreeze, args.dropout_rate)
     settings = WindowSettings(args.window, args.stride, args.max_windows, args.aggregate)
-    reviews = load_reviews(
+    reviews = load_splits(
         args.dataset,
         tokenizer_from_json(classifier.tokenizer_json),
         classifier.config.max_seq_len,
@@ -162,7 +162,7 @@ def main(argv=None) -> None:
         label_column=args.label_column,
         group_column=args.group_column,
     )
-    print_reviews(reviews)
+    print_splits(reviews)
     classifier.summary()
     if args.dry_run:
         return
@@ -208,11 +208,11 @@ def main(argv=None) -> None:
 
 
 def _taught(args: argparse.Namespace, reviews, student, settings):
-    """Returns the texts of `--unlabelled` and `--mixtures` with what the teachers say of them, a `Part`."""
+    """Returns the texts of `--unlabelled` and `--mixtures` with what the teachers say of them, a `Split`."""
     from evaluation.baseline import baseline_probabilities
     from recipes.teachers import mixed_texts
     from serving.predictor import Predictor
-    from text.dataset import Part
+    from text.dataset import Split
     from text.sources import iter_texts, leave_out
     from text.tokens.tokenizer import tokenizer_from_json
     from text.tokens.windows import encode_windows
@@ -231,7 +231,7 @@ def _taught(args: argparse.Namespace, reviews, student, settings):
         # Together they count as much as TF-IDF does: the two kinds of model err differently.
         judgements.append(teacher_probabilities([teacher.raw_probabilities(texts) for teacher in teachers]))
     windows = encode_windows(tokenizer_from_json(student.tokenizer_json), texts, student.config.max_seq_len, settings)
-    return Part(texts, teacher_probabilities(judgements).astype("float32"), windows)
+    return Split(texts, teacher_probabilities(judgements).astype("float32"), windows)
 
 
 if __name__ == "__main__":

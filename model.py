@@ -53,14 +53,14 @@ def main(argv=None) -> None:
     args = build_parser().parse_args(argv)
     from evaluation.assessment import assess, print_assessment
     from serving.export.onnx_file import export_onnx
-    from text.dataset import load_reviews, print_reviews
+    from text.dataset import load_splits, print_splits
     from text.tokens.tokenizer import tokenizer_from_json
     from training.classification import predict_probabilities, train_classifier
     from training.plans import FineTuningPlan
 
     check_writable(args.output)
     classifier = classifier_from_pretrained(load_model(args.pretrained))
-    reviews = load_reviews(
+    reviews = load_splits(
         args.dataset,
         tokenizer_from_json(classifier.tokenizer_json),
         classifier.config.max_seq_len,
@@ -68,7 +68,7 @@ def main(argv=None) -> None:
         text_column=args.text_column,
         label_column=args.label_column,
     )
-    print_reviews(reviews)
+    print_splits(reviews)
     plan = FineTuningPlan(
         args.epochs, args.batch_size, LEARNING_RATE, args.head_learning_rate, seed=random.randrange(2**31)
     )

@@ -8,10 +8,10 @@ from evaluation.baseline import baseline_probabilities
 from evaluation.calibration import calibrate, with_temperature
 from evaluation.metrics import binary_metrics
 from evaluation.report.terminal import format_groups, format_report
-from text.dataset import Part, Reviews
+from text.dataset import Split, Splits
 
 
-def assess(predict: Callable[[Part], np.ndarray], reviews: Reviews, threshold: float) -> dict:
+def assess(predict: Callable[[Split], np.ndarray], reviews: Splits, threshold: float) -> dict:
     """Returns the figures of the test part, as `metrics.json` holds them.
 
     Args:

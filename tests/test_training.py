@@ -18,7 +18,7 @@ from recipes.pretraining import BLANK, SENTENCES, fill_blank, print_filled_blank
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME, environment, finish_run, start_run
 from system.command_line import parse_arguments
 from system.errors import InputError
-from text.dataset import Part, Reviews
+from text.dataset import Split, Splits
 from text.sources import iter_texts
 from text.tokens.tokenizer import SPECIAL_TOKENS, special_ids
 from text.tokens.vocabulary import train_unigram
@@ -549,11 +549,11 @@ def part_of(rows, seed):
     input_ids = generator.integers(5, 30, (rows, 8), "int32")
     input_ids[:, 6:] = 0
     labels = (input_ids[:, 0] > 17).astype("float32")
-    return Part([""] * rows, labels, Windows(input_ids, np.full(rows, 4), np.arange(rows), np.zeros(rows, bool)))
+    return Split([""] * rows, labels, Windows(input_ids, np.full(rows, 4), np.arange(rows), np.zeros(rows, bool)))
 
 
 class TestClassification:
-    REVIEWS = Reviews(None, *(part_of(rows, seed) for seed, rows in enumerate((160, 64, 64))))
+    REVIEWS = Splits(None, *(part_of(rows, seed) for seed, rows in enumerate((160, 64, 64))))
     CONFIG = BertConfig(vocab_size=30, max_seq_len=8, d_model=16, dff=32)
 
     def classifier(self, unfreeze=0, seed=0):
@@ -589,7 +589,7 @@ class TestClassification:
             return dataclasses.replace(part, labels=(feature > np.median(feature)).astype("float32"))
 
         parts = (self.REVIEWS.train, self.REVIEWS.validation, self.REVIEWS.test)
-        reviews = Reviews(None, *map(labelled, parts))
+        reviews = Splits(None, *map(labelled, parts))
         train_classifier(classifier, reviews, FineTuningPlan(12, 16, 1e-3, 5e-2, seed=1))
         answers = predict_probabilities(classifier, reviews.test) > 0.5
         assert (answers == reviews.test.labels).mean() > 0.85
@@ -648,10 +648,10 @@ class TestClassification:
         """A review of 50 windows that contradicts two of a single one does not outvote them."""
         ids = np.tile(np.array([5, 6, 7, 8, 9, 10, 0, 0], np.int32), (52, 1))
         windows = Windows(ids, np.full(52, 4), np.array([0] * 50 + [1, 2]), np.zeros(3, bool))
-        part = Part([""] * 3, np.array([0, 1, 1], np.float32), windows)
+        part = Split([""] * 3, np.array([0, 1, 1], np.float32), windows)
         classifier = BertClassifier(dataclasses.replace(self.CONFIG, dropout_rate=0.0), unfreeze=1)
         plan = FineTuningPlan(150, 52, 1e-3, 5e-2, seed=1, jit_compile=False)
-        train_classifier(classifier, Reviews(None, part, part, part), plan)
+        train_classifier(classifier, Splits(None, part, part, part), plan)
         assert predict_probabilities(classifier, part) == pytest.approx([2 / 3] * 3, abs=0.02)
 
     @pytest.mark.parametrize("unfreeze", [0, 1])

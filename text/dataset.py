@@ -27,7 +27,7 @@ VALIDATION_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Part:
+class Split:
     """The usable rows of one part of a data set.
 
     Attributes:
@@ -44,16 +44,16 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Reviews:
+class Splits:
     """A data set and its three parts."""
 
     labelled: LabelledTexts
-    train: Part
-    validation: Part
-    test: Part
+    train: Split
+    validation: Split
+    test: Split
 
 
-def load_reviews(
+def load_splits(
     source: str | os.PathLike,
     tokenizer: Tokenizer,
     max_seq_len: int,
@@ -64,7 +64,7 @@ def load_reviews(
     label_column: str | None = None,
     group_column: str | None = None,
     split_seed: int = SPLIT_SEED,
-) -> Reviews:
+) -> Splits:
     """Returns the data set in three parts; a tenth of the training part is for validation.
 
     Args:
@@ -80,7 +80,7 @@ def load_reviews(
     for name, rows in parts.items():
         if len(np.unique(labelled.labels[rows])) < 2:
             raise InputError(f"{labelled.name}: the {name} part, {len(rows)} rows, lacks one of the two labels")
-    return Reviews(labelled, *(_part(labelled, rows, tokenizer, max_seq_len, settings) for rows in parts.values()))
+    return Splits(labelled, *(_part(labelled, rows, tokenizer, max_seq_len, settings) for rows in parts.values()))
 
 
 def split_rows(labelled: LabelledTexts, test_size: float, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
@@ -102,9 +102,9 @@ def _strata(labelled: LabelledTexts) -> np.ndarray:
     return np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labelled.labels, strict=True)])
 
 
-def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, settings) -> Part:
+def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, settings) -> Split:
     texts = [labelled.texts[row] for row in rows]
-    return Part(
+    return Split(
         texts,
         labelled.labels[rows].astype(np.float32),
         encode_windows(tokenizer, texts, max_seq_len, settings),
@@ -112,7 +112,7 @@ def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, set
     )
 
 
-def print_reviews(reviews: Reviews) -> None:
+def print_splits(reviews: Splits) -> None:
     """Prints how many rows each part has, and which rows cannot be used."""
     print(f"{source_name(reviews.labelled.name)}: {reviews.labelled.describe_problems()}")
     for name, part in (("training", reviews.train), ("validation", reviews.validation), ("test", reviews.test)):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from network.bert import BertClassifier
-from text.dataset import Part, Reviews
+from text.dataset import Split, Splits
 from text.tokens.windows import SMALLEST_PROBABILITY, logits, sigmoid
 from training.engine.batches import LabelledBatches
 from training.engine.checkpoint import Checkpoint
@@ -17,11 +17,11 @@ PREDICTION_BATCH_SIZE = 256
 
 def train_classifier(
     classifier: BertClassifier,
-    reviews: Reviews,
+    reviews: Splits,
     plan: FineTuningPlan,
     checkpoint: Checkpoint | None = None,
     *,
-    taught: Part | None = None,
+    taught: Split | None = None,
     resume: bool = False,
 ) -> History:
     """Trains what is not frozen, in place, on the training part; returns the figures of each epoch.
@@ -56,7 +56,7 @@ def feature_extractor(classifier: BertClassifier) -> keras.Model:
     return keras.Model(classifier.input, classifier.get_layer("pooled_output").output, name="feature_extractor")
 
 
-def predict_probabilities(classifier: BertClassifier, part: Part) -> np.ndarray:
+def predict_probabilities(classifier: BertClassifier, part: Split) -> np.ndarray:
     """Returns the probability of each text to be positive, float64, (n,)."""
     probabilities = classifier.predict(part.windows.inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0)[:, 0]
     return part.windows.text_probabilities(probabilities)
