@@ -12,6 +12,8 @@ from system.files import write_atomically
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "tokenizers", "datasets", "transformers")
 CHECKPOINT_NAME = "checkpoint.npz"
+PROGRESS_NAME = "study_progress.json"
+UNFINISHED_NAMES = (CHECKPOINT_NAME, PROGRESS_NAME)  # a folder with one of them holds an interrupted run or study
 RECORD_NAME = "run.json"
 # What may differ between an interrupted run and the one that takes it up.
 FREE_ARGUMENTS = {"resume", "dry_run", "max_minutes", "run_folder"}
@@ -30,13 +32,12 @@ def start_run(arguments: dict, given: dict) -> dict:
         InputError: the folder holds an interrupted run that would be lost, or none to resume, or another one.
     """
     folder = Path(arguments["run_folder"])
-    checkpoint = folder / CHECKPOINT_NAME
     if arguments["resume"]:
         return _resumed_arguments(arguments, given, folder)
-    if checkpoint.is_file():
+    if unfinished := _unfinished(folder):
         raise InputError(
             f"{folder} holds an interrupted run: go on with --resume, choose another --run-folder, "
-            f"or delete {checkpoint}"
+            f"or delete {unfinished}"
         )
     if not arguments["dry_run"]:
         if (folder / RECORD_NAME).is_file():
@@ -49,7 +50,8 @@ def start_run(arguments: dict, given: dict) -> dict:
 
 def finish_run(folder: str) -> None:
     """Removes the checkpoint of a run that has come to its end."""
-    Path(folder, CHECKPOINT_NAME).unlink(missing_ok=True)
+    for name in UNFINISHED_NAMES:
+        Path(folder, name).unlink(missing_ok=True)
 
 
 def environment() -> dict:
@@ -71,13 +73,18 @@ def environment() -> dict:
     }
 
 
+def _unfinished(folder: Path) -> Path | None:
+    """Return the file that an interrupted run has left in its folder, if there is one."""
+    return next((folder / name for name in UNFINISHED_NAMES if (folder / name).is_file()), None)
+
+
 def _resumed_arguments(arguments: dict, given: dict, folder: Path) -> dict:
     try:
         recorded = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))["arguments"]
         foreign = recorded.keys() != arguments.keys()
     except (OSError, ValueError, KeyError):
         raise InputError(f"{folder}: there is no interrupted run to resume") from None
-    if not (folder / CHECKPOINT_NAME).is_file():
+    if not _unfinished(folder):
         raise InputError(f"{folder}: there is no interrupted run to resume; the one there has come to its end")
     if foreign:
         raise InputError(f"{folder} holds the run of another script, or of another version of this one")

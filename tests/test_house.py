@@ -28,6 +28,12 @@ ROOMS = (
     "recipes",
 )
 BACKENDS = ("keras", "tensorflow", "jax", "torch")
+# A script that trains knows whole runs, and of training the plans alone.
+NO_PART_OF_A_RECIPE = (
+    "evaluation",
+    "serving",
+    *(f"training.{path.stem}" for path in (ROOT / "training").iterdir() if path.stem not in ("plans", "__init__")),
+)
 # What each room or file must not import, anywhere in its files, inside functions either.
 NEVER_IMPORTS = {
     "system": ("layers", "text", "network", "training", "evaluation", "serving", "recipes", "numpy", *BACKENDS),
@@ -37,6 +43,9 @@ NEVER_IMPORTS = {
     "evaluation": ("layers", "network", "training", "serving", "recipes", *BACKENDS),
     "serving": ("training", "evaluation", "recipes"),
     "application.py": ("training", "evaluation", "recipes"),
+    "pretrain.py": NO_PART_OF_A_RECIPE,
+    "fine_tuning.py": NO_PART_OF_A_RECIPE,
+    "model.py": NO_PART_OF_A_RECIPE,
 }
 MOST_LINES = 320
 HEAVY = ("keras", "tensorflow", "jax", "torch", "transformers", "datasets", "matplotlib", "sklearn")
@@ -82,8 +91,8 @@ def test_the_reading_of_imports_sees_them():
     """What follows would pass on an empty list."""
     assert len(project_files()) > 25
     assert "system.command_line.exits_with_status" in imports(ROOT / "model.py")
-    assert "training.classification.train_classifier" in imports(ROOT / "model.py")
-    assert "training.classification.train_classifier" not in top_level_imports(ROOT / "model.py")
+    assert "recipes.fine_tuning.train_basic" in imports(ROOT / "model.py")
+    assert "recipes.fine_tuning.train_basic" not in top_level_imports(ROOT / "model.py")
     assert among({"text", "text.tables.rows", "textwrap", "model.text"}, ["text"]) == ["text", "text.tables.rows"]
 
 
@@ -142,7 +151,7 @@ except SystemExit as end:
 """
 
 
-@pytest.mark.parametrize("script", ["pretrain", "fine_tuning", "application"])
+@pytest.mark.parametrize("script", ["pretrain", "fine_tuning", "application", "model"])
 def test_help_waits_for_no_heavy_import(script):
     assert among(top_level_imports(ROOT / f"{script}.py"), HEAVY) == []
     run = subprocess.run(
@@ -153,3 +162,18 @@ def test_help_waits_for_no_heavy_import(script):
     assert result["status"] == 0
     assert "system.command_line" in result["modules"]
     assert among(result["modules"], HEAVY) == []
+
+
+@pytest.mark.parametrize("script", ["pretrain", "fine_tuning", "model"])
+def test_a_script_only_parses_and_calls(script):
+    tree = ast.parse((ROOT / f"{script}.py").read_text(encoding="utf-8"))
+    (main,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
+    assert main.end_lineno - main.lineno < 20
+
+
+@pytest.mark.parametrize("room", ["system", "recipes"])
+def test_no_function_is_too_long(room):
+    for path in (ROOT / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{path.name}: {node.name}"

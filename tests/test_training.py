@@ -16,7 +16,7 @@ import pretrain
 from network.bert import BertClassifier, BertConfig, BertMaskedLM, backbone_layers
 from recipes.pretraining import BLANK, SENTENCES, fill_blank, print_filled_blanks
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME, environment, finish_run, start_run
-from system.command_line import parse_arguments
+from system.command_line import parse_plan
 from system.errors import InputError
 from text.dataset import Split, Splits
 from text.sources import iter_texts
@@ -35,7 +35,6 @@ from training.engine.checkpoint import Checkpoint
 from training.engine.loop import ProgressBar, TimeLimit, fit_epochs
 from training.engine.optimizer import DiscriminativeAdamW, decaying_learning_rate, fine_tuning_optimizer
 from training.masked_lm import masked_accuracy, masked_lm_loss
-from training.plans import FineTuningPlan
 
 ROWS, BATCH_SIZE, EPOCHS = 24, 4, 3
 STEPS = ROWS // BATCH_SIZE
@@ -401,8 +400,8 @@ class TestLoop:
 class TestRun:
     def start(self, folder, *argv, script=pretrain):
         argv = ["--run-folder", str(folder), *argv]
-        args, given = parse_arguments(script.build_parser(), argv)
-        return argparse.Namespace(**start_run(vars(args), given))
+        plan, typed = parse_plan(script.build_parser(), script.PLAN, argv)
+        return argparse.Namespace(**start_run(dataclasses.asdict(plan), typed))
 
     def interrupted(self, folder, *argv, script=pretrain):
         args = self.start(folder, *argv, script=script)
@@ -552,6 +551,12 @@ def part_of(rows, seed):
     return Split([""] * rows, labels, Windows(input_ids, np.full(rows, 4), np.arange(rows), np.zeros(rows, bool)))
 
 
+def plan_of(**changes):
+    """A plan with high learning rates, not compiled with XLA."""
+    settings = {"batch_size": 16, "learning_rate": 1e-3, "head_learning_rate": 2e-2, "seed": 1, "no_xla": True}
+    return dataclasses.replace(fine_tuning.PLAN, **settings | changes)
+
+
 class TestClassification:
     REVIEWS = Splits(None, *(part_of(rows, seed) for seed, rows in enumerate((160, 64, 64))))
     CONFIG = BertConfig(vocab_size=30, max_seq_len=8, d_model=16, dff=32)
@@ -563,7 +568,7 @@ class TestClassification:
         return classifier
 
     def train(self, classifier, checkpoint=None, resume=False, epochs=6, jit_compile=False):
-        plan = FineTuningPlan(epochs, 16, 1e-3, 2e-2, seed=1, jit_compile=jit_compile)
+        plan = plan_of(epochs=epochs, no_xla=not jit_compile)
         return train_classifier(classifier, self.REVIEWS, plan, checkpoint, resume=resume)
 
     def test_the_head_answers_as_it_did_on_standardised_features(self):
@@ -590,7 +595,7 @@ class TestClassification:
 
         parts = (self.REVIEWS.train, self.REVIEWS.validation, self.REVIEWS.test)
         reviews = Splits(None, *map(labelled, parts))
-        train_classifier(classifier, reviews, FineTuningPlan(12, 16, 1e-3, 5e-2, seed=1))
+        train_classifier(classifier, reviews, plan_of(epochs=12, head_learning_rate=5e-2, no_xla=False))
         answers = predict_probabilities(classifier, reviews.test) > 0.5
         assert (answers == reviews.test.labels).mean() > 0.85
 
@@ -618,7 +623,7 @@ class TestClassification:
     def test_a_teacher_is_followed(self, unfreeze):
         """Of ten times as many texts as there are labels, it calls each positive by 0.95."""
         taught = dataclasses.replace(part_of(1600, seed=9), labels=np.full(1600, 0.95, np.float32))
-        plan = FineTuningPlan(4, 16, 1e-3, 2e-2, seed=1, jit_compile=False)
+        plan = plan_of(epochs=4)
         classifier = self.classifier(unfreeze)
         history = train_classifier(classifier, self.REVIEWS, plan, taught=taught)
         expected = (1600 * 0.95 + self.REVIEWS.train.labels.sum()) / 1760
@@ -633,7 +638,8 @@ class TestClassification:
         """With a rate of next to nothing the network is the same before and after."""
         classifier = BertClassifier(dataclasses.replace(self.CONFIG, dropout_rate=0.0), unfreeze=1)
         randomize(classifier)
-        history = train_classifier(classifier, self.REVIEWS, FineTuningPlan(1, 16, 1e-12, 1e-12, 1, jit_compile=False))
+        plan = plan_of(epochs=1, learning_rate=1e-12, head_learning_rate=1e-12)
+        history = train_classifier(classifier, self.REVIEWS, plan)
         train = self.REVIEWS.train
         right = (predict_probabilities(classifier, train) >= 0.5) == train.labels
         assert history["binary_accuracy"][0] == pytest.approx(right.mean())
@@ -650,7 +656,7 @@ class TestClassification:
         windows = Windows(ids, np.full(52, 4), np.array([0] * 50 + [1, 2]), np.zeros(3, bool))
         part = Split([""] * 3, np.array([0, 1, 1], np.float32), windows)
         classifier = BertClassifier(dataclasses.replace(self.CONFIG, dropout_rate=0.0), unfreeze=1)
-        plan = FineTuningPlan(150, 52, 1e-3, 5e-2, seed=1, jit_compile=False)
+        plan = plan_of(epochs=150, batch_size=52, head_learning_rate=5e-2)
         train_classifier(classifier, Splits(None, part, part, part), plan)
         assert predict_probabilities(classifier, part) == pytest.approx([2 / 3] * 3, abs=0.02)
 
