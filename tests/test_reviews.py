@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from system.errors import InputError
-from text.dataset import load_splits, main, print_splits, stratified_split, train_test_split
-from text.sources import read_labelled
+from text.dataset import load_splits, print_splits, stratified_split, train_test_split
 from text.tokens.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import encode_windows
@@ -187,33 +186,3 @@ class TestLoadSplits:
         assert 0 < unusable < 5
         # The original's published accuracy, 0.6903, is this share of positives: 894 of 1,295.
         assert (len(reviews.test.labels), reviews.test.labels.sum()) == (1295, 894)
-
-
-class TestParts:
-    @pytest.mark.parametrize("group_options", [{}, {"group_column": "domain"}], ids=["plain", "groups"])
-    def test_are_those_of_fine_tuning(self, tmp_path, capsys, group_options):
-        path = tmp_path / "reviews.csv"
-        rows = [f'"{"差好"[n % 2]}，{n}\n""{n}""",{n % 2},{"shop" if n % 3 else "film"}' for n in range(90)]
-        path.write_text("\n".join(["text,label,domain", *rows]), encoding="utf-8")
-        train_path, test_path = tmp_path / "train.csv", tmp_path / "test.csv"
-        outputs = ["--train-output", str(train_path), "--test-output", str(test_path), "--test-size", "0.2"]
-        group_arguments = [f"--{name.replace('_', '-')}={value}" for name, value in group_options.items()]
-        assert main(["--dataset", str(path), *outputs, *group_arguments]) == 0
-        assert capsys.readouterr().out.splitlines()[1] == f"18 rows saved to {test_path}"
-        reviews = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.2, **group_options)
-        group_column = "group" if group_options else None
-        train, test = (read_labelled(part, group_column=group_column) for part in (train_path, test_path))
-        assert test.texts == reviews.test.texts
-        assert test.labels.tolist() == reviews.test.labels.tolist()
-        assert sorted(train.texts) == sorted(reviews.train.texts + reviews.validation.texts)
-        if group_options:
-            assert test.groups == reviews.test.groups.tolist()
-
-    def test_nothing_is_overwritten(self, tmp_path, capsys):
-        path = write_reviews(tmp_path / "train.csv", 60)
-        before = path.read_bytes()
-        for outputs in ([str(path), "test.csv"], [str(tmp_path / "a.csv")] * 2):
-            assert main(["--dataset", str(path), "--train-output", outputs[0], "--test-output", outputs[1]]) == 1
-            assert "three different files" in capsys.readouterr().err
-        assert path.read_bytes() == before
-        assert list(tmp_path.iterdir()) == [path]
