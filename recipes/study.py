@@ -89,6 +89,9 @@ def _train(plan: FineTuningPlan, seed: int, plot_name: str, is_first: bool) -> N
         if is_first and not Path(_folder_of(plan, seed), CHECKPOINT_NAME).is_file():
             finish_run(plan.run_folder)
         raise
+    except KeyboardInterrupt:
+        print(f"The study is kept in {plan.run_folder}: --resume goes on with it.", file=sys.stderr)
+        raise
 
 
 def _folder_of(plan: FineTuningPlan, seed: int) -> Path:

@@ -177,3 +177,9 @@ def test_no_function_is_too_long(room):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 60, f"{path.name}: {node.name}"
+
+
+def test_all_commands_take_exact_names():
+    """By the parser of `system.command_line`: argparse's own takes any beginning of an option."""
+    users = [path.name for path in project_files() if "ArgumentParser(" in path.read_text(encoding="utf-8")]
+    assert users == []

@@ -94,6 +94,7 @@ class TestStudy:
         with monkeypatch.context() as patch:
             patch.setattr(training.engine.loop, "print_epoch", interrupt)
             assert fine_tuning.main(options) == 130
+        assert f"The study is kept in {FOLDER}: --resume" in capsys.readouterr().err
         assert (FOLDER / PROGRESS_NAME).is_file() and (FOLDER / "seed-43" / CHECKPOINT_NAME).is_file()
         first = (FOLDER / "seed-42" / "classifier.keras").read_bytes()
 
