@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -132,11 +132,15 @@ def _save_splits(labelled: LabelledTexts, plan: FineTuningPlan) -> None:
 
 def _checkpoint(plan: FineTuningPlan, splits: Splits, taught: Split | None) -> Checkpoint:
     """Return the checkpoint of the run, which knows the data and the model that the run started from."""
-    data = [splits.labelled.sha256, sha256_of_file(plan.pretrained)]
-    if taught:
-        data += [str(taught.labels.tolist()), *taught.texts]
-    data_sha256 = hashlib.sha256("\n".join(data).encode()).hexdigest()
-    return Checkpoint(Path(plan.run_folder, CHECKPOINT_NAME), data_sha256=data_sha256)
+    taught_data = [str(taught.labels.tolist()), *taught.texts] if taught else []
+    sha256 = data_sha256(splits.labelled, plan.pretrained, taught_data)
+    return Checkpoint(Path(plan.run_folder, CHECKPOINT_NAME), data_sha256=sha256)
+
+
+def data_sha256(labelled: LabelledTexts, pretrained: str, further: Sequence[str] = ()) -> str:
+    """Return a hash of what a run starts from: it can be resumed with the same alone."""
+    data = [labelled.sha256, sha256_of_file(pretrained), *further]
+    return hashlib.sha256("\n".join(data).encode()).hexdigest()
 
 
 def _test(plan: FineTuningPlan, classifier: BertClassifier, splits: Splits) -> dict:

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 
 from evaluation.metrics import binary_metrics
-from recipes.fine_tuning import METRICS_NAME, PLOT_NAME, fine_tune
+from recipes.fine_tuning import METRICS_NAME, PLOT_NAME, data_sha256, fine_tune
 from recipes.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, environment, finish_run, start_run
 from serving.predictor import Predictor
 from system.errors import InputError
@@ -55,18 +55,18 @@ def study(
     folder = Path(plan.run_folder)
     if plan.dry_run:
         return fine_tune(_plan_of(plan, plan.seed), plot_name=plot_name)
-    results = json.loads((folder / PROGRESS_NAME).read_text(encoding="utf-8")) if plan.resume else {}
-    texts, labels = _test_split(plan)
-    _write(folder / PROGRESS_NAME, results)
+    labelled = read_labelled(plan.dataset, plan.text_column, plan.label_column, plan.group_column)
+    rows = split_rows(labelled, plan.test_size)[1]
+    texts, labels = [labelled.texts[row] for row in rows], [int(labelled.labels[row]) for row in rows]
+    progress = _Progress(folder / PROGRESS_NAME, data_sha256(labelled, plan.pretrained), plan.resume)
+    results = progress.results
     for number, seed in enumerate(range(plan.seed, plan.seed + plan.seeds)):
         if str(seed) not in results:
             print(f"\nSeed {seed}, {number + 1} of {plan.seeds}", flush=True)
             _train(plan, seed, plot_name, is_first=not results)
-            results[str(seed)] = None
-            _write(folder / PROGRESS_NAME, results)
+            progress.keep(seed, None)
         if results[str(seed)] is None:
-            results[str(seed)] = _test(_folder_of(plan, seed), texts, labels)
-            _write(folder / PROGRESS_NAME, results)
+            progress.keep(seed, _test(_folder_of(plan, seed), texts, labels))
     _print_table(results, len(labels))
     _write(folder / STUDY_NAME, {"seeds": results} | environment())
     finish_run(plan.run_folder)
@@ -77,6 +77,31 @@ def study(
 def holds_study(folder: str) -> bool:
     """Return whether a run folder holds an interrupted study."""
     return Path(folder, PROGRESS_NAME).is_file()
+
+
+class _Progress:
+    """The results so far, in a file that is there until the study ends.
+
+    Raises:
+        InputError: the study began with other data or another model.
+    """
+
+    def __init__(self, path: Path, sha256: str, resume: bool):
+        self._path, self._sha256 = path, sha256
+        self.results: Results = {}
+        if resume:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept["data_sha256"] != sha256:
+                raise InputError(f"{path.parent}: the data or the pre-trained model has changed since the study began")
+            self.results = kept["seeds"]
+        self._write()
+
+    def keep(self, seed: int, result: dict | None) -> None:
+        self.results[str(seed)] = result
+        self._write()
+
+    def _write(self) -> None:
+        _write(self._path, {"data_sha256": self._sha256, "seeds": self.results})
 
 
 def _train(plan: FineTuningPlan, seed: int, plot_name: str, is_first: bool) -> None:
@@ -111,13 +136,6 @@ def _plan_of(plan: FineTuningPlan, seed: int) -> FineTuningPlan:
         run_folder=str(folder),
         resume=plan.resume and (folder / CHECKPOINT_NAME).is_file(),
     )
-
-
-def _test_split(plan: FineTuningPlan) -> tuple[list[str], list[int]]:
-    """Return the texts and the labels that every run is tested on."""
-    labelled = read_labelled(plan.dataset, plan.text_column, plan.label_column, plan.group_column)
-    rows = split_rows(labelled, plan.test_size)[1]
-    return [labelled.texts[row] for row in rows], [int(labelled.labels[row]) for row in rows]
 
 
 def _test(folder: Path, texts: list[str], labels: list[int]) -> dict[str, dict]:

@@ -1,6 +1,7 @@
 """The two scripts that make a classifier, fine_tuning.py and the basic model.py, as a person runs them."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -362,6 +363,20 @@ class TestArguments:
     def test_nothing_to_resume(self, here, arguments, capsys):
         assert fine_tuning.main([*arguments, "--resume"]) == 1
         assert_one_error(capsys.readouterr().err, "no interrupted run")
+
+
+@pytest.mark.slow
+def test_a_run_is_a_function(here, pretrained, capsys):
+    changes = {"dataset": "sample", "pretrained": str(pretrained), "epochs": 1, "output": "a/model.keras"}
+    plan = dataclasses.replace(fine_tuning.PLAN, **changes, report_folder="a")
+    result = recipes.fine_tuning.fine_tune(plan, plot_name="curves.png")
+    assert_training_is_printed(capsys.readouterr().out.splitlines(), epochs=1)
+    metrics = json.loads(Path("a/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["history"] == result.history and metrics["test"] == result.assessment["test"]
+    for value, expected in zip(result.classifier.get_weights(), weights_of("a/model.keras"), strict=True):
+        np.testing.assert_array_equal(value, expected)
+    assert Path("a/curves.png").is_file()
+    assert recipes.fine_tuning.fine_tune(dataclasses.replace(plan, dry_run=True)) is None
 
 
 class TestSavedSplits:

@@ -104,6 +104,11 @@ class TestStudy:
         assert fine_tuning.main(["--resume", "--epochs", "5"]) == 1
         assert "--epochs 2, not 5" in capsys.readouterr().err
 
+        with monkeypatch.context() as patch:
+            patch.setattr(recipes.study, "data_sha256", lambda *data: "another")
+            assert fine_tuning.main(["--resume"]) == 1
+        assert "has changed since the study began" in capsys.readouterr().err
+
         assert fine_tuning.main(["--resume"]) == 0
         printed = capsys.readouterr().out
         assert re.findall(r"^(?:Epoch [^ ]+|Seed .*)", printed, re.M) == [
