@@ -1,7 +1,6 @@
 """A study: the same fine-tuning with several seeds, and the means and deviations of its metrics."""
 
 import dataclasses
-import importlib.util
 import json
 import logging
 import statistics
@@ -140,6 +139,8 @@ def _plan_of(plan: FineTuningPlan, seed: int) -> FineTuningPlan:
 
 def _test(folder: Path, texts: list[str], labels: list[int]) -> dict[str, dict]:
     """Return the metrics of one run, by what was tested on what."""
+    import opencc  # only here: a single run does without
+
     metrics = json.loads((folder / METRICS_NAME).read_text(encoding="utf-8"))
 
     def measure(predictor: Predictor, texts: list[str]) -> dict:
@@ -153,11 +154,6 @@ def _test(folder: Path, texts: list[str], labels: list[int]) -> dict[str, dict]:
         AT_THRESHOLD: metrics["test"]["at_threshold"],
         ONE_WINDOW: measure(Predictor(folder / MODEL_NAME, windows={"max_windows": 1}), texts),
     }
-    if not importlib.util.find_spec("opencc"):
-        print("OpenCC is not installed: no test in Traditional characters", file=sys.stderr)
-        return results
-    import opencc
-
     predictor = Predictor(folder / MODEL_NAME)
     for table, description in CHARACTERS.items():
         convert = opencc.OpenCC(table).convert
