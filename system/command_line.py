@@ -75,6 +75,10 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
                 width = WIDTH
         super().__init__(prog, width=int(width) - 2)
 
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_none = action.default in (None, []) or action.default is False
+        return action.help if has_none else super()._get_help_string(action)
+
 
 class Parser(argparse.ArgumentParser):
     """Takes options by their exact names, and names the nearest one where an option is unknown."""

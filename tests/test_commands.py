@@ -130,6 +130,13 @@ class TestHelp:
         assert "(default: 3)" in " ".join(text.split())
         return max(map(len, text.splitlines()))
 
+    def test_no_value_is_no_default_to_show(self):
+        parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
+        parser.add_argument("--file", help="a file")
+        parser.add_argument("--names", nargs="+", default=[], help="names")
+        parser.add_argument("--loud", action="store_true", help="speak up")
+        assert "default" not in parser.format_help()
+
     @pytest.mark.parametrize("columns", [50, 120])
     def test_is_as_wide_as_the_terminal(self, monkeypatch, columns):
         monkeypatch.setenv("COLUMNS", str(columns))
