@@ -3,23 +3,20 @@
 import argparse
 import sys
 
-from system.command_line import HelpFormatter, add_window_arguments, exits_with_status, positive_int, probability
+from system.command_line import Parser, add_option, exits_with_status, positive_int, probability
 from system.errors import InputError
 from system.streams import is_closed, is_standard_output
+from text.tokens.window_options import WINDOW_OPTIONS
 
 MODEL_PATH = "mini_bert_sentiment_classifier.keras"
 POSITIVE_THRESHOLD = 0.7
 EXIT_WORD = "exit"
-WINDOW_OPTIONS = ("window", "stride", "max_windows", "aggregate")
 FILE_KINDS = ("csv", "tsv", "jsonl", "parquet", "txt")
 FILE_OPTIONS = ("text_column", "format", "output", "output_format", "strict", "resume")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=f"{__doc__} Without --text and --file it asks for reviews until you type {EXIT_WORD}.",
-        formatter_class=HelpFormatter,
-    )
+    parser = Parser(description=f"{__doc__} Without --text and --file it asks for reviews until you type {EXIT_WORD}.")
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument("--text", action="append", metavar="REVIEW", help="a review to judge; may be given repeatedly")
     asked.add_argument(
@@ -58,7 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     answers.add_argument("--explain-output", metavar="FILE", help="write the marked reviews to an HTML page")
 
     windows = parser.add_argument_group("long reviews; what is not given is as the model was trained")
-    add_window_arguments(windows, defaults=False)
+    for name, argument in WINDOW_OPTIONS.items():
+        add_option(windows, name, **argument)
 
     files = parser.add_argument_group("files")
     files.add_argument("--text-column", metavar="NAME", help="column of the text; found by itself if usual")

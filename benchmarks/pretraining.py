@@ -9,7 +9,6 @@ Real tokens are those that came from a text: neither padding nor [CLS] and [SEP]
 these tokens stand for: of a text that was cut off, the part that was kept.
 """
 
-import argparse
 import importlib.metadata
 import importlib.util
 import json
@@ -20,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 
-from system.command_line import exits_with_status, positive_int
+from system.command_line import Parser, exits_with_status, positive_int
 from system.errors import InputError
 from text.sources import corpus_files
 from text.tokens.tokenizer import BERT_BASE_CHINESE
@@ -31,10 +30,8 @@ UNITS = ("tokens", "characters")
 PACKAGES = ("tensorflow", "keras", "keras-hub", "torch", "transformers")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+def build_parser() -> Parser:
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", default="sample", metavar="FILE", help="one document a line, or sample")
     parser.add_argument("--tokenizer", default="own", help="what this project tokenises with, as pretrain.py takes it")
     parser.add_argument(

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.serving_contenders import repeat_to_file
-from system.command_line import exits_with_status, positive_int
+from system.command_line import Parser, exits_with_status, positive_int
 from system.errors import InputError
 from system.files import write_atomically
 from text.sources import read_labelled, source_name
@@ -84,10 +84,8 @@ class Line(NamedTuple):
     beside: str = ""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+def build_parser() -> Parser:
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", default="sample", metavar="SOURCE", help="as fine_tuning.py takes it")
     parser.add_argument(
         "--model", default="mini_bert_sentiment_classifier.keras", metavar="FILE", help="a classifier, .keras"

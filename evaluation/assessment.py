@@ -15,12 +15,12 @@ from system.errors import InputError
 from text.labels import SENTIMENT
 
 if TYPE_CHECKING:
-    from text.dataset import Part, Reviews
+    from text.dataset import Split, Splits
 
 HOPELESS = 5  # times the loss of the shares of the labels; an overconfident model, once calibrated, has less
 
 
-def assess(logits_of: Callable[[Part], np.ndarray], splits: Reviews, threshold: float) -> dict:
+def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: float) -> dict:
     """Return the metrics of the test part, as `metrics.json` holds them.
 
     Args:
@@ -59,7 +59,7 @@ def assess(logits_of: Callable[[Part], np.ndarray], splits: Reviews, threshold: 
     return assessment
 
 
-def validation_of(splits: Reviews) -> Callable[[np.ndarray], dict[str, float]]:
+def validation_of(splits: Splits) -> Callable[[np.ndarray], dict[str, float]]:
     """Return the function from the logits of the validation part, (texts, outputs), to its metrics."""
     labels = splits.validation.labels
     return lambda logits: validation_metrics(labels, SENTIMENT.probabilities(logits))

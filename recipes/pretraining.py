@@ -1,11 +1,27 @@
-"""A whole pre-training."""
+"""A whole pre-training: from the corpus to a model, its metrics and its learning curves."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
 from tokenizers import Tokenizer
 
-from network.bert import BertMaskedLM
-from text.tokens.tokenizer import CLASSIFY, MASK, SEPARATE, special_ids
+from evaluation.report.plots import plot_training_curves
+from evaluation.report.terminal import write_metrics
+from network.bert import BertConfig, BertMaskedLM
+from network.model_file import load_model, save_model
+from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, owned_output, run_in_folder
+from text.sources import source_name
+from text.tokens.masking import Masker
+from text.tokens.packing import PackedCorpus, pack_corpus
+from text.tokens.tokenizer import CLASSIFY, MASK, SEPARATE, load_tokenizer, special_ids, tokenizer_from_json
+from training.engine.checkpoint import Checkpoint
+from training.engine.loop import History
+from training.masked_lm import pretrain
+from training.plans import PretrainingPlan
 
 BLANK = "＿"
 SENTENCES = (
@@ -16,10 +32,127 @@ SENTENCES = (
 )
 
 
-def fill_blank(model: BertMaskedLM, tokenizer: Tokenizer, sentence: str, count: int = 3) -> list[tuple[str, float]]:
-    """Returns the `count` likeliest tokens for the blank "＿" in `sentence`, each with its probability.
+@dataclasses.dataclass(frozen=True)
+class PretrainingResult:
+    """What a pre-training gives: the trained model, and the metrics of each epoch."""
 
-    Of a sentence that is too long for the model, its ends are left out.
+    model: BertMaskedLM
+    history: History
+
+
+def pre_train(plan: PretrainingPlan, typed: Mapping[str, object] | None = None) -> PretrainingResult | None:
+    """Pre-train a model on a corpus, and write the model, learning curves, metrics.json and run.json.
+
+    Args:
+        plan: a resumed run takes all but the folder and the time limit from the run.json of the interrupted one.
+        typed: the values of the plan that a resumed run must share with the interrupted one, by field.
+
+    Returns:
+        The result; None for a dry run, which stops before the training.
+
+    Raises:
+        InputError: the corpus, the tokenizer, the model or a folder cannot be used, or the loss is no longer a number.
+    """
+    with run_in_folder(dataclasses.asdict(plan.with_sizes()), typed or {}) as arguments:
+        plan = PretrainingPlan(**arguments)
+        with owned_output(plan.output, plan.dry_run):
+            return _pre_train(plan)
+
+
+def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
+    keras.utils.set_random_seed(plan.seed)
+    keras.mixed_precision.set_global_policy(plan.precision)
+    model = _load_or_build(plan)
+    tokenizer = tokenizer_from_json(model.tokenizer_json)
+    corpus = _pack(plan, model, tokenizer)
+    print(f"model: {model.count_params():,} parameters, on {keras.backend.backend()}")
+    if plan.dry_run:
+        return None
+    run_folder = Path(plan.run_folder)
+    started = time.monotonic()
+    history = pretrain(
+        model,
+        corpus,
+        _masker(plan, model, tokenizer),
+        plan,
+        Checkpoint(run_folder / CHECKPOINT_NAME, plan.checkpoint_seconds, corpus.sha256),
+        resume=plan.resume,
+        after_epoch=lambda: print_filled_blanks(model, tokenizer),
+    )
+    model.metadata = _metrics(plan, corpus, history, seconds=time.monotonic() - started)
+    save_model(model, plan.output)
+    write_metrics(run_folder / "metrics.json", model.metadata | {"history": history})
+    plot_training_curves(history, run_folder / "pretraining_curves.png")
+    finish_run(plan.run_folder)
+    print(f"Model saved to {plan.output}; curves and metrics.json in {run_folder}")
+    return PretrainingResult(model, history)
+
+
+def _load_or_build(plan: PretrainingPlan) -> BertMaskedLM:
+    """Return the model to train: the one of `--pretrained`, or a new one."""
+    if plan.pretrained:
+        return load_model(plan.pretrained, BertMaskedLM)
+    tokenizer = load_tokenizer(plan.tokenizer)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        max_seq_len=plan.max_seq_len,
+        dropout_rate=plan.dropout_rate,
+        **plan.sizes,
+    )
+    return BertMaskedLM(config, tokenizer.to_str())
+
+
+def _pack(plan: PretrainingPlan, model: BertMaskedLM, tokenizer: Tokenizer) -> PackedCorpus:
+    """Return the corpus in rows of tokens, and print how large it is."""
+    corpus = pack_corpus(
+        plan.corpus,
+        tokenizer,
+        model.config.max_seq_len,
+        plan.cache_folder,
+        exclude=plan.exclude,
+        text_column=plan.text_column,
+        held_out_share=plan.held_out_share,
+        whole_words=plan.whole_words,
+        max_documents=plan.max_documents,
+    )
+    for name, rows in (("training", corpus.train), ("held out", corpus.held_out)):
+        print(
+            f"{name}: {rows.documents:,} documents, {rows.characters:,} characters, {rows.tokens:,} tokens "
+            f"({rows.characters_per_token:.2f} characters a token), {len(rows.input_ids):,} rows"
+        )
+    return corpus
+
+
+def _masker(plan: PretrainingPlan, model: BertMaskedLM, tokenizer: Tokenizer) -> Masker:
+    return Masker(
+        model.config.vocab_size,
+        special_ids(tokenizer),
+        tokenizer.token_to_id(MASK),
+        model.config.max_seq_len,
+        plan.mask_rate,
+    )
+
+
+def _metrics(plan: PretrainingPlan, corpus: PackedCorpus, history: History, seconds: float) -> dict:
+    """Return what the model file and metrics.json say about the run."""
+    return {
+        "corpus": {
+            "sources": [source_name(source) for source in plan.corpus],
+            "sha256": corpus.sha256,
+            "documents": corpus.train.documents,
+            "characters": corpus.train.characters,
+            "tokens": corpus.train.tokens,
+        },
+        "epochs": len(history["loss"]),
+        "seconds": round(seconds, 1),
+        "held_out": {name: history[f"val_{name}"][-1] for name in ("loss", "perplexity", "masked_accuracy")},
+    } | environment()
+
+
+def fill_blank(model: BertMaskedLM, tokenizer: Tokenizer, sentence: str, count: int = 3) -> list[tuple[str, float]]:
+    """Return the `count` most probable tokens for the blank "＿" in `sentence`, each with its probability.
+
+    A sentence that is too long for the model is truncated at both ends.
     """
     before, after = (tokenizer.encode(part, add_special_tokens=False).ids for part in sentence.split(BLANK, maxsplit=1))
     room = model.config.max_seq_len - 3
@@ -43,7 +176,7 @@ def fill_blank(model: BertMaskedLM, tokenizer: Tokenizer, sentence: str, count: 
 
 
 def print_filled_blanks(model: BertMaskedLM, tokenizer: Tokenizer) -> None:
-    """Prints the model's guesses for a few sentences."""
+    """Print the model's predictions for the blanks of a few sentences."""
     for sentence in SENTENCES:
         guesses = "  ".join(f"{token} {share:.0%}" for token, share in fill_blank(model, tokenizer, sentence))
         print(f"  {sentence}  →  {guesses}", flush=True)

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from system.errors import InputError, OutputError
-from system.files import write_atomically
+from system.files import check_writable, write_atomically
 from system.libraries import quiet_imports
 from system.locks import owned
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "tokenizers", "datasets", "transformers")
 CHECKPOINT_NAME = "checkpoint.npz"
+PROGRESS_NAME = "study_progress.json"
+UNFINISHED_NAMES = (CHECKPOINT_NAME, PROGRESS_NAME)  # a folder with one of them holds an interrupted run or study
 RECORD_NAME = "run.json"
 FINISHED = "finished"  # the entry of the record that says when the run came to its end
 # What may differ between an interrupted run and the one that takes it up.
@@ -39,12 +41,24 @@ def run_in_folder(arguments: dict, given: dict) -> Iterator[dict]:
         try:
             yield arguments
         except (OutputError, OSError) as error:
-            if isinstance(error, BrokenPipeError) or not Path(folder, CHECKPOINT_NAME).is_file():
+            if isinstance(error, BrokenPipeError) or not _unfinished(Path(folder)):
                 raise
             raise OutputError(
                 f"{error}. Nothing is lost: the state of the training is in {folder}, "
                 "and the same command with --resume goes on with it"
             ) from error
+
+
+def owned_output(path: str, dry_run: bool = False) -> contextlib.AbstractContextManager:
+    """Return what owns the file of a model while a block runs; a dry run owns nothing.
+
+    Raises:
+        InputError: another run owns the file.
+        OutputError: it cannot be written.
+    """
+    check_writable(path)
+    remedy = "wait until it has ended, or choose another --output"
+    return contextlib.nullcontext() if dry_run else owned(path, remedy)
 
 
 def start_run(arguments: dict, given: dict) -> dict:
@@ -60,13 +74,12 @@ def start_run(arguments: dict, given: dict) -> dict:
         InputError: the folder holds an interrupted run that would be lost, or none to resume, or another one.
     """
     folder = Path(arguments["run_folder"])
-    checkpoint = folder / CHECKPOINT_NAME
     if arguments["resume"]:
         return _resumed_arguments(arguments, given, folder)
-    if checkpoint.is_file():
+    if unfinished := _unfinished(folder):
         raise InputError(
             f"{folder} holds an interrupted run: go on with --resume, choose another --run-folder, "
-            f"or delete {checkpoint}"
+            f"or delete {unfinished}"
         )
     if not arguments["dry_run"]:
         if FINISHED in _record(folder):
@@ -76,10 +89,11 @@ def start_run(arguments: dict, given: dict) -> dict:
 
 
 def finish_run(folder: str) -> None:
-    """Record that the run has come to its end, and remove its checkpoint."""
+    """Record that the run has come to its end, and remove what would resume it."""
     folder = Path(folder)
     _write_record(folder, _record(folder) | {FINISHED: _now()})
-    (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
+    for name in UNFINISHED_NAMES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def environment() -> dict:
@@ -102,11 +116,16 @@ def environment() -> dict:
     }
 
 
+def _unfinished(folder: Path) -> Path | None:
+    """Return the file that an interrupted run has left in its folder, if there is one."""
+    return next((folder / name for name in UNFINISHED_NAMES if (folder / name).is_file()), None)
+
+
 def _resumed_arguments(arguments: dict, given: dict, folder: Path) -> dict:
     recorded = _record(folder).get("arguments")
     if not isinstance(recorded, dict):
         raise InputError(f"{folder}: there is no interrupted run to resume")
-    if not (folder / CHECKPOINT_NAME).is_file():
+    if not _unfinished(folder):
         reason = "has come to its end" if FINISHED in _record(folder) else "was ended before it had a checkpoint"
         raise InputError(f"{folder}: there is no interrupted run to resume; the one there {reason}")
     if recorded.keys() != arguments.keys():

@@ -1,20 +1,19 @@
 """Learns a vocabulary from text: `python -m recipes.vocabulary --corpus FILE … --output tokenizer.json`."""
 
-import argparse
 import math
 import sys
 from collections.abc import Iterable, Iterator
 
-from system.command_line import exits_with_status, positive_int
+from system.command_line import Parser, exits_with_status, positive_int
 from system.files import check_writable, write_atomically
 from text.sources import iter_texts
 from text.tokens.vocabulary import train_unigram
 
 
 def thinned_texts(sources: list[str], characters_per_source: int, exclude: Iterable[str] = ()) -> Iterator[str]:
-    """Yields the documents of each source, but every second, third, … alone of one with more text than asked for.
+    """Yield the documents of each source, or every n-th of them where the source has more characters than that.
 
-    So no source rules the vocabulary by its size; the documents left out are spread evenly over it.
+    So no source dominates the vocabulary by its size; the documents left out are spread evenly over the source.
     """
     for source in sources:
         characters = sum(map(len, iter_texts([source], exclude=exclude)))
@@ -24,25 +23,28 @@ def thinned_texts(sources: list[str], characters_per_source: int, exclude: Itera
                 yield text
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Learns a vocabulary from text and writes it as one tokenizer.json.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--corpus", nargs="+", required=True, metavar="SOURCE", help="as pretrain.py takes it")
-    parser.add_argument("--exclude", nargs="+", default=[], metavar="SOURCE", help="as pretrain.py takes it")
-    parser.add_argument("--output", default="tokenizer.json", metavar="FILE", help="where the tokenizer goes")
-    parser.add_argument("--vocab-size", type=positive_int, default=21_128, help="entries, special tokens included")
-    parser.add_argument("--max-piece-length", type=positive_int, default=4, help="characters a piece")
-    parser.add_argument("--min-count", type=positive_int, default=10, help="a rarer character gets no entry")
+def build_parser() -> Parser:
+    parser = Parser(description="Learns a vocabulary from text, and writes it as one tokenizer.json.")
+    corpus_help = "text to learn from, in any form that pretrain.py reads"
+    parser.add_argument("--corpus", nargs="+", required=True, metavar="SOURCE", help=corpus_help)
     parser.add_argument(
-        "--characters-per-source", type=positive_int, default=1_400_000, help="learn from about that much of a source"
+        "--exclude", nargs="+", default=[], metavar="SOURCE", help="texts to leave out, such as those of a test"
+    )
+    parser.add_argument("--output", default="tokenizer.json", metavar="FILE", help="file to save the tokenizer to")
+    parser.add_argument("--vocab-size", type=positive_int, default=21_128, help="entries, special tokens included")
+    parser.add_argument("--max-piece-length", type=positive_int, default=4, help="most characters in an entry")
+    parser.add_argument("--min-count", type=positive_int, default=10, help="rarer characters get no entry")
+    parser.add_argument(
+        "--characters-per-source",
+        type=positive_int,
+        default=1_400_000,
+        help="characters to learn from in each source, about; a longer source is thinned out",
     )
     return parser
 
 
 @exits_with_status
-def main(argv=None) -> None:
+def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     check_writable(args.output)
     tokenizer = train_unigram(

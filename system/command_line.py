@@ -1,11 +1,11 @@
-"""What all commands of this project do alike: errors and exit statuses, kinds of arguments, quiet loading."""
+"""What all commands of this project share: exit statuses, options made from dataclass fields, argument types."""
 
 import argparse
 import functools
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TextIO
 
 from system.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE_INPUT, InputError
@@ -69,15 +69,6 @@ def _is_unwritable(stream: TextIO) -> bool:
     return False
 
 
-def parse_arguments(parser: argparse.ArgumentParser, argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
-    """The arguments, and by name those among them that the command line gives, which are no defaults."""
-    args = parser.parse_args(argv)
-    nothing = object()
-    # A default is not put where the namespace has a value already.
-    parsed = parser.parse_args(argv, namespace=argparse.Namespace(**dict.fromkeys(vars(args), nothing)))
-    return args, {name: value for name, value in vars(parsed).items() if value is not nothing}
-
-
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows the defaults in `--help`, as wide as the terminal is.
 
@@ -93,26 +84,120 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
                 width = WIDTH
         super().__init__(prog, width=int(width) - 2)
 
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_none = action.default in (None, []) or action.default is False
+        return action.help if has_none else super()._get_help_string(action)
 
-def add_window_arguments(group, defaults: bool = True) -> None:
-    """Adds the options of `text.tokens.window_settings.WindowSettings` to a group of a parser.
+
+class Parser(argparse.ArgumentParser):
+    """Takes options by their exact names, and names the nearest one where an option is unknown."""
+
+    def __init__(self, **settings):
+        super().__init__(formatter_class=HelpFormatter, allow_abbrev=False, **settings)
+
+    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
+        namespace, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            name = unknown[0].partition("=")[0]
+            self.error(self._unknown_option(name) if name.startswith("-") else f"unknown argument {unknown[0]}")
+        return namespace
+
+    def _unknown_option(self, name: str) -> str:
+        import difflib  # only here: --help and answers do not wait for it
+
+        options = [option for action in self._actions for option in action.option_strings]
+        nearest = [option for option in options if option.startswith(name)] or difflib.get_close_matches(name, options)
+        return f"unknown option {name}" + (f"; did you mean {nearest[0]}?" if nearest else "")
+
+
+def option_name(field: str) -> str:
+    """Return the option of a field: `--max-windows` for `max_windows`."""
+    return "--" + field.replace("_", "-")
+
+
+def option(default=..., *, help: str, group: str | None = None, **argument):
+    """Return a dataclass field that is an option of a script.
 
     Args:
-        defaults: whether an option that is not given has the class's default; else it is not among the arguments.
+        default: the field has none if this is left out.
+        help: one sentence without the default, which `--help` appends.
+        group: the heading of the option in `--help`.
+        argument: what `add_option` takes besides.
     """
+    import dataclasses  # only where a plan is made: the application has none
 
-    def add(option, default, **options):
-        group.add_argument(option, default=default if defaults else argparse.SUPPRESS, **options)
-
-    add("--window", None, type=positive_int, metavar="N", help="tokens that are read at once; none: as many as can be")
-    add("--stride", None, type=positive_int, metavar="N", help="most tokens from one to the next; none: side by side")
-    add("--max-windows", None, type=_all_or_some, metavar="N", help="windows that are read of a text; none or all: all")
-    choices = ("harmonic", "mean", "max", "logsumexp")
-    add("--aggregate", "harmonic", choices=choices, help="how a text's logit is made of its windows'")
+    settings = {"metadata": {"help": help, "group": group, **argument}}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=default.copy, **settings)
+    return dataclasses.field(**settings) if default is ... else dataclasses.field(default=default, **settings)
 
 
-def _all_or_some(text: str) -> int | None:
-    return None if text == "all" else positive_int(text)
+def add_options(parser: argparse.ArgumentParser, defaults, only: Collection[str] = ()) -> None:
+    """Add the options of a plan to a parser, in the groups and in the order of its fields.
+
+    Args:
+        defaults: the plan whose values are the defaults.
+        only: the names of the fields to take; all of them if empty.
+    """
+    import dataclasses
+
+    groups = {}
+    for field in dataclasses.fields(defaults):
+        if only and field.name not in only:
+            continue
+        argument = dict(field.metadata)
+        title = argument.pop("group")
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        add_option(groups[title], field.name, default=getattr(defaults, field.name), **argument)
+
+
+def add_option(group, name: str, *, help: str, default=argparse.SUPPRESS, unset: str | None = None, **argument) -> None:
+    """Add the option of a field to a group of a parser. Only what is typed reaches the namespace.
+
+    Args:
+        name: of the field; the option has hyphens in place of its underscores.
+        default: shown in the help.
+        unset: what to show instead of a default that is None or empty.
+        argument: for `add_argument`.
+    """
+    if isinstance(default, bool):
+        argument["action"] = "store_true"
+    if default is not argparse.SUPPRESS:
+        help = f"{help} (default: {_shown(default, unset)})"
+    group.add_argument(option_name(name), default=argparse.SUPPRESS, help=help.replace("%", "%%"), **argument)
+
+
+def _shown(default, unset: str | None) -> str:
+    if default is None or default == []:
+        return unset or "none"
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    if isinstance(default, list):
+        return " ".join(default)
+    return f"{default:.4g}" if isinstance(default, float) else str(default)
+
+
+def parse_plan(parser: argparse.ArgumentParser, defaults, argv: list[str] | None):
+    """Return the plan that a command line asks for, and the values that were typed, by field.
+
+    Args:
+        parser: has the options of `add_options`.
+        defaults: the plan that holds for what is not typed. Its method `check` looks at the typed values.
+
+    Raises:
+        SystemExit: the options are wrong or contradict each other; status 2.
+        InputError: a value cannot be used.
+    """
+    import dataclasses
+
+    typed = vars(parser.parse_args(argv))
+    plan = dataclasses.replace(defaults, **typed)
+    try:
+        plan.check(typed)
+    except InputError as error:
+        parser.error(str(error))
+    return plan, typed
 
 
 def positive_int(text: str) -> int:

@@ -7,13 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks import serving
 from benchmarks.pretraining import main
 from benchmarks.serving_contenders import repeat_to_file
-from network.bert import BertClassifier, BertConfig, BertMaskedLM
+from network.bert import BertClassifier, BertConfig
 from network.model_file import save_model
 from serving.export.onnx_file import export_onnx
 from system.errors import InputError
@@ -56,38 +55,6 @@ def test_pretraining_prints_the_speeds_of_three_contenders(vocabulary):
     assert columns[0][2:] == [1, 1]
     assert "cores" in machine
     assert "tensorflow" in machine
-
-
-@pytest.mark.slow
-def test_accuracy_of_several_seeds(tmp_path):
-    options = ["--pretrained", str(tiny_pretrained(tmp_path / "tiny.keras")), "--epochs", "2"]
-    result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.accuracy", "--seeds", "1", "2", "--keep", str(tmp_path), "--", *options],
-        cwd=ROOT,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert result.returncode == 0, result.stderr
-    header, blank, *lines = result.stdout.splitlines()
-    assert header.startswith("84 test reviews") and not blank
-    names = [line[:30].strip() for line in lines[::2]]
-    assert names[:2] == ["TF-IDF + logistic regression", "Mini-BERT"]
-    for line, seeds in zip(lines[::2], lines[1::2], strict=True):
-        accuracies = [float(value) for value in seeds.split(",")]
-        expected = np.mean(accuracies), np.std(accuracies, ddof=1)
-        shown = re.search(r"accuracy ([0-9.]+) ± ([0-9.]+)", line).groups()
-        # All of them are rounded: three digits after the point here, four in the line of the seeds.
-        assert [float(value) for value in shown] == pytest.approx(expected, abs=6e-4)
-    kept = [json.loads((tmp_path / f"seed-{seed}" / "metrics.json").read_text("utf-8")) for seed in (1, 2)]
-    shown = [float(value) for value in lines[3].split(",")]
-    assert shown == pytest.approx([metrics["test"]["at_half"]["accuracy"] for metrics in kept], abs=1e-4)
-
-
-def tiny_pretrained(path):
-    texts = list(iter_texts(["sample"]))
-    config = BertConfig(vocab_size=1500, max_seq_len=32, d_model=16, dff=32)
-    save_model(BertMaskedLM(config, train_unigram(lambda: texts, config.vocab_size, min_count=2).to_str()), path)
-    return path
 
 
 def test_a_missing_corpus_is_one_sentence(capsys):

@@ -1,6 +1,7 @@
 """Exit statuses, and what a user sees of an error."""
 
 import argparse
+import dataclasses
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from system.command_line import HelpFormatter, exits_with_status
+from system.command_line import HelpFormatter, Parser, add_option, add_options, exits_with_status, option, parse_plan
 from system.errors import InputError, first_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,6 +130,13 @@ class TestHelp:
         assert "(default: 3)" in " ".join(text.split())
         return max(map(len, text.splitlines()))
 
+    def test_no_value_is_no_default_to_show(self):
+        parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
+        parser.add_argument("--file", help="a file")
+        parser.add_argument("--names", nargs="+", default=[], help="names")
+        parser.add_argument("--loud", action="store_true", help="speak up")
+        assert "default" not in parser.format_help()
+
     @pytest.mark.parametrize("columns", [50, 120])
     def test_is_as_wide_as_the_terminal(self, monkeypatch, columns):
         monkeypatch.setenv("COLUMNS", str(columns))
@@ -142,6 +150,103 @@ class TestHelp:
         monkeypatch.setenv("COLUMNS", columns)
         monkeypatch.setattr("os.get_terminal_size", no_terminal)
         assert 68 < self.widest_line() < 80
+
+
+class TestParser:
+    def parser(self):
+        parser = Parser(prog="script")
+        for name in ("--report-folder", "--epochs", "--max-steps", "--max-documents"):
+            parser.add_argument(name)
+        return parser
+
+    @pytest.mark.parametrize(
+        ("typed", "message"),
+        [
+            (["--report", "r.html"], "unknown option --report; did you mean --report-folder?"),
+            (["--report=r.html"], "unknown option --report; did you mean --report-folder?"),
+            (["--epoch", "3"], "unknown option --epoch; did you mean --epochs?"),
+            (["--epochs", "3", "--eposch=3"], "unknown option --eposch; did you mean --epochs?"),
+            (["--max-document", "3"], "unknown option --max-document; did you mean --max-documents?"),
+            (["--quite-another-thing"], "unknown option --quite-another-thing"),
+            (["stray"], "unknown argument stray"),
+        ],
+    )
+    def test_an_unknown_option(self, capsys, typed, message):
+        with pytest.raises(SystemExit, match="2"):
+            self.parser().parse_args(typed)
+        usage, *_, error = capsys.readouterr().err.splitlines()
+        assert usage.startswith("usage: script ")
+        assert error == f"script: error: {message}"
+
+    def test_an_exact_name(self):
+        assert self.parser().parse_args(["--report-folder", "a"]).report_folder == "a"
+
+    def test_a_value_that_looks_like_an_option(self):
+        assert self.parser().parse_args(["--epochs=--report"]).epochs == "--report"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    steps: int = option(group="time", type=int, help="steps")
+    texts: list[str] = option([], group="data", nargs="+", help="texts, 100% of them", unset="no text")
+    rate: float = option(1 / 3, group="time", type=float, help="rate")
+    loud_voice: bool = option(False, group="data", help="speak up")
+
+    def check(self, typed):
+        if self.loud_voice and "rate" not in typed:
+            raise InputError("--loud-voice needs --rate")
+
+
+class TestPlan:
+    def parse(self, argv, defaults=None, **settings):
+        defaults = defaults or Plan(steps=7)
+        parser = Parser(prog="script")
+        add_options(parser, defaults, **settings)
+        return parse_plan(parser, defaults, argv)
+
+    def test_nothing_typed_is_the_plan_handed_over(self):
+        defaults = Plan(steps=7, texts=["a"])
+        assert self.parse([], defaults) == (defaults, {})
+
+    def test_what_is_typed(self):
+        plan, typed = self.parse(["--texts", "a", "b", "--rate", "0.5", "--loud-voice"])
+        assert plan == Plan(steps=7, texts=["a", "b"], rate=0.5, loud_voice=True)
+        assert typed == {"texts": ["a", "b"], "rate": 0.5, "loud_voice": True}
+
+    def test_a_default_that_is_typed_was_typed(self):
+        assert self.parse(["--steps", "7"]) == (Plan(steps=7), {"steps": 7})
+
+    def test_two_plans_share_no_list(self):
+        assert Plan(steps=1).texts is not Plan(steps=1).texts
+
+    def test_a_field_without_a_default(self):
+        with pytest.raises(TypeError, match="steps"):
+            Plan()
+
+    def test_values_that_contradict(self, capsys):
+        with pytest.raises(SystemExit, match="2"):
+            self.parse(["--loud-voice"])
+        assert capsys.readouterr().err.splitlines()[-1] == "script: error: --loud-voice needs --rate"
+
+    def test_help(self, monkeypatch, capsys):
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit, match="0"):
+            self.parse(["--help"])
+        time, data = capsys.readouterr().out.split("time:")[1].split("data:")
+        shown = [line.split("  ")[-1].strip() for line in time.strip().splitlines()]
+        assert shown == ["steps (default: 7)", "rate (default: 0.3333)"]
+        assert "texts, 100% of them (default: no text)" in data and "speak up (default: off)" in data
+
+    def test_some_of_the_options(self):
+        assert self.parse(["--steps", "3"], only=("steps",))[0].steps == 3
+        with pytest.raises(SystemExit, match="2"):
+            self.parse(["--rate", "0.5"], only=("steps",))
+
+    def test_an_option_without_a_default(self):
+        parser = Parser()
+        add_option(parser, "window_size", type=int, help="size")
+        assert vars(parser.parse_args([])) == {} and "default" not in parser.format_help()
+        assert vars(parser.parse_args(["--window-size", "3"])) == {"window_size": 3}
 
 
 def test_first_line_of_an_error():

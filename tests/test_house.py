@@ -240,7 +240,7 @@ def test_a_file_says_what_it_is_for(path):
     assert ast.get_docstring(tree_of(path))
 
 
-@pytest.mark.parametrize("script", ["pretrain", "fine_tuning", "application"])
+@pytest.mark.parametrize("script", ["pretrain", "fine_tuning", "application", "model"])
 def test_help_waits_for_no_heavy_import(script):
     assert among(top_level_imports(ROOT / f"{script}.py"), HEAVY) == []
     command = [sys.executable, str(ROOT / "tests" / "programs" / "modules_of_script.py"), f"{script}.py", "--help"]
@@ -250,3 +250,24 @@ def test_help_waits_for_no_heavy_import(script):
     assert result["status"] == 0
     assert "system.command_line" in result["modules"]
     assert among(result["modules"], HEAVY) == []
+
+
+@pytest.mark.parametrize("script", ["pretrain", "fine_tuning", "model"])
+def test_a_script_only_parses_and_calls(script):
+    tree = ast.parse((ROOT / f"{script}.py").read_text(encoding="utf-8"))
+    (main,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
+    assert main.end_lineno - main.lineno < 20
+
+
+@pytest.mark.parametrize("room", ["system", "recipes"])
+def test_no_function_is_too_long(room):
+    for path in (ROOT / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{path.name}: {node.name}"
+
+
+def test_all_commands_take_exact_names():
+    """By the parser of `system.command_line`: argparse's own takes any beginning of an option."""
+    users = [path.name for path in project_files() if "ArgumentParser(" in path.read_text(encoding="utf-8")]
+    assert users == []

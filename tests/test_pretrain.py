@@ -1,5 +1,6 @@
 """The pre-training script as a person runs it: in a folder of its own, killed and taken up again."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -21,6 +22,7 @@ from network.bert import BertConfig, BertMaskedLM
 from network.model_file import load_model
 from recipes.pretraining import SENTENCES
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
+from system.command_line import option_name
 from text.sources import iter_texts
 from text.tokens.vocabulary import train_unigram
 
@@ -107,11 +109,12 @@ class TestArguments:
         with pytest.raises(SystemExit, match="0"):
             pretrain.main(["--help"])
         shown = " ".join(capsys.readouterr().out.split())
-        for option, default in vars(pretrain.build_parser().parse_args([])).items():
-            entry = re.search(
-                rf"--{option.replace('_', '-')}\b (?:(?! --).)*\(default: {re.escape(str(default))}\)", shown
-            )
-            assert entry, option
+        defaults = dataclasses.asdict(pretrain.PLAN)
+        described = {"corpus": pretrain.CORPUS, "dropout_rate": "0", "checkpoint_seconds": "60"}
+        described |= {name: "of the preset: mini .*, small .*" for name in pretrain.PLAN.sizes}
+        for name, default in defaults.items():
+            words = described.get(name, r"[\w ]+" if default in (None, [], False) else re.escape(str(default)))
+            assert re.search(rf"{option_name(name)}\b (?:(?! --).)*\(default: {words}\)", shown), name
 
     def test_help_does_not_wait_for_keras(self):
         process = subprocess.run([sys.executable, "-c", LIST_MODULES], cwd=ROOT, capture_output=True, encoding="utf-8")

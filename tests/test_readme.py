@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from system.command_line import parse_plan
+
 ROOT = Path(__file__).resolve().parents[1]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 REPRODUCE = ROOT / "docs" / "REPRODUCE.md"
@@ -36,7 +38,11 @@ def test_the_options_shown_are_taken(command):
     words = shlex.split(command)[1:]
     name = words[1] if words[0] == "-m" else words[0].removesuffix(".py")
     arguments = words[2:] if words[0] == "-m" else words[1:]
-    importlib.import_module(name).build_parser().parse_args(arguments)
+    module = importlib.import_module(name)
+    if hasattr(module, "PLAN"):
+        parse_plan(module.build_parser(), module.PLAN, arguments)
+    else:
+        module.build_parser().parse_args(arguments)
 
 
 @pytest.mark.parametrize("path", [*READMES, *sorted(REPRODUCE.parent.glob("*.md"))], ids=lambda path: path.name)

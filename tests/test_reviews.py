@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from system.errors import InputError
-from text.dataset import load_reviews, main, print_reviews, stratified_split, train_test_split
-from text.sources import read_labelled
+from text.dataset import load_splits, print_splits, stratified_split, train_test_split
 from text.tokens.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import encode_windows
@@ -83,14 +82,14 @@ def write_reviews(path, count, replaced=()):
     return path
 
 
-class TestLoadReviews:
+class TestLoadSplits:
     COUNT = 120
     UNUSABLE = {3: "好3,", 50: ",1", 77: "差77,2"}
 
     @pytest.fixture
     def reviews(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", self.COUNT, self.UNUSABLE)
-        return load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6)
+        return load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6)
 
     def test_the_parts_are_disjoint_and_complete(self, reviews):
         texts = [text for part in (reviews.train, reviews.validation, reviews.test) for text in part.texts]
@@ -110,7 +109,7 @@ class TestLoadReviews:
 
     def test_another_seed_is_another_split(self, tmp_path, reviews):
         path = write_reviews(tmp_path / "again.csv", self.COUNT, self.UNUSABLE)
-        other = load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6, split_seed=7)
+        other = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6, split_seed=7)
         assert sorted(other.test.texts) != sorted(reviews.test.texts)
 
     def test_labels_and_tokens_belong_to_the_texts(self, reviews):
@@ -123,13 +122,13 @@ class TestLoadReviews:
 
     def test_how_many_are_cut(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", self.COUNT, self.UNUSABLE)
-        reviews = load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6, settings=WindowSettings(max_windows=1))
+        reviews = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6, settings=WindowSettings(max_windows=1))
         parts = (reviews.train, reviews.validation, reviews.test)
         long_reviews = {number for number in range(0, self.COUNT, 10)} - self.UNUSABLE.keys()
         assert sum(part.windows.is_cut.sum() for part in parts) == len(long_reviews)
 
     def test_what_is_printed(self, capsys, reviews):
-        print_reviews(reviews)
+        print_splits(reviews)
         first, *parts = capsys.readouterr().out.splitlines()
         problems = "row 5: no label; row 52: the text is empty; row 79: unknown label '2'"
         assert first.endswith(f"reviews.csv: 120 rows, 3 unusable: {problems}")
@@ -145,7 +144,7 @@ class TestLoadReviews:
         rows = [(f"{'差好'[n % 2]}{n}", n % 2, "shop" if n % 3 else "film") for n in range(600)]
         path = tmp_path / "reviews.csv"
         path.write_text("\n".join(["text,label,domain", *("{},{},{}".format(*row) for row in rows)]), encoding="utf-8")
-        reviews = load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.1, group_column="domain")
+        reviews = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.1, group_column="domain")
         known = {text: (label, domain) for text, label, domain in rows}
         for part, share in ((reviews.train, 0.81), (reviews.validation, 0.09), (reviews.test, 0.1)):
             found = [known[text] for text in part.texts]
@@ -159,12 +158,12 @@ class TestLoadReviews:
     def test_a_group_column_that_is_not_there(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", 60)
         with pytest.raises(InputError, match="has no column 'domain'.*name one with --group-column"):
-            load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.1, group_column="domain")
+            load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.1, group_column="domain")
 
     def test_columns_of_other_names(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", 60)
         path.write_text(path.read_text(encoding="utf-8").replace("text,label", "评论,分"), encoding="utf-8")
-        reviews = load_reviews(path, TOKENIZER, 6, test_size=0.25, text_column="评论", label_column="分")
+        reviews = load_splits(path, TOKENIZER, 6, test_size=0.25, text_column="评论", label_column="分")
         assert len(reviews.test.texts) == 15
 
     @pytest.mark.parametrize(("lacking", "positive"), [("training", range(0)), ("validation", [0]), ("test", [0, 1])])
@@ -175,11 +174,11 @@ class TestLoadReviews:
         with pytest.raises(
             InputError, match=rf"reviews\.csv: the {lacking} part, \d+ rows, lacks one of the two labels"
         ):
-            load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.25)
+            load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.25)
 
     def test_the_split_of_the_original_on_its_data(self, shared_data):
         path = shared_data / "hotel" / "ChnSentiCorp_htl_all.csv"
-        reviews = load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6)
+        reviews = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6)
         unusable = len(reviews.labelled.problems)
         sizes = [len(part.texts) for part in (reviews.train, reviews.validation, reviews.test)]
         assert len(reviews.labelled.texts) == 7766
@@ -187,33 +186,3 @@ class TestLoadReviews:
         assert 0 < unusable < 5
         # The original's published accuracy, 0.6903, is this share of positives: 894 of 1,295.
         assert (len(reviews.test.labels), reviews.test.labels.sum()) == (1295, 894)
-
-
-class TestParts:
-    @pytest.mark.parametrize("group_options", [{}, {"group_column": "domain"}], ids=["plain", "groups"])
-    def test_are_those_of_fine_tuning(self, tmp_path, capsys, group_options):
-        path = tmp_path / "reviews.csv"
-        rows = [f'"{"差好"[n % 2]}，{n}\n""{n}""",{n % 2},{"shop" if n % 3 else "film"}' for n in range(90)]
-        path.write_text("\n".join(["text,label,domain", *rows]), encoding="utf-8")
-        train_path, test_path = tmp_path / "train.csv", tmp_path / "test.csv"
-        outputs = ["--train-output", str(train_path), "--test-output", str(test_path), "--test-size", "0.2"]
-        group_arguments = [f"--{name.replace('_', '-')}={value}" for name, value in group_options.items()]
-        assert main(["--dataset", str(path), *outputs, *group_arguments]) == 0
-        assert capsys.readouterr().out.splitlines()[1] == f"18 rows saved to {test_path}"
-        reviews = load_reviews(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.2, **group_options)
-        group_column = "group" if group_options else None
-        train, test = (read_labelled(part, group_column=group_column) for part in (train_path, test_path))
-        assert test.texts == reviews.test.texts
-        assert test.labels.tolist() == reviews.test.labels.tolist()
-        assert sorted(train.texts) == sorted(reviews.train.texts + reviews.validation.texts)
-        if group_options:
-            assert test.groups == reviews.test.groups.tolist()
-
-    def test_nothing_is_overwritten(self, tmp_path, capsys):
-        path = write_reviews(tmp_path / "train.csv", 60)
-        before = path.read_bytes()
-        for outputs in ([str(path), "test.csv"], [str(tmp_path / "a.csv")] * 2):
-            assert main(["--dataset", str(path), "--train-output", outputs[0], "--test-output", outputs[1]]) == 1
-            assert "three different files" in capsys.readouterr().err
-        assert path.read_bytes() == before
-        assert list(tmp_path.iterdir()) == [path]

@@ -17,9 +17,9 @@ from evaluation.assessment import validation_of
 from network.bert import BertClassifier, BertConfig, BertMaskedLM, backbone_layers, logits_model
 from recipes.pretraining import BLANK, SENTENCES, fill_blank, print_filled_blanks
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME, environment, finish_run, start_run
-from system.command_line import parse_arguments
+from system.command_line import parse_plan
 from system.errors import InputError
-from text.dataset import Part, Reviews
+from text.dataset import Split, Splits
 from text.labels import SENTIMENT
 from text.sources import iter_texts
 from text.tokens.tokenizer import SPECIAL_TOKENS, special_ids
@@ -32,7 +32,6 @@ from training.engine.loop import ProgressBar, TimeLimit, fit_epochs
 from training.engine.optimizer import DiscriminativeAdamW, decaying_learning_rate, fine_tuning_optimizer
 from training.losses import binary_accuracy
 from training.masked_lm import masked_accuracy, masked_lm_loss
-from training.plans import FineTuningPlan
 
 ROWS, BATCH_SIZE, EPOCHS = 24, 4, 3
 STEPS = ROWS // BATCH_SIZE
@@ -398,8 +397,8 @@ class TestLoop:
 class TestRun:
     def start(self, folder, *argv, script=pretrain):
         argv = ["--run-folder", str(folder), *argv]
-        args, given = parse_arguments(script.build_parser(), argv)
-        return argparse.Namespace(**start_run(vars(args), given))
+        plan, typed = parse_plan(script.build_parser(), script.PLAN, argv)
+        return argparse.Namespace(**start_run(dataclasses.asdict(plan), typed))
 
     def interrupted(self, folder, *argv, script=pretrain):
         args = self.start(folder, *argv, script=script)
@@ -546,15 +545,21 @@ def part_of(rows, seed):
     input_ids = generator.integers(5, 30, (rows, 8), "int32")
     input_ids[:, 6:] = 0
     targets = SENTIMENT.targets(input_ids[:, 0] > 17)
-    return Part([""] * rows, targets, Windows(input_ids, np.full(rows, 4), np.arange(rows), np.zeros(rows, bool)))
+    return Split([""] * rows, targets, Windows(input_ids, np.full(rows, 4), np.arange(rows), np.zeros(rows, bool)))
 
 
 def probabilities_of(classifier, part):
     return SENTIMENT.probabilities(document_logits(logits_model(classifier), part))[:, 1]
 
 
+def plan_of(**changes):
+    """A plan with high learning rates, not compiled with XLA."""
+    settings = {"batch_size": 16, "learning_rate": 1e-3, "head_learning_rate": 2e-2, "seed": 1, "no_xla": True}
+    return dataclasses.replace(fine_tuning.PLAN, **settings | changes)
+
+
 class TestClassification:
-    REVIEWS = Reviews(None, *(part_of(rows, seed) for seed, rows in enumerate((160, 64, 64))))
+    REVIEWS = Splits(None, *(part_of(rows, seed) for seed, rows in enumerate((160, 64, 64))))
     CONFIG = BertConfig(vocab_size=30, max_seq_len=8, d_model=16, dff=32)
 
     def classifier(self, unfreeze=0, seed=0):
@@ -564,7 +569,7 @@ class TestClassification:
         return classifier
 
     def train(self, classifier, checkpoint=None, resume=False, epochs=6, jit_compile=False):
-        plan = FineTuningPlan(epochs, 16, 1e-3, 2e-2, seed=1, jit_compile=jit_compile)
+        plan = plan_of(epochs=epochs, no_xla=not jit_compile)
         return train_classifier(classifier, self.REVIEWS, plan, validation_of(self.REVIEWS), checkpoint, resume=resume)
 
     def test_the_head_answers_as_it_did_on_standardised_features(self):
@@ -590,10 +595,11 @@ class TestClassification:
             return dataclasses.replace(part, targets=SENTIMENT.targets(feature > np.median(feature)))
 
         parts = (self.REVIEWS.train, self.REVIEWS.validation, self.REVIEWS.test)
-        reviews = Reviews(None, *map(labelled, parts))
-        train_classifier(classifier, reviews, FineTuningPlan(12, 16, 1e-3, 5e-2, seed=1), validation_of(reviews))
-        answers = probabilities_of(classifier, reviews.test) > 0.5
-        assert (answers == reviews.test.labels).mean() > 0.85
+        splits = Splits(None, *map(labelled, parts))
+        plan = plan_of(epochs=12, head_learning_rate=5e-2, no_xla=False)
+        train_classifier(classifier, splits, plan, validation_of(splits))
+        answers = probabilities_of(classifier, splits.test) > 0.5
+        assert (answers == splits.test.labels).mean() > 0.85
 
     def test_features_are_what_the_head_sees(self):
         classifier, inputs = self.classifier(), self.REVIEWS.test.windows.inputs
@@ -619,7 +625,7 @@ class TestClassification:
     def test_a_teacher_is_followed(self, unfreeze):
         """Of ten times as many texts as there are labels, it calls each positive by 0.95."""
         distilled = dataclasses.replace(part_of(1600, seed=9), targets=np.full((1600, 1), 0.95, np.float32))
-        plan = FineTuningPlan(4, 16, 1e-3, 2e-2, seed=1, jit_compile=False)
+        plan = plan_of(epochs=4)
         classifier = self.classifier(unfreeze)
         history = train_classifier(classifier, self.REVIEWS, plan, validation_of(self.REVIEWS), distilled=distilled)
         expected = (1600 * 0.95 + self.REVIEWS.train.labels.sum()) / 1760
@@ -634,7 +640,7 @@ class TestClassification:
         """With a rate of next to nothing the network is the same before and after."""
         classifier = BertClassifier(dataclasses.replace(self.CONFIG, dropout_rate=0.0), unfreeze=1)
         randomize(classifier)
-        plan = FineTuningPlan(1, 16, 1e-12, 1e-12, 1, jit_compile=False)
+        plan = plan_of(epochs=1, learning_rate=1e-12, head_learning_rate=1e-12)
         history = train_classifier(classifier, self.REVIEWS, plan, validation_of(self.REVIEWS))
         train = self.REVIEWS.train
         right = (probabilities_of(classifier, train) >= 0.5) == train.labels
@@ -644,11 +650,11 @@ class TestClassification:
         """A review of 50 windows that contradicts two of a single one does not outvote them."""
         ids = np.tile(np.array([5, 6, 7, 8, 9, 10, 0, 0], np.int32), (52, 1))
         windows = Windows(ids, np.full(52, 4), np.array([0] * 50 + [1, 2]), np.zeros(3, bool))
-        part = Part([""] * 3, SENTIMENT.targets([0, 1, 1]), windows)
+        part = Split([""] * 3, SENTIMENT.targets([0, 1, 1]), windows)
         classifier = BertClassifier(dataclasses.replace(self.CONFIG, dropout_rate=0.0), unfreeze=1)
-        plan = FineTuningPlan(150, 52, 1e-3, 5e-2, seed=1, jit_compile=False)
-        reviews = Reviews(None, part, part, part)
-        train_classifier(classifier, reviews, plan, validation_of(reviews))
+        plan = plan_of(epochs=150, batch_size=52, head_learning_rate=5e-2)
+        splits = Splits(None, part, part, part)
+        train_classifier(classifier, splits, plan, validation_of(splits))
         assert probabilities_of(classifier, part) == pytest.approx([2 / 3] * 3, abs=0.02)
 
     @pytest.mark.parametrize("unfreeze", [0, 1])

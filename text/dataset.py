@@ -1,36 +1,27 @@
-"""Labelled reviews made ready for training: read, split, and turned into integers.
+"""The splits of a data set: labelled texts that are read, split, and turned into integers."""
 
-`python -m text.dataset --dataset FILE --train-output FILE --test-output FILE` writes the parts as files, so that
-pre-training can be kept from the texts of the test (`pretrain.py --exclude`).
-"""
-
-import argparse
 import csv
 import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from system.command_line import exits_with_status, share
 from system.errors import InputError
-from system.files import check_writable, write_atomically
+from system.files import write_atomically
 from system.libraries import disable_telemetry
 from text.labels import SENTIMENT
 from text.sources import LabelledTexts, read_labelled, source_name
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import Windows, encode_windows
 
-TEST_SIZE = 1 / 6
 SPLIT_SEED = 42
 VALIDATION_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Part:
-    """The usable rows of one part of a data set.
+class Split:
+    """The usable rows of one split of a data set.
 
     Attributes:
         texts: as they stand in the data set.
@@ -51,16 +42,16 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Reviews:
-    """A data set and its three parts."""
+class Splits:
+    """A data set and its three splits."""
 
     labelled: LabelledTexts
-    train: Part
-    validation: Part
-    test: Part
+    train: Split
+    validation: Split
+    test: Split
 
 
-def load_reviews(
+def load_splits(
     source: str | os.PathLike,
     tokenizer: Tokenizer,
     max_seq_len: int,
@@ -71,8 +62,8 @@ def load_reviews(
     label_column: str | None = None,
     group_column: str | None = None,
     split_seed: int = SPLIT_SEED,
-) -> Reviews:
-    """Returns the data set in three parts; a tenth of the training part is for validation.
+) -> Splits:
+    """Return the three splits of a data set; a tenth of the training rows is for validation.
 
     Args:
         settings: see `text.tokens.windows.encode_windows`.
@@ -87,7 +78,7 @@ def load_reviews(
     for name, rows in parts.items():
         if len(np.unique(labelled.labels[rows])) < 2:
             raise InputError(f"{labelled.name}: the {name} part, {len(rows)} rows, lacks one of the two labels")
-    return Reviews(labelled, *(_part(labelled, rows, tokenizer, max_seq_len, settings) for rows in parts.values()))
+    return Splits(labelled, *(_split(labelled, rows, tokenizer, max_seq_len, settings) for rows in parts.values()))
 
 
 def split_rows(labelled: LabelledTexts, test_size: float, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
@@ -109,9 +100,9 @@ def _strata(labelled: LabelledTexts) -> np.ndarray:
     return np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labelled.labels, strict=True)])
 
 
-def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, settings) -> Part:
+def _split(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, settings) -> Split:
     texts = [labelled.texts[row] for row in rows]
-    return Part(
+    return Split(
         texts,
         SENTIMENT.targets(labelled.labels[rows]),
         encode_windows(tokenizer, texts, max_seq_len, settings),
@@ -119,10 +110,10 @@ def _part(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, set
     )
 
 
-def print_reviews(reviews: Reviews) -> None:
-    """Prints how many rows each part has, and which rows cannot be used."""
-    print(f"{source_name(reviews.labelled.name)}: {reviews.labelled.describe_problems()}")
-    for name, part in (("training", reviews.train), ("validation", reviews.validation), ("test", reviews.test)):
+def print_splits(splits: Splits) -> None:
+    """Print how many rows each split has, and which rows cannot be used."""
+    print(f"{source_name(splits.labelled.name)}: {splits.labelled.describe_problems()}")
+    for name, part in (("training", splits.train), ("validation", splits.validation), ("test", splits.test)):
         print(
             f"{name}: {len(part.texts):,} reviews, {part.labels.mean():.1%} positive, "
             f"{len(part.windows.input_ids):,} windows, {part.windows.is_cut.sum():,} reviews not read to their end"
@@ -175,36 +166,3 @@ def write_rows(labelled: LabelledTexts, rows: np.ndarray, path: str | os.PathLik
         for row in rows:
             group = [labelled.groups[row]] if labelled.groups else []
             writer.writerow([labelled.texts[row], labelled.labels[row], *group])
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Writes the training and the test part of a data set to two CSV files, split as in fine-tuning.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--dataset", required=True, metavar="SOURCE", help="as fine_tuning.py takes it")
-    parser.add_argument("--text-column", metavar="NAME", help="column of the text; found by itself if usual")
-    parser.add_argument("--label-column", metavar="NAME", help="column of the label; found by itself if usual")
-    parser.add_argument("--group-column", metavar="NAME", help="column of the domain, say")
-    parser.add_argument("--test-size", type=share, default=TEST_SIZE, help="share of the rows to test on")
-    parser.add_argument("--train-output", default="train.csv", metavar="FILE", help="where the training part goes")
-    parser.add_argument("--test-output", default="test.csv", metavar="FILE", help="where the test part goes")
-    return parser
-
-
-@exits_with_status
-def main(argv=None) -> None:
-    args = build_parser().parse_args(argv)
-    outputs = (args.train_output, args.test_output)
-    if len({Path(path).resolve() for path in (args.dataset, *outputs)}) < 3:
-        raise InputError("--dataset, --train-output and --test-output must be three different files")
-    for path in outputs:
-        check_writable(path)
-    labelled = read_labelled(args.dataset, args.text_column, args.label_column, args.group_column)
-    for rows, path in zip(split_rows(labelled, args.test_size), outputs, strict=True):
-        write_rows(labelled, rows, path)
-        print(f"{len(rows):,} rows saved to {path}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,7 +8,7 @@ import numpy as np
 
 from network.bert import BertClassifier, logits_model
 from network.heads import ClassificationLogits
-from text.dataset import Part, Reviews
+from text.dataset import Split, Splits
 from text.labels import SENTIMENT
 from training.engine.batches import LabelledBatches
 from training.engine.checkpoint import Checkpoint
@@ -24,12 +24,12 @@ Validate = Callable[[np.ndarray], dict[str, float]]
 
 def train_classifier(
     classifier: BertClassifier,
-    splits: Reviews,
+    splits: Splits,
     plan: FineTuningPlan,
     validate: Validate,
     checkpoint: Checkpoint | None = None,
     *,
-    distilled: Part | None = None,
+    distilled: Split | None = None,
     resume: bool = False,
 ) -> History:
     """Train what is not frozen, in place, on the training part; return the metrics of each epoch.
@@ -72,7 +72,7 @@ def feature_extractor(classifier: BertClassifier) -> keras.Model:
     return keras.Model(classifier.input, classifier.get_layer("pooled_output").output, name="feature_extractor")
 
 
-def document_logits(model: keras.Model, part: Part) -> np.ndarray:
+def document_logits(model: keras.Model, part: Split) -> np.ndarray:
     """Return the logits of each text, float64, (texts, outputs).
 
     Args:
@@ -87,8 +87,8 @@ def _predict(model: keras.Model, inputs) -> np.ndarray:
 
 def _train_head(
     classifier: BertClassifier,
-    parts: list[Part],
-    validation: Part,
+    parts: list[Split],
+    validation: Split,
     plan: FineTuningPlan,
     validate: Validate,
     checkpoint: Checkpoint | None,

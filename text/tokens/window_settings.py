@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from system.errors import InputError
+from text.tokens.window_options import AGGREGATES
 
 NUM_SPECIAL_TOKENS = 2  # [CLS] before a window, [SEP] after it
-AGGREGATES = ("harmonic", "mean", "max", "logsumexp")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,100 @@
+"""The plans: what they refuse, and what they derive from their fields."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fine_tuning
+import pretrain
+from system.errors import InputError
+from text.tokens.window_options import WINDOW_OPTIONS
+from text.tokens.window_settings import WindowSettings
+from training.plans import PRESETS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def changed(plan, **changes):
+    return dataclasses.replace(plan, **changes)
+
+
+def test_importing_the_plans_waits_for_nothing_heavy():
+    script = "import sys, training.plans; print([name for name in ('numpy', 'keras') if name in sys.modules])"
+    process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert process.stdout == "[]\n", process.stderr
+
+
+@pytest.mark.parametrize("plan", [fine_tuning.PLAN, pretrain.PLAN], ids=["fine_tuning", "pretraining"])
+def test_every_field_is_an_option(plan):
+    assert all(field.metadata["help"] and field.metadata["group"] for field in dataclasses.fields(plan))
+
+
+class TestFineTuningPlan:
+    def test_windows(self):
+        assert fine_tuning.PLAN.windows == WindowSettings()
+        settings = {"window": 32, "stride": 5, "max_windows": 3, "aggregate": "max"}
+        assert changed(fine_tuning.PLAN, **settings).windows == WindowSettings(**settings)
+
+    def test_every_window_setting_is_an_option(self):
+        assert [field.name for field in dataclasses.fields(WindowSettings)] == list(WINDOW_OPTIONS)
+
+    def test_a_window_without_room(self):
+        with pytest.raises(InputError, match="window of 2 tokens"):
+            changed(fine_tuning.PLAN, window=2)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"teachers": ["a.keras"]}, "--teachers"),
+            ({"backbone_output": "b.keras"}, "--unfreeze"),
+            ({"backbone_output": "./a.keras", "output": "a.keras", "unfreeze": 1}, "two files"),
+            ({"seeds": 2, "output": "a.keras"}, "leave out --output"),
+            ({"seeds": 2, "report_folder": "a"}, "leave out --report-folder"),
+            ({"seeds": 2, "seed": 2**32 - 1}, "seeds end at 4294967295"),
+        ],
+    )
+    def test_options_that_contradict(self, changes, message):
+        with pytest.raises(InputError, match=message):
+            changed(fine_tuning.PLAN, **changes).check(changes)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {},
+            {"teachers": ["a.keras"], "mixtures": 9},
+            {"teachers": ["a.keras"], "unlabelled": ["a.txt"]},
+            {"backbone_output": "b.keras", "unfreeze": "all"},
+            {"seeds": 2, "seed": 2**32 - 2},
+        ],
+    )
+    def test_options_that_fit(self, changes):
+        changed(fine_tuning.PLAN, **changes).check(changes)
+
+
+class TestPretrainingPlan:
+    def test_sizes_are_those_of_the_preset_but_for_those_given(self):
+        plan = changed(pretrain.PLAN, preset="small", d_model=32)
+        assert plan.sizes == PRESETS["small"] | {"d_model": 32}
+        assert pretrain.PLAN.sizes == PRESETS["mini"]
+        assert plan.with_sizes().num_layers == 4 and plan.with_sizes().sizes == plan.sizes
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"num_heads": 3}, "--num-heads 3 does not divide --d-model 64"),
+            ({"preset": "small", "d_model": 30}, "--num-heads 4 does not divide --d-model 30"),
+            ({"max_seq_len": 2}, "--max-seq-len 2"),
+        ],
+    )
+    def test_sizes_that_do_not_fit(self, changes, message):
+        with pytest.raises(InputError, match=message):
+            changed(pretrain.PLAN, **changes)
+
+    def test_a_model_has_its_own_sizes(self):
+        changes = {"pretrained": "a.keras", "num_heads": 3, "tokenizer": "own"}
+        with pytest.raises(InputError, match="leave out --tokenizer, --num-heads"):
+            changed(pretrain.PLAN, **changes).check(changes)
+        changed(pretrain.PLAN, pretrained="a.keras").check(["pretrained"])
