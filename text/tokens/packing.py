@@ -108,14 +108,7 @@ def pack_corpus(
             texts = itertools.islice(iter_texts(sources, text_column, exclude), max_documents)
             _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_words)
     counts = json.loads((folder / "counts.json").read_text())
-    train, held_out = (
-        PackedRows(
-            np.load(folder / f"{part}_input_ids.npy", mmap_mode="r"),
-            np.load(folder / f"{part}_continues_word.npy", mmap_mode="r") if whole_words else None,
-            **counts[part],
-        )
-        for part in ("train", "held_out")
-    )
+    train, held_out = (_load_rows(folder, part, whole_words, counts[part]) for part in ("train", "held_out"))
     if not len(train.input_ids) or not len(held_out.input_ids):
         raise InputError(
             f"{', '.join(sources)}: too little text, {train.documents + held_out.documents} documents, "
@@ -221,6 +214,11 @@ class _RowWriter:
             np.array(ids, self.dtype).tofile(self.raw_files["input_ids"])
             if "continues_word" in self.raw_files:
                 np.array(continues_word, bool).tofile(self.raw_files["continues_word"])
+
+
+def _load_rows(folder: Path, part: str, whole_words: bool, counts: dict[str, int]) -> PackedRows:
+    continues_word = np.load(folder / f"{part}_continues_word.npy", mmap_mode="r") if whole_words else None
+    return PackedRows(np.load(folder / f"{part}_input_ids.npy", mmap_mode="r"), continues_word, **counts)
 
 
 def _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_words) -> None:
