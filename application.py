@@ -1,12 +1,21 @@
 """Says whether Chinese reviews are positive or negative: for --text, for the rows of a --file, or at a prompt."""
 
+from __future__ import annotations
+
 import argparse
+import contextlib
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from system.command_line import Parser, add_option, exits_with_status, positive_int, probability
 from system.errors import InputError
+from system.files import here_or_beside
 from system.streams import is_closed, is_standard_output
 from text.tokens.window_options import WINDOW_OPTIONS
+
+if TYPE_CHECKING:
+    from serving.predictor import Predictor
 
 MODEL_PATH = "mini_bert_sentiment_classifier.keras"
 POSITIVE_THRESHOLD = 0.7
@@ -24,7 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     verdict = parser.add_argument_group("verdict")
-    verdict.add_argument("--model", default=MODEL_PATH, metavar="FILE", help="the model that judges")
+    verdict.add_argument(
+        "--model", default=here_or_beside(MODEL_PATH, __file__), metavar="FILE", help="the model that judges"
+    )
     verdict.add_argument(
         "--threshold",
         type=_threshold,
@@ -73,7 +84,25 @@ def _threshold(text: str) -> float | str:
 
 
 @exits_with_status
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
+    args = _parse(argv)
+    with _note_at_terminal("loading the model…"):
+        predictor = _open_predictor(args, args.model)
+    if args.file is not None:
+        _score_file(predictor, args)
+        return 0
+    from serving.answers import Answers  # with the others only where it is used: one answer is to be quick
+
+    answers = Answers(predictor, as_json=args.json, explain=args.explain, page=args.explain_output)
+    if args.text is not None:
+        return answers.give(args.text)
+    from serving.prompt import Prompt
+
+    return Prompt(answers, lambda path: _open_predictor(args, path), EXIT_WORD).run()
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    """Return the arguments, which fit together; others end the program."""
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.file is None and (given := [name for name in FILE_OPTIONS if getattr(args, name)]):
@@ -86,40 +115,35 @@ def main(argv=None) -> int:
         raise InputError(
             "there is no standard output to answer on, it is closed: send it to a file, or score a --file with --output"
         )
+    return args
+
+
+@contextlib.contextmanager
+def _note_at_terminal(note: str) -> Iterator[None]:
+    """Show a note on a terminal while the block runs."""
+    is_terminal = sys.stderr.isatty()
+    if is_terminal:
+        print(note, end="\r", file=sys.stderr, flush=True)
+    yield
+    if is_terminal:
+        print(" " * len(note), end="\r", file=sys.stderr, flush=True)
+
+
+def _open_predictor(args: argparse.Namespace, model_path: str) -> Predictor:
     from serving.predictor import Predictor
 
-    at_terminal = sys.stderr.isatty()
-    if at_terminal:
-        print("loading the model…", end="\r", file=sys.stderr, flush=True)
-
-    def load(model_path: str) -> Predictor:
-        return Predictor(
-            model_path,
-            args.threshold,
-            abstain=args.abstain,
-            runtime=args.runtime,
-            batch_size=args.batch_size,
-            windows={name: getattr(args, name) for name in WINDOW_OPTIONS if hasattr(args, name)},
-        )
-
-    predictor = load(args.model)
-    if at_terminal:
-        print("                  ", end="\r", file=sys.stderr, flush=True)
-    if args.file is not None:
-        _score_file(predictor, args)
-        return 0
-    from serving.answers import Answers
-
-    answers = Answers(predictor, as_json=args.json, explain=args.explain, page=args.explain_output)
-    if args.text is None:
-        from serving.prompt import Prompt
-
-        return Prompt(answers, load, EXIT_WORD).run()
-    return answers.give(args.text)
+    return Predictor(
+        model_path,
+        args.threshold,
+        abstain=args.abstain,
+        runtime=args.runtime,
+        batch_size=args.batch_size,
+        windows={name: getattr(args, name) for name in WINDOW_OPTIONS if hasattr(args, name)},
+    )
 
 
-def _score_file(predictor, args: argparse.Namespace) -> None:
-    from serving.scoring.local_engine import ScoringPlan, score_file  # with these: --help waits for none of them
+def _score_file(predictor: Predictor, args: argparse.Namespace) -> None:
+    from serving.scoring.local_engine import ScoringPlan, score_file
 
     score_file(
         predictor,

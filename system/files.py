@@ -130,6 +130,12 @@ def _check_writable(path: Path, temporary: Path) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another path") from error
 
 
+def here_or_beside(name: str, script: str) -> str:
+    """Return `name` if the current folder has such a file, else its path beside a script, if it lies there."""
+    beside = os.path.join(os.path.dirname(os.path.realpath(script)), name)
+    return beside if os.path.exists(beside) and not os.path.exists(name) else name
+
+
 @contextmanager
 def as_input_error(path: str | os.PathLike) -> Iterator[None]:
     """Turn an operating system's error while `path` is read into an InputError that names the file."""

@@ -76,6 +76,14 @@ def imports(path, tree=None, root=ROOT):
     return names
 
 
+def without_type_checking(tree):
+    """A tree without what only names a type, which no program carries out."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    return tree
+
+
 def top_level_imports(path):
     """Those that importing the file carries out: not the ones inside of functions."""
 
@@ -85,7 +93,7 @@ def top_level_imports(path):
 
         visit_AsyncFunctionDef = visit_FunctionDef
 
-    return imports(path, WithoutFunctions().visit(tree_of(path)))
+    return imports(path, WithoutFunctions().visit(without_type_checking(tree_of(path))))
 
 
 def among(names, modules):
@@ -98,11 +106,7 @@ def arrows(files, root=ROOT):
     modules = {name_of(path, root).removesuffix(".py").replace("/", "."): name_of(path, root) for path in files}
     found = {}
     for path in files:
-        tree = tree_of(path)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-                node.body = [ast.Pass()]
-        names = imports(path, tree, root)
+        names = imports(path, without_type_checking(tree_of(path)), root)
         found[name_of(path, root)] = {
             modules[each] for name in names for each in (name, name.rpartition(".")[0]) if each in modules
         }

@@ -1,5 +1,6 @@
 """Pre-training by masked language modelling: from packed rows to trained weights and their figures."""
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -31,68 +32,71 @@ def pretrain(
     resume: bool = False,
     after_epoch: Callable[[], None] | None = None,
 ) -> History:
-    """Trains `model` in place; returns the figures of each epoch.
+    """Train `model` in place; return the metrics of each epoch.
 
-    In training a hidden token is told from a part of the vocabulary, which takes half the time, and so are the
-    training's figures; the held-out figures are of the whole vocabulary. The learning rate falls to zero at the end of
-    the budget. For a budget in minutes the number of steps is estimated from a few of them, whose effect is undone; the
-    minutes bound the run in any case.
+    Training scores each masked token against a sample of the vocabulary, which halves the time of a step; training
+    metrics refer to that sample, held-out metrics to the whole vocabulary. The learning rate falls to zero at the end
+    of the budget. For a budget in minutes the number of steps is estimated from a few of them, whose effect is undone;
+    the minutes bound the run in any case.
 
     Raises:
         InputError: the checkpoint to resume from cannot be used, or the loss is no longer a number.
     """
-
     end = time.monotonic() + 60 * (plan.max_minutes or math.inf)
-
-    def training_batches(epoch=0, first_batch=0, last_batch=None):
-        return MaskedBatches(
-            corpus.train,
-            masker,
-            plan.batch_size,
-            mask_seed=plan.seed,
-            seed=plan.seed,
-            epoch=epoch,
-            first_batch=first_batch,
-            last_batch=last_batch,
-            targets_as_input=True,
-        )
-
+    batches_of = functools.partial(
+        MaskedBatches,
+        corpus.train,
+        masker,
+        plan.batch_size,
+        mask_seed=plan.seed,
+        seed=plan.seed,
+        targets_as_input=True,
+    )
     trained = sampled_masked_lm(model)
-    steps_per_epoch = len(training_batches())
-    total_steps = min(plan.epochs * steps_per_epoch, plan.max_steps or math.inf)
+    steps_per_epoch = len(batches_of())
     if resume:
         checkpoint.load()
         total_steps = checkpoint.progress["total_steps"]
-    elif plan.max_minutes:
-        total_steps = min(
-            total_steps, _affordable_steps(trained, training_batches(last_batch=2 * CALIBRATION_STEPS), plan)
-        )
+    else:
+        total_steps = _total_steps(trained, batches_of, steps_per_epoch, plan)
     checkpoint.progress["total_steps"] = total_steps
-    time_limit = [TimeLimit(end)] if plan.max_minutes else []
     compile_for_pretraining(trained, plan.learning_rate, total_steps, plan.jit_compile)
     model.compile(loss=masked_lm_loss(), weighted_metrics=[masked_accuracy], jit_compile=plan.jit_compile)
     if resume:
         checkpoint.restore(trained)
-    held_out = MaskedBatches(corpus.held_out, masker, plan.batch_size, mask_seed=HELD_OUT_SEED)
 
-    def validate():
-        figures = model.evaluate(held_out, verbose=0, return_dict=True)
-        return figures | {"perplexity": math.exp(min(figures["loss"], 100.0))}
-
-    def remaining_batches(epoch, first_batch):
+    def remaining_batches(epoch: int, first_batch: int) -> MaskedBatches:
         steps_left = total_steps - epoch * steps_per_epoch
-        return training_batches(epoch, first_batch, last_batch=max(first_batch, min(steps_left, steps_per_epoch)))
+        last_batch = max(first_batch, min(steps_left, steps_per_epoch))
+        return batches_of(epoch=epoch, first_batch=first_batch, last_batch=last_batch)
 
-    tokens_per_batch = training_batches().batch_size * model.config.max_seq_len
+    tokens_per_batch = batches_of().batch_size * model.config.max_seq_len
     return fit_epochs(
         trained,
         remaining_batches,
-        validate,
+        functools.partial(
+            _validate, model, MaskedBatches(corpus.held_out, masker, plan.batch_size, mask_seed=HELD_OUT_SEED)
+        ),
         math.ceil(total_steps / steps_per_epoch),
         checkpoint=checkpoint,
-        callbacks=[ProgressBar(" tokens", tokens_per_batch), *time_limit],
+        callbacks=[ProgressBar(" tokens", tokens_per_batch), *([TimeLimit(end)] if plan.max_minutes else [])],
         after_epoch=after_epoch,
     )
+
+
+def _total_steps(
+    model: keras.Model, batches_of: Callable[..., MaskedBatches], steps_per_epoch: int, plan: PretrainingPlan
+) -> int:
+    """Return the number of steps that the plan's epochs, steps and minutes allow."""
+    total_steps = min(plan.epochs * steps_per_epoch, plan.max_steps or math.inf)
+    if plan.max_minutes:
+        total_steps = min(total_steps, _affordable_steps(model, batches_of(last_batch=2 * CALIBRATION_STEPS), plan))
+    return total_steps
+
+
+def _validate(model: BertMaskedLM, held_out: MaskedBatches) -> dict[str, float]:
+    metrics = model.evaluate(held_out, verbose=0, return_dict=True)
+    return metrics | {"perplexity": math.exp(min(metrics["loss"], 100.0))}
 
 
 def sampled_masked_lm(model: BertMaskedLM) -> keras.Model:
