@@ -114,8 +114,9 @@ class TestLoadSplits:
 
     def test_labels_and_tokens_belong_to_the_texts(self, reviews):
         for part in (reviews.train, reviews.validation, reviews.test):
-            assert part.labels.dtype == np.float32
-            assert part.labels.tolist() == [float(text.startswith("好")) for text in part.texts]
+            assert (part.targets.dtype, part.targets.shape) == (np.float32, (len(part.texts), 1))
+            assert part.targets[:, 0].tolist() == [float(text.startswith("好")) for text in part.texts]
+            assert part.labels.tolist() == [int(text.startswith("好")) for text in part.texts]
             expected = encode_windows(TOKENIZER, part.texts, MAX_SEQ_LEN)
             np.testing.assert_array_equal(part.windows.input_ids, expected.input_ids)
             np.testing.assert_array_equal(part.windows.text_index, expected.text_index)

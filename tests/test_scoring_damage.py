@@ -180,7 +180,8 @@ def test_every_text_has_a_verdict_or_a_problem(tiny_predictor, texts):
         else:
             assert prediction.label in ("正面", "负面")
             assert 0 <= prediction.probability <= 1
-            assert prediction.confidence in (prediction.probability, 1 - prediction.probability)
+            confidence = prediction.probability if prediction.label == "正面" else 1 - prediction.probability
+            assert prediction.confidence == pytest.approx(confidence, rel=1e-12)
 
 
 @pytest.fixture(scope="module")

@@ -652,7 +652,7 @@ class TestClassification:
         windows = Windows(ids, np.full(52, 4), np.array([0] * 50 + [1, 2]), np.zeros(3, bool))
         part = Split([""] * 3, SENTIMENT.targets([0, 1, 1]), windows)
         classifier = BertClassifier(dataclasses.replace(self.CONFIG, dropout_rate=0.0), unfreeze=1)
-        plan = plan_of(epochs=150, batch_size=52, head_learning_rate=5e-2)
+        plan = plan_of(epochs=50, batch_size=52, learning_rate=3e-3, head_learning_rate=0.15)
         splits = Splits(None, part, part, part)
         train_classifier(classifier, splits, plan, validation_of(splits))
         assert probabilities_of(classifier, part) == pytest.approx([2 / 3] * 3, abs=0.02)

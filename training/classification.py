@@ -132,7 +132,7 @@ def _train_head(
         checkpoint,
         resume=resume,
         jit_compile=False,  # a step on 65 parameters takes less time than its compilation
-        unit=" texts",
+        unit=" reviews",
     )
 
     kernel, bias = head.get_weights()
