@@ -1,4 +1,4 @@
-"""Tests of evaluation/plots.py: real PNG files of the promised size that show what they should."""
+"""Tests of evaluation/report/plots.py: real PNG files of the promised size that show what they should."""
 
 import math
 import sys

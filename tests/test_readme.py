@@ -56,6 +56,12 @@ def test_the_files_linked_to_are_there(path):
     assert links and all((ROOT / link).exists() for link in links if not link.startswith("http"))
 
 
+@pytest.mark.parametrize("path", [*READMES, *sorted(REPRODUCE.parent.glob("*.md"))], ids=lambda path: path.name)
+def test_the_code_that_is_named_is_there(path):
+    named = re.findall(r"`([\w/]+/\w+\.(?:py|json))`", path.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_the_test_command_is_the_one_that_ci_calls():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "requirements-dev.txt" in script and re.search(r"^python -m pytest$", script, re.MULTILINE)

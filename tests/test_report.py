@@ -1,4 +1,4 @@
-"""Tests of evaluation/report.py: the table, and warnings that appear exactly when they should."""
+"""Tests of evaluation/report/terminal.py: the table, and warnings that appear exactly when they should."""
 
 import json
 import math
