@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -59,9 +60,8 @@ class Metadata:
         version = values.get("version", VERSION)
         _require(version == VERSION, where, "version", version, f"{VERSION}; update this project")
         temperature = values.get("temperature", cls.temperature)
-        _require(
-            _is_number(temperature) and 0 < temperature < float("inf"), where, "temperature", temperature, "above 0"
-        )
+        is_positive = _is_number(temperature) and 0 < temperature <= sys.float_info.max
+        _require(is_positive, where, "temperature", temperature, "a number above 0")
         threshold = values.get("threshold", cls.threshold)
         _require(_is_number(threshold) and 0 <= threshold <= 1, where, "threshold", threshold, "a number from 0 to 1")
         known = {name: values.get(name, {}) for name in ("windows", "data", "test")}

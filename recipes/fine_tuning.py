@@ -72,9 +72,7 @@ def fine_tune(
         InputError: the data, the model or a folder cannot be used.
     """
     with run_in_folder(dataclasses.asdict(plan), typed or {}) as arguments:
-        plan = FineTuningPlan(**arguments)
-        with owned_output(plan.output, plan.dry_run):
-            return _fine_tune(plan, plot_name)
+        return _fine_tune(FineTuningPlan(**arguments), plot_name)
 
 
 def _fine_tune(plan: FineTuningPlan, plot_name: str) -> FineTuningResult | None:

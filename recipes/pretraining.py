@@ -13,7 +13,7 @@ from evaluation.report.plots import plot_training_curves
 from evaluation.report.terminal import write_metrics
 from network.bert import BertConfig, BertMaskedLM
 from network.model_file import load_model, save_model
-from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, owned_output, run_in_folder
+from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, run_in_folder
 from text.sources import source_name
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedCorpus, pack_corpus
@@ -54,9 +54,7 @@ def pre_train(plan: PretrainingPlan, typed: Mapping[str, object] | None = None) 
         InputError: the corpus, the tokenizer, the model or a folder cannot be used, or the loss is no longer a number.
     """
     with run_in_folder(dataclasses.asdict(plan.with_sizes()), typed or {}) as arguments:
-        plan = PretrainingPlan(**arguments)
-        with owned_output(plan.output, plan.dry_run):
-            return _pre_train(plan)
+        return _pre_train(PretrainingPlan(**arguments))
 
 
 def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:

@@ -20,32 +20,50 @@ PROGRESS_NAME = "study_progress.json"
 UNFINISHED_NAMES = (CHECKPOINT_NAME, PROGRESS_NAME)  # a folder with one of them holds an interrupted run or study
 RECORD_NAME = "run.json"
 FINISHED = "finished"  # the entry of the record that says when the run came to its end
+RESUME_ADVICE = "and the same command with --resume goes on with it"
 # What may differ between an interrupted run and the one that takes it up.
 CHANGEABLE_ON_RESUME = {"resume", "dry_run", "max_minutes", "run_folder"}
 
 
 @contextlib.contextmanager
 def run_in_folder(arguments: dict, given: dict) -> Iterator[dict]:
-    """Own the run folder while the block runs, and give the arguments of the run, as `start_run` does.
+    """Own the folder and the model file of a run while the block runs, and give the arguments of the run.
 
-    A dry run owns nothing, since it writes nothing there.
+    The arguments and the versions of the libraries are recorded in the folder. With "resume" the arguments are those
+    of the interrupted run, which the command line may repeat but not change. A dry run owns and records nothing.
+
+    Args:
+        arguments: all arguments of the script by name; "run_folder", "resume" and "dry_run" among them.
+        given: those that the command line names, which are no defaults.
 
     Raises:
-        InputError: another run owns the folder, or `start_run` refuses.
+        InputError: another run owns the folder or the model file, or the folder holds an interrupted run that would be
+            lost, or none to resume, or another one.
         OutputError: the block could not write a file; the message says that the run can be resumed, if it can.
     """
-    folder = arguments["run_folder"]
-    remedy = "wait until it has ended, or choose another --run-folder"
-    with contextlib.nullcontext() if arguments["dry_run"] else owned(folder, remedy):
-        arguments = start_run(arguments, given)
+    folder = Path(arguments["run_folder"])
+    with contextlib.ExitStack() as owners:
+        if not arguments["dry_run"]:
+            remedy = "wait until it has ended, or choose another --run-folder"
+            # By a file inside: the folder that it lies in may be somebody else's.
+            owners.enter_context(owned(folder / RECORD_NAME, remedy, name=folder))
+        is_resumed = arguments["resume"]
+        if is_resumed:
+            arguments = _resumed_arguments(arguments, given, folder)
+        else:
+            _refuse_unfinished(folder)
+        if "output" in arguments and not arguments.get("seeds"):  # a study has no model of its own
+            owners.enter_context(owned_output(arguments["output"], arguments["dry_run"]))
+        if not (is_resumed or arguments["dry_run"]):
+            _record_start(folder, arguments)
         try:
             yield arguments
         except (OutputError, OSError) as error:
-            if isinstance(error, BrokenPipeError) or not _unfinished(Path(folder)):
+            # A study and the run of a seed may both say how to go on; once is enough.
+            if isinstance(error, BrokenPipeError) or not _unfinished(folder) or RESUME_ADVICE in str(error):
                 raise
             raise OutputError(
-                f"{error}. Nothing is lost: the state of the training is in {folder}, "
-                "and the same command with --resume goes on with it"
+                f"{error}. Nothing is lost: the state of the training is in {folder}, {RESUME_ADVICE}"
             ) from error
 
 
@@ -61,31 +79,18 @@ def owned_output(path: str, dry_run: bool = False) -> contextlib.AbstractContext
     return contextlib.nullcontext() if dry_run else owned(path, remedy)
 
 
-def start_run(arguments: dict, given: dict) -> dict:
-    """Prepare the run folder, record arguments and versions in it, and return the arguments of the run.
-
-    With "resume" they are those of the interrupted run, which the command line may repeat but not change.
-
-    Args:
-        arguments: all arguments of the script by name; "run_folder", "resume" and "dry_run" among them.
-        given: those that the command line names, which are no defaults.
-
-    Raises:
-        InputError: the folder holds an interrupted run that would be lost, or none to resume, or another one.
-    """
-    folder = Path(arguments["run_folder"])
-    if arguments["resume"]:
-        return _resumed_arguments(arguments, given, folder)
+def _refuse_unfinished(folder: Path) -> None:
     if unfinished := _unfinished(folder):
         raise InputError(
             f"{folder} holds an interrupted run: go on with --resume, choose another --run-folder, "
             f"or delete {unfinished}"
         )
-    if not arguments["dry_run"]:
-        if FINISHED in _record(folder):
-            print(f"replacing the report of an earlier run in {folder}", file=sys.stderr)
-        _write_record(folder, {"arguments": arguments} | environment())
-    return arguments
+
+
+def _record_start(folder: Path, arguments: dict) -> None:
+    if FINISHED in _record(folder):
+        print(f"replacing the report of an earlier run in {folder}", file=sys.stderr)
+    _write_record(folder, {"arguments": arguments} | environment())
 
 
 def finish_run(folder: str) -> None:

@@ -112,11 +112,13 @@ def _train(plan: FineTuningPlan, seed: int, plot_name: str, is_first: bool) -> N
     keras.utils.clear_session()  # a run in a process of its own would give the same
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that each model is compiled anew
     try:
-        fine_tune(_plan_of(plan, seed), plot_name=plot_name)
+        run = _plan_of(plan, seed)
+        # All of it is given: a run that is resumed must have been of this study.
+        fine_tune(run, dataclasses.asdict(run), plot_name=plot_name)
     except InputError:
         # Nothing is lost: the study can be started again with other options.
         if is_first and not Path(_folder_of(plan, seed), CHECKPOINT_NAME).is_file():
-            finish_run(plan.run_folder)
+            Path(plan.run_folder, PROGRESS_NAME).unlink(missing_ok=True)
         raise
     except KeyboardInterrupt:
         print(f"The study is kept in {plan.run_folder}: --resume goes on with it.", file=sys.stderr)

@@ -15,6 +15,7 @@ from system.errors import InputError
 from system.files import sha256_of_file
 from text.labels import POSITIVE_THRESHOLD
 from text.tokens.tokenizer import special_ids, tokenizer_from_json
+from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import Windows, encode_windows, windows_of
 
 CALIBRATED = "auto"
@@ -100,8 +101,10 @@ class Predictor:
         batch_size: int = BATCH_SIZE,
         windows: dict | None = None,
     ):
-        if type(batch_size) is not int or batch_size < 1:
+        if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool) or batch_size < 1:
             raise InputError(f"the batch size must be a whole number above 0, not {batch_size!r}")
+        if unknown := (windows or {}).keys() - {field.name for field in dataclasses.fields(WindowSettings)}:
+            raise InputError(f"windows have no setting {', '.join(map(repr, sorted(unknown)))}")
         self.model_path = model_path
         self._runtime = open_runtime(model_path, runtime)
         self._tokenizer = tokenizer_from_json(self._runtime.tokenizer_file, where=str(model_path))
@@ -111,7 +114,7 @@ class Predictor:
         self.temperature = self._metadata.temperature
         self.window_settings = dataclasses.replace(self._metadata.windows, **windows or {})
         self.window_settings.capacity(self._runtime.max_seq_len)  # raises where they do not fit
-        self.batch_size = batch_size
+        self.batch_size = int(batch_size)
         self.abstain = abstain
         self.threshold = threshold
 
@@ -140,9 +143,9 @@ class Predictor:
     @abstain.setter
     def abstain(self, value: tuple[float, float] | None) -> None:
         if value is not None:
-            low, high = value
-            if not (_is_number(low) and _is_number(high) and 0 <= low < high <= 1):
-                raise InputError(f"to abstain takes a lower and a higher number from 0 to 1, not {low} and {high}")
+            is_pair = isinstance(value, Sequence) and len(value) == 2 and all(map(_is_number, value))
+            if not (is_pair and 0 <= value[0] < value[1] <= 1):
+                raise InputError(f"to abstain takes a lower and a higher number from 0 to 1, not {value}")
         self._abstain = value
 
     def description(self) -> dict:
@@ -170,6 +173,8 @@ class Predictor:
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Return the logits of each text, float64, (texts, outputs), before calibration."""
+        if not len(texts):
+            return np.zeros((0, self.labels.num_outputs))
         windows = self.encode(texts)
         return windows.document_logits(self.window_logits(windows.input_ids))
 

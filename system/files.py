@@ -57,17 +57,18 @@ def replace_atomically(path: str | os.PathLike, *, keep_previous: bool = False) 
                 shutil.copyfileobj(file, stream)
         return
     target = Path(os.path.realpath(path))
-    temporary = temporary_path(target)
+    temporary, previous = temporary_path(target), _previous_path(target)
+    own_paths = (temporary, target, previous, link := temporary_path(previous))
     _check_writable(target, temporary)
     try:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         if keep_previous:
-            _keep_previous(target)
+            _keep_previous(target, previous, link)
         os.replace(temporary, target)
     except OSError as error:
-        if isinstance(error, BrokenPipeError) or error.filename not in (None, str(temporary), str(target)):
+        if isinstance(error, BrokenPipeError) or error.filename not in (None, *map(str, own_paths)):
             raise  # about something else: a file that the block reads, say
         reason = error.strerror or first_line(error)
         raise OutputError(
@@ -100,12 +101,14 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
 
 
-def _keep_previous(path: Path) -> None:
-    """Give the file at `path`, if there is one, the second name `NAME.previous.SUFFIX`."""
+def _previous_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def _keep_previous(path: Path, previous: Path, link: Path) -> None:
+    """Give the file at `path`, if there is one, the second name `previous`, by way of the name `link`."""
     if not path.is_file():
         return
-    previous = path.with_name(f"{path.stem}.previous{path.suffix}")
-    link = temporary_path(previous)
     try:
         try:
             os.link(path, link)

@@ -1,16 +1,24 @@
 """One owner at a time of an output file, a cache entry or the folder of a run."""
 
 import contextlib
+import errno
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from system.errors import InputError, OutputError
 
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)  # what some network file systems answer
+
 
 @contextmanager
-def owned(path: str | os.PathLike, remedy: str = "wait until it has ended, or choose another path") -> Iterator[None]:
+def owned(
+    path: str | os.PathLike,
+    remedy: str = "wait until it has ended, or choose another path",
+    name: str | os.PathLike | None = None,
+) -> Iterator[None]:
     """Own `path` while the block runs.
 
     The lock is the operating system's, on `.NAME.lock` beside the path: it ends with the process, however that ends.
@@ -19,6 +27,7 @@ def owned(path: str | os.PathLike, remedy: str = "wait until it has ended, or ch
     Args:
         path: a file or a folder, which need not exist; all names of one file share its lock.
         remedy: what to do if another run owns it.
+        name: what the error calls it, if not by its path.
 
     Raises:
         InputError: another run owns it, in this process or elsewhere.
@@ -34,9 +43,11 @@ def owned(path: str | os.PathLike, remedy: str = "wait until it has ended, or ch
         lock_file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise InputError(f"{path} is being written by another run: {remedy}") from None
+        raise InputError(f"{name or path} is being written by another run: {remedy}") from None
     except OSError as error:
-        raise OutputError(f"cannot write {lock_file}: {error.strerror or error}; choose another path") from error
+        if error.errno not in NO_LOCKS:
+            raise OutputError(f"cannot write {lock_file}: {error.strerror or error}; choose another path") from error
+        print(f"note: the file system of {path} has no locks: start no other run that writes there", file=sys.stderr)
     try:
         yield
     finally:

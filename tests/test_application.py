@@ -1,5 +1,6 @@
 """The application as a person uses it: one-shot answers, the prompt, and every way to use it wrongly."""
 
+import contextlib
 import json
 import os
 import re
@@ -243,6 +244,11 @@ class TestVerdict:
         with pytest.raises(InputError, match="a whole number above 0"):
             Predictor(model_file, batch_size=batch_size)
 
+    @pytest.mark.parametrize("arguments", [{"abstain": 0.5}, {"abstain": (0.5,)}, {"windows": {"size": 3}}])
+    def test_arguments_of_another_form(self, model_file, arguments):
+        with pytest.raises(InputError):
+            Predictor(model_file, **arguments)
+
     @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "high", None, True])
     def test_a_threshold_out_of_range(self, model_file, threshold):
         with pytest.raises(InputError, match="from 0 to 1"):
@@ -398,8 +404,7 @@ class TestPrompt:
             shown = self.read_until(terminal, process, "> ")
             os.write(terminal, GOOD.encode() + b"\n")
             shown += self.read_until(terminal, process, "> ")
-            os.write(terminal, b"\x03")
-            output, _ = process.communicate(timeout=120)
+            output = self.interrupt(terminal, process)
         finally:
             process.kill()
             process.wait()
@@ -409,6 +414,14 @@ class TestPrompt:
         assert process.returncode == 0
         assert ANSWER.fullmatch(output.strip())
         assert "Traceback" not in shown
+
+    def interrupt(self, terminal, process):
+        """Types Ctrl-C, again if it came just before Python began to wait for keys: Python then keeps it to itself."""
+        for _ in range(60):
+            os.write(terminal, b"\x03")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.communicate(timeout=2)[0]
+        raise AssertionError("it does not end")
 
     def read_until(self, terminal, process, end):
         """Returns what a program shows at a terminal up to `end`, which it must write before it ends itself."""
@@ -453,6 +466,7 @@ class TestPredictor:
         np.testing.assert_array_equal(probabilities[:, 1], expected)
         np.testing.assert_allclose(probabilities.sum(axis=1), np.where(np.isnan(expected), np.nan, 1))
         assert predictor.predict_proba([]).shape == (0, 2)
+        assert predictor.logits([]).shape == (0, 1)
 
     def test_more_texts_than_a_batch(self, predictor):
         texts = [GOOD, BAD, "", "还行"] * 150

@@ -48,7 +48,7 @@ def test_a_file_of_before_the_version_is_read():
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("temperature", [-1, 0, float("nan"), float("inf"), "1", None, True, [1]]),
+        ("temperature", [-1, 0, float("nan"), float("inf"), 10**400, "1", None, True, [1]]),
         ("threshold", [-0.1, 1.1, float("nan"), "0.5", None, False]),
         ("labels", [None, "正面", ["正面"], ["正面", "正面"], ["负面", 1], [["负面"], "正面"], {"负面": 0}]),
         (

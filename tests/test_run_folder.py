@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from recipes.run_folder import CHECKPOINT_NAME, FINISHED, RECORD_NAME, finish_run, run_in_folder, start_run
+from recipes.run_folder import CHECKPOINT_NAME, FINISHED, RECORD_NAME, finish_run, run_in_folder
 from system.errors import InputError, OutputError
+from system.locks import owned
 
 ROOT = Path(__file__).resolve().parents[1]
 ARGUMENTS = {"resume": False, "dry_run": False, "epochs": 3}
@@ -66,8 +67,18 @@ class TestTwoRunsInOneFolder:
         running.wait()
         (tmp_path / "run" / CHECKPOINT_NAME).touch()
         with run_in_folder(arguments(tmp_path / "run", resume=True), {}):
-            assert set(os.listdir(tmp_path)) == {"run", ".run.lock"}
-        assert os.listdir(tmp_path) == ["run"]
+            assert set(os.listdir(tmp_path / "run")) == {CHECKPOINT_NAME, RECORD_NAME, f".{RECORD_NAME}.lock"}
+        assert set(os.listdir(tmp_path / "run")) == {CHECKPOINT_NAME, RECORD_NAME}
+
+    def test_a_refused_run_leaves_the_record_of_the_one_before(self, tmp_path):
+        with run_in_folder(arguments(tmp_path / "run"), {}):
+            finish_run(tmp_path / "run")
+        before = (tmp_path / "run" / RECORD_NAME).read_bytes()
+        output = str(tmp_path / "model.keras")
+        refused = pytest.raises(InputError, match="model.keras is being written by another run")
+        with owned(output), refused, run_in_folder(arguments(tmp_path / "run", output=output), {}):
+            pytest.fail("the block must not run")
+        assert (tmp_path / "run" / RECORD_NAME).read_bytes() == before
 
     def test_a_dry_run_beside_it(self, tmp_path, running):
         with run_in_folder(arguments(tmp_path / "run", dry_run=True), {}):
@@ -96,9 +107,14 @@ class TestAResultThatCannotBeWritten:
         assert raised.value is error
 
 
+def started(arguments, typed):
+    with run_in_folder(arguments, typed) as own:
+        return own
+
+
 class TestFinished:
     def test_is_recorded(self, tmp_path):
-        start_run(arguments(tmp_path), {})
+        started(arguments(tmp_path), {})
         assert FINISHED not in json.loads((tmp_path / RECORD_NAME).read_text(encoding="utf-8"))
         (tmp_path / CHECKPOINT_NAME).touch()
         finish_run(tmp_path)
@@ -110,16 +126,16 @@ class TestFinished:
     @pytest.mark.parametrize("content", [None, "", "[]", '{"arguments": {}}'])
     def test_nothing_is_said_of_a_run_that_failed_before_its_report(self, tmp_path, capsys, content):
         if content is None:
-            start_run(arguments(tmp_path), {})
+            started(arguments(tmp_path), {})
         else:
             (tmp_path / RECORD_NAME).write_text(content, encoding="utf-8")
-        start_run(arguments(tmp_path), {})
+        started(arguments(tmp_path), {})
         assert capsys.readouterr().err == ""
 
     def test_what_cannot_be_resumed(self, tmp_path):
-        start_run(arguments(tmp_path), {})
+        started(arguments(tmp_path), {})
         with pytest.raises(InputError, match="was ended before it had a checkpoint"):
-            start_run(arguments(tmp_path, resume=True), {})
+            started(arguments(tmp_path, resume=True), {})
         finish_run(tmp_path)
         with pytest.raises(InputError, match="has come to its end"):
-            start_run(arguments(tmp_path, resume=True), {})
+            started(arguments(tmp_path, resume=True), {})

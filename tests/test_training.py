@@ -16,7 +16,7 @@ import pretrain
 from evaluation.assessment import validation_of
 from network.bert import BertClassifier, BertConfig, BertMaskedLM, backbone_layers, logits_model
 from recipes.pretraining import BLANK, SENTENCES, fill_blank, print_filled_blanks
-from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME, environment, finish_run, start_run
+from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME, environment, finish_run, run_in_folder
 from system.command_line import parse_plan
 from system.errors import InputError
 from text.dataset import Split, Splits
@@ -398,7 +398,8 @@ class TestRun:
     def start(self, folder, *argv, script=pretrain):
         argv = ["--run-folder", str(folder), *argv]
         plan, typed = parse_plan(script.build_parser(), script.PLAN, argv)
-        return argparse.Namespace(**start_run(dataclasses.asdict(plan), typed))
+        with run_in_folder(dataclasses.asdict(plan), typed) as arguments:
+            return argparse.Namespace(**arguments)
 
     def interrupted(self, folder, *argv, script=pretrain):
         args = self.start(folder, *argv, script=script)

@@ -29,6 +29,14 @@ def _unfreeze(text: str) -> int | str:
     raise argparse.ArgumentTypeError(f"{text!r} is neither a number of encoders nor all")
 
 
+def _require_model_names(*paths: str | None) -> None:
+    """Raise InputError for a name under which Keras would refuse to save a model, hours later."""
+    for path in paths:
+        # Of a folder the writing itself says what is wrong.
+        if path is not None and Path(path).suffix != ".keras" and not Path(path).is_dir():
+            raise InputError(f"a model is saved to a file whose name ends with .keras, not to {path}")
+
+
 def _window_option(name: str):
     return option(getattr(WindowSettings, name), group=DATA, **WINDOW_OPTIONS[name])
 
@@ -137,6 +145,7 @@ class FineTuningPlan:
         Args:
             typed: the names of the fields that the command line sets.
         """
+        _require_model_names(self.output, self.backbone_output)
         if self.teachers and not (self.unlabelled or self.mixtures):
             raise InputError("--teachers label the texts of --unlabelled and --mixtures: add one of these")
         if self.backbone_output and self.unfreeze == 0:
@@ -262,6 +271,7 @@ class PretrainingPlan:
         Args:
             typed: the names of the fields that the command line sets.
         """
+        _require_model_names(self.output)
         if self.pretrained and (fixed := [name for name in FIXED_BY_PRETRAINED if name in typed]):
             options = ", ".join(map(option_name, fixed))
             raise InputError(f"the model of --pretrained has its own tokenizer and sizes: leave out {options}")

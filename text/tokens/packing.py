@@ -105,8 +105,9 @@ def pack_corpus(
     if not (folder / "counts.json").is_file():
         check_writable(folder / "counts.json")
         with owned(folder, "wait until it has packed the same corpus, which will serve this run too"):
-            texts = itertools.islice(iter_texts(sources, text_column, exclude), max_documents)
-            _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_words)
+            if not (folder / "counts.json").is_file():  # another run may have packed it in between
+                texts = itertools.islice(iter_texts(sources, text_column, exclude), max_documents)
+                _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_words)
     counts = json.loads((folder / "counts.json").read_text())
     train, held_out = (_load_rows(folder, part, whole_words, counts[part]) for part in ("train", "held_out"))
     if not len(train.input_ids) or not len(held_out.input_ids):
