@@ -6,6 +6,7 @@ Trains the 65 parameters of the head on a frozen backbone, or more of the networ
 import sys
 
 from system.command_line import Parser, add_options, exits_with_status, parse_plan
+from system.files import here_or_beside
 from system.libraries import quiet_imports
 from training.plans import FineTuningPlan
 
@@ -23,6 +24,7 @@ DATASET = "XiangPan/ChnSentiCorp_htl_8k"
 PLAN = FineTuningPlan(
     dataset=DATASET,
     test_size=TEST_SIZE,
+    pretrained=here_or_beside("mini_bert_zh_hk.keras", __file__),
     epochs=EPOCHS,
     batch_size=BATCH_SIZE,
     learning_rate=LEARNING_RATE,

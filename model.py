@@ -5,6 +5,7 @@ import random
 import sys
 
 from system.command_line import Parser, add_options, exits_with_status, parse_plan
+from system.files import here_or_beside
 from system.libraries import quiet_imports
 from training.plans import FineTuningPlan
 
@@ -45,7 +46,7 @@ OPTIONS = (
 PLAN = FineTuningPlan(
     dataset=DATASET,
     test_size=TEST_SIZE,
-    pretrained=PRETRAINED_PATH,
+    pretrained=here_or_beside(PRETRAINED_PATH, __file__),
     epochs=EPOCHS,
     batch_size=BATCH_SIZE,
     learning_rate=LEARNING_RATE,

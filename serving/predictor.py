@@ -14,6 +14,7 @@ from serving.runtimes.selection import open_runtime
 from system.errors import InputError
 from system.files import sha256_of_file
 from text.labels import POSITIVE_THRESHOLD
+from text.problems import text_problem
 from text.tokens.tokenizer import special_ids, tokenizer_from_json
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import Windows, encode_windows, windows_of
@@ -21,8 +22,6 @@ from text.tokens.windows import Windows, encode_windows, windows_of
 CALIBRATED = "auto"
 BATCH_SIZE = 32
 CUT_REMARK = "(only the beginning of this long text was read)"
-NOT_UNICODE = "the text is not valid Unicode"
-EMPTY = "the text is empty"
 NOTHING_KNOWN = "the model knows no character of the text"
 
 
@@ -180,11 +179,11 @@ class Predictor:
 
     def read(self, text: str) -> Reading:
         """Return a text as the model reads it, with the place of each token."""
-        encoding = self._tokenizer.encode(text if _is_unicode(text) else "", add_special_tokens=False)
+        encoding = self._tokenizer.encode(_readable(text), add_special_tokens=False)
         max_seq_len, settings = self._runtime.max_seq_len, self.window_settings
         windows = windows_of([encoding.ids], self._tokenizer, max_seq_len, settings)
         spans = settings.spans(len(encoding.ids), settings.capacity(max_seq_len))
-        problem = None if self._is_known_text(windows)[0] else _problem(text)
+        problem = None if self._is_known_text(windows)[0] else text_problem(text) or NOTHING_KNOWN
         return Reading(windows, encoding.offsets, spans, problem)
 
     def encode(self, texts: Iterable[str]) -> Windows:
@@ -211,7 +210,7 @@ class Predictor:
         return [
             Prediction(text, self.labels.name(decision), probability, confidence, is_cut)
             if is_known
-            else Prediction(text, problem=_problem(text))
+            else Prediction(text, problem=text_problem(text) or NOTHING_KNOWN)
             for text, is_known, decision, probability, confidence, is_cut in zip(
                 texts, *(column.tolist() for column in columns), strict=True
             )
@@ -222,7 +221,9 @@ class Predictor:
 
     def _encode_known(self, texts: Sequence[str]) -> tuple[Windows, np.ndarray]:
         """Return the windows of the texts, and whether the model knows something of each, bool, (texts,)."""
-        windows = self.encode([text if _is_unicode(text) else "" for text in texts])
+        if isinstance(texts, str):  # its characters would be taken for texts
+            raise InputError("the texts are one string: give a list of them")
+        windows = self.encode(map(_readable, texts))
         return windows, self._is_known_text(windows)
 
     def _known_window_logits(self, windows: Windows, is_known_text: np.ndarray) -> np.ndarray:
@@ -244,16 +245,6 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def _problem(text: str) -> str:
-    if not _is_unicode(text):
-        return NOT_UNICODE
-    return NOTHING_KNOWN if text.strip() else EMPTY
-
-
-def _is_unicode(text: str) -> bool:
-    """Returns whether the text is free of halves of surrogate pairs, as undecodable bytes leave them."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _readable(text: object) -> str:
+    """Return the text as the tokenizer can take it: nothing in place of what is no text."""
+    return "" if text_problem(text) else text

@@ -12,6 +12,7 @@ from system.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE_INPUT, InputError
 from system.libraries import disable_telemetry
 from system.streams import discard_standard_output, reserve_standard_streams
 
+BACKENDS = ("tensorflow", "jax", "torch", "openvino")
 WIDTH = 80  # of a terminal that does not say
 
 
@@ -45,10 +46,7 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
             discard_standard_output()
             return 0
         except ModuleNotFoundError as error:
-            print(
-                f"error: {error.name} is not installed: install it, or set KERAS_BACKEND to a backend that is",
-                file=sys.stderr,
-            )
+            print(f"error: {error.name} is not installed: {_remedy_for(error.name)}", file=sys.stderr)
             return EXIT_UNUSABLE_INPUT
         except OSError as error:  # a full disk, a folder without permission
             if _is_unwritable(sys.stdout):
@@ -58,6 +56,12 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
         return status or 0
 
     return main_with_status
+
+
+def _remedy_for(module: str | None) -> str:
+    if module in BACKENDS:
+        return "install it, or set KERAS_BACKEND to a backend that is"
+    return "`pip install -r requirements.txt` installs what the scripts need"
 
 
 def _is_unwritable(stream: TextIO) -> bool:

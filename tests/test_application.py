@@ -458,6 +458,19 @@ class TestPredictor:
             expected = probabilities_of(classifier, windows)
             assert prediction.probability == pytest.approx(expected[0], abs=1e-5)
 
+    @pytest.mark.parametrize(
+        ("value", "problem"), [(None, "empty"), (5, "not a string"), (float("nan"), "not a string")]
+    )
+    def test_what_is_no_text_is_a_problem(self, predictor, value, problem):
+        prediction, other = predictor.predict([value, GOOD])
+        assert problem in prediction.problem and prediction.text is value
+        assert other.label
+        assert np.isnan(predictor.predict_proba([value])).all()
+
+    def test_one_string_is_no_list_of_texts(self, predictor):
+        with pytest.raises(InputError, match="give a list"):
+            predictor.predict(GOOD)
+
     def test_probabilities_have_a_column_a_label(self, predictor):
         texts = [GOOD, "", BAD, UNKNOWN_TEXT, "\ud800"]
         probabilities = predictor.predict_proba(texts)

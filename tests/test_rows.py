@@ -2,7 +2,8 @@
 
 import pytest
 
-from text.tables.rows import EMPTY, NOT_A_STRING, NOT_UNICODE, text_problem, unique_names
+from text.problems import EMPTY, NOT_A_STRING, NOT_UNICODE, text_problem
+from text.tables.rows import unique_names
 
 
 class TestColumnNames:

@@ -16,10 +16,11 @@ import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, settings
 
-from serving.predictor import EMPTY, Prediction
+from serving.predictor import Prediction
 from serving.scoring import source as rows_module
 from serving.scoring.local_engine import ScoringPlan, in_background, score_file, verdict_columns
 from system.errors import InputError
+from text.problems import EMPTY
 from text.tables.kinds import KIND_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]

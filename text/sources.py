@@ -15,8 +15,9 @@ import numpy as np
 from system.errors import InputError
 from text.hub_datasets import HubId, open_folder, open_hub, parse_hub_id
 from text.labels import UNUSABLE, parse_label
+from text.problems import EMPTY, text_problem
 from text.tables.kinds import TABLE_SUFFIXES, TEXT_SUFFIXES, open_table
-from text.tables.rows import EMPTY, Table, text_problem
+from text.tables.rows import Table
 from text.tables.text_file import scan
 
 SAMPLE = "sample"

@@ -96,7 +96,7 @@ class FineTuningPlan:
         help="write the rows to train and validate on to train.csv in this folder, those to test on to test.csv",
     )
 
-    pretrained: str = option("mini_bert_zh_hk.keras", group=TRAINING, metavar="FILE", help="model to start from")
+    pretrained: str = option(group=TRAINING, metavar="FILE", help="model to start from")
     unfreeze: int | str = option(
         0, group=TRAINING, type=_unfreeze, metavar="N", help="train the top N encoders with the head, or: all"
     )

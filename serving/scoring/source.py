@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from system.errors import InputError
 from system.files import sha256_of_file
+from text.problems import text_problem
 from text.sources import TEXT_COLUMNS, choose_column
 from text.tables.kinds import kind_of, open_table
-from text.tables.rows import Row, Table, text_problem
+from text.tables.rows import Row, Table
 
 if TYPE_CHECKING:
     import pyarrow
