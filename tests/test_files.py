@@ -20,7 +20,7 @@ from system.files import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-CHINESE = "距离川沙公路较近，但是公交指示不对😀"
+CHINESE = "窗外就是河，可惜夜里蚊子不少😀"
 
 
 def test_text_is_written_as_utf8_with_plain_line_ends(tmp_path):

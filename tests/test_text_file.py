@@ -12,7 +12,7 @@ from text.tables import text_file
 from text.tables.kinds import open_table
 from text.tables.text_file import scan, scan_lines, utf16_without_mark
 
-CHINESE = "距离川沙公路较近，但是公交指示不对😀"
+CHINESE = "窗外就是河，可惜夜里蚊子不少😀"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
