@@ -34,8 +34,8 @@ def binary_metrics(labels: np.ndarray, probabilities: np.ndarray, threshold: flo
 
     predictions = SENTIMENT.decide(probabilities, threshold)
     precision, recall, f1, _ = precision_recall_fscore_support(labels, predictions, labels=[0, 1], zero_division=0)
-    positive_share = float(labels.mean())
-    has_both_classes = 0 < positive_share < 1
+    positive_fraction = float(labels.mean())
+    has_both_classes = 0 < positive_fraction < 1
     return {
         "count": len(labels),
         "threshold": float(threshold),
@@ -47,9 +47,9 @@ def binary_metrics(labels: np.ndarray, probabilities: np.ndarray, threshold: flo
         "recall": _by_class(recall),
         "f1": _by_class(f1),
         "confusion_matrix": confusion_matrix(labels, predictions, labels=[0, 1]).tolist(),
-        "positive_share": positive_share,
-        "predicted_positive_share": float(predictions.mean()),
-        "majority_share": max(positive_share, 1 - positive_share),
+        "positive_fraction": positive_fraction,
+        "predicted_positive_fraction": float(predictions.mean()),
+        "majority_fraction": max(positive_fraction, 1 - positive_fraction),
     }
 
 

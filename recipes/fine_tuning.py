@@ -126,7 +126,7 @@ def _load_splits(plan: FineTuningPlan, classifier: BertClassifier) -> Splits:
         tokenizer_from_json(classifier.tokenizer_json),
         classifier.config.max_seq_len,
         test_size=plan.test_size,
-        settings=plan.windows,
+        window_settings=plan.windows,
         text_column=plan.text_column,
         label_column=plan.label_column,
         group_column=plan.group_column,

@@ -109,7 +109,7 @@ def _pack(plan: PretrainingPlan, model: BertMaskedLM, tokenizer: Tokenizer) -> P
         plan.cache_folder,
         exclude=plan.exclude,
         text_column=plan.text_column,
-        held_out_share=plan.held_out_share,
+        held_out_fraction=plan.held_out_fraction,
         whole_words=plan.whole_words,
         max_documents=plan.max_documents,
     )

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from serving.predictor import CUT_REMARK, Prediction, Predictor
+from serving.predictor import TRUNCATED_REMARK, Prediction, Predictor
 from system.files import check_writable, write_atomically
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Answers:
             file.write(html_page(self._explanations, self.predictor.labels))
 
     def _as_text(self, prediction: Prediction, explanation: Explanation | None) -> str:
-        remark = f"  {CUT_REMARK}" if prediction.cut else ""
+        remark = f"  {TRUNCATED_REMARK}" if prediction.is_truncated else ""
         figures = f"probability {prediction.probability:.4f}  confidence {prediction.confidence:.4f}"
         line = f"{prediction.label}  {figures}{remark}"
         if not self.explain:

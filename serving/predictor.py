@@ -21,7 +21,7 @@ from text.tokens.windows import Windows, encode_windows, windows_of
 
 CALIBRATED = "auto"
 BATCH_SIZE = 32
-CUT_REMARK = "(only the beginning of this long text was read)"
+TRUNCATED_REMARK = "(only the beginning of this long text was read)"
 NOTHING_KNOWN = "the model knows no character of the text"
 
 
@@ -35,7 +35,7 @@ class Prediction:
         probability: of the text being positive, 0..1; None where the text has no prediction.
         confidence: the probability of the label: `probability`, or 1 minus it for a negative one; of a text that is
             left undecided, the larger of the two.
-        cut: whether the text is longer than the model reads, so that its end was not looked at.
+        is_truncated: whether the text is longer than the model reads, so that its end was not looked at.
         problem: why the text has no prediction; None where it has one.
     """
 
@@ -43,7 +43,7 @@ class Prediction:
     label: str | None = None
     probability: float | None = None
     confidence: float | None = None
-    cut: bool = False
+    is_truncated: bool = False
     problem: str | None = None
 
 
@@ -206,12 +206,12 @@ class Predictor:
         confidences = probabilities.max(axis=1)  # of what is left undecided
         is_decided = decisions >= 0
         confidences[is_decided] = probabilities[is_decided, decisions[is_decided]]
-        columns = (is_known, decisions, probabilities[:, 1], confidences, windows.is_cut)
+        columns = (is_known, decisions, probabilities[:, 1], confidences, windows.is_truncated)
         return [
-            Prediction(text, self.labels.name(decision), probability, confidence, is_cut)
+            Prediction(text, self.labels.name(decision), probability, confidence, is_truncated)
             if is_known
             else Prediction(text, problem=text_problem(text) or NOTHING_KNOWN)
-            for text, is_known, decision, probability, confidence, is_cut in zip(
+            for text, is_known, decision, probability, confidence, is_truncated in zip(
                 texts, *(column.tolist() for column in columns), strict=True
             )
         ]
@@ -236,7 +236,7 @@ class Predictor:
 
     def _is_known_text(self, windows: Windows) -> np.ndarray:
         """Return bool, (texts,): whether a window of the text has a token that the model knows."""
-        is_known = np.zeros(len(windows.is_cut), bool)
+        is_known = np.zeros(len(windows.is_truncated), bool)
         np.logical_or.at(is_known, windows.text_index, ~np.isin(windows.input_ids, self._not_text).all(axis=1))
         return is_known
 

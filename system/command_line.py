@@ -217,7 +217,7 @@ def seed(text: str) -> int:
     return _number(text, int, lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295")
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """Above 0 and below 1."""
     return _number(text, float, lambda value: 0 < value < 1, "a number between 0 and 1")
 

@@ -38,44 +38,25 @@ def environment() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def tiny_pretrained(tmp_path_factory) -> Path:
     """The `.keras` file of a small model to fine-tune, which reads 32 tokens at once."""
-    import keras
-    from layer_checks import randomize
+    from tiny_models import masked_lm
 
-    from network.bert import BertConfig, BertMaskedLM
     from network.model_file import save_model
-    from text.sources import iter_texts
-    from text.tokens.vocabulary import train_unigram
 
-    config = BertConfig(vocab_size=1500, max_seq_len=32, d_model=16, dff=32)
-    texts = list(iter_texts(["sample"]))
-    keras.utils.set_random_seed(0)
-    masked_lm = BertMaskedLM(config, train_unigram(lambda: texts, config.vocab_size, min_count=2).to_str())
-    randomize(masked_lm)
     path = tmp_path_factory.mktemp("pretrained") / "mini_bert_zh_hk.keras"
-    save_model(masked_lm, path)
+    save_model(masked_lm(max_seq_len=32), path)
     return path
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     """A `.keras` file with its `.onnx` twin: an untrained classifier that reads 16 tokens at once."""
-    import keras
-    from layer_checks import randomize
+    from tiny_models import classifier
 
-    from network.bert import BertClassifier, BertConfig
     from network.model_file import save_model
     from serving.export.onnx_file import export_onnx
-    from text.sources import iter_texts
-    from text.tokens.vocabulary import train_unigram
 
-    config = BertConfig(vocab_size=1500, max_seq_len=16, d_model=16, dff=32)
-    texts = list(iter_texts(["sample"]))
-    tokenizer_json = train_unigram(lambda: texts, config.vocab_size, min_count=2).to_str()
-    keras.utils.set_random_seed(0)
-    classifier = BertClassifier(config, tokenizer_json, {"labels": ["负面", "正面"], "threshold": 0.4})
-    randomize(classifier)
     path = tmp_path_factory.mktemp("tiny") / "tiny.keras"
-    save_model(classifier, path)
+    save_model(classifier({"labels": ["负面", "正面"], "threshold": 0.4}, max_seq_len=16), path)
     export_onnx(path)
     return path
 

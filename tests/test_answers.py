@@ -40,8 +40,8 @@ def test_a_line_for_each_text_in_order(given, predictor):
     status, lines, error = given(*texts)
     assert (status, error) == (0, [])
     for line, prediction in zip(lines, predictor.predict(texts), strict=True):
-        label, probability, confidence, cut = LINE.fullmatch(line).groups()
-        assert (label, bool(cut)) == (prediction.label, prediction.cut)
+        label, probability, confidence, truncated = LINE.fullmatch(line).groups()
+        assert (label, bool(truncated)) == (prediction.label, prediction.is_truncated)
         assert float(probability) == pytest.approx(prediction.probability, abs=1e-4)
         assert float(confidence) == pytest.approx(prediction.confidence, abs=1e-4)
     assert [line.endswith("was read)") for line in lines] == [False, False, True, False]
@@ -72,7 +72,7 @@ class TestJson:
         status, (line,), error = given(text, as_json=True)
         assert (status, error) == (0, [])
         (prediction,) = predictor.predict([text])
-        names = ("text", "label", "probability", "confidence", "cut")
+        names = ("text", "label", "probability", "confidence", "is_truncated")
         assert json.loads(line) == {name: getattr(prediction, name) for name in names}
         assert "他说" in line
 

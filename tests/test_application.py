@@ -112,11 +112,11 @@ class TestOneShot:
         lines = process.stdout.splitlines()
         assert len(lines) == 3
         for line, prediction in zip(lines, predictor.predict([GOOD, BAD, GOOD * 9]), strict=True):
-            label, probability, confidence, cut = ANSWER.fullmatch(line).groups()
+            label, probability, confidence, truncated = ANSWER.fullmatch(line).groups()
             assert label == prediction.label
             assert float(probability) == pytest.approx(prediction.probability, abs=1e-4)
             assert float(confidence) == pytest.approx(prediction.confidence, abs=1e-4)
-            assert bool(cut) == prediction.cut
+            assert bool(truncated) == prediction.is_truncated
         assert [bool(ANSWER.fullmatch(line)[4]) for line in lines] == [False, False, True]
         assert list(tmp_path.iterdir()) == []
 
@@ -135,10 +135,10 @@ class TestOneShot:
         status, (line,), error = answers("--text", '他说"好"\n\\😀', "--json")
         assert (status, error) == (0, [])
         fields = json.loads(line)
-        assert list(fields) == ["text", "label", "probability", "confidence", "cut"]
+        assert list(fields) == ["text", "label", "probability", "confidence", "is_truncated"]
         assert fields["text"] == '他说"好"\n\\😀'
         assert fields["label"] in ("正面", "负面") and fields["label"] in line
-        assert fields["cut"] is False
+        assert fields["is_truncated"] is False
         positive = fields["label"] == "正面"
         assert fields["confidence"] == (fields["probability"] if positive else 1 - fields["probability"])
 
@@ -445,7 +445,7 @@ class TestPredictor:
         tokenizer = tokenizer_from_json(classifier.tokenizer_json)
         for text, prediction in zip(texts, predictions, strict=True):
             if prediction.problem:
-                unanswered = (prediction.label, prediction.probability, prediction.confidence, prediction.cut)
+                unanswered = (prediction.label, prediction.probability, prediction.confidence, prediction.is_truncated)
                 assert unanswered == (None, None, None, False)
                 continue
             assert 0 <= prediction.probability <= 1
@@ -454,7 +454,7 @@ class TestPredictor:
             confidence = prediction.probability if positive else 1 - prediction.probability
             assert prediction.confidence == pytest.approx(confidence, rel=1e-12)
             windows = encode_windows(tokenizer, [text], CONFIG.max_seq_len, predictor.window_settings)
-            assert prediction.cut is bool(windows.is_cut[0])
+            assert prediction.is_truncated is bool(windows.is_truncated[0])
             expected = probabilities_of(classifier, windows)
             assert prediction.probability == pytest.approx(expected[0], abs=1e-5)
 
@@ -494,9 +494,10 @@ class TestPredictor:
     def test_only_a_text_that_does_not_fit_is_cut(self, predictor, classifier):
         tokenizer = tokenizer_from_json(classifier.tokenizer_json)
         texts = [(GOOD * 3)[:end] for end in range(1, 3 * len(GOOD))]
-        is_cut = encode_windows(tokenizer, texts, CONFIG.max_seq_len, WindowSettings(max_windows=1)).is_cut.tolist()
-        assert {True, False} == set(is_cut)
-        assert [prediction.cut for prediction in predictor.predict(texts)] == is_cut
+        windows = encode_windows(tokenizer, texts, CONFIG.max_seq_len, WindowSettings(max_windows=1))
+        is_truncated = windows.is_truncated.tolist()
+        assert {True, False} == set(is_truncated)
+        assert [prediction.is_truncated for prediction in predictor.predict(texts)] == is_truncated
 
     def test_a_model_that_reads_to_the_end(self, tokenizer_json, classifier, tmp_path):
         whole = BertClassifier(CONFIG, tokenizer_json, METADATA | {"windows": {}})
@@ -504,7 +505,7 @@ class TestPredictor:
         save_model(whole, tmp_path / "whole.keras")
         texts = [GOOD, GOOD * 20, GOOD * 20 + BAD, ""]
         predictions = Predictor(tmp_path / "whole.keras").predict(texts)
-        assert not any(prediction.cut for prediction in predictions)
+        assert not any(prediction.is_truncated for prediction in predictions)
         windows = encode_windows(tokenizer_from_json(tokenizer_json), texts, CONFIG.max_seq_len)
         assert np.bincount(windows.text_index)[1] > 3
         expected = probabilities_of(classifier, windows)

@@ -74,7 +74,7 @@ def hotel_split():
 def test_published_split_with_whole_texts(hotel_split):
     metrics = baseline_metrics(*hotel_split)
     assert metrics["count"] == 1295
-    assert metrics["positive_share"] == pytest.approx(894 / 1295)
+    assert metrics["positive_fraction"] == pytest.approx(894 / 1295)
     assert metrics["accuracy"] == pytest.approx(0.900, abs=0.003)
     assert metrics["macro_f1"] == pytest.approx(0.883, abs=0.003)
     assert metrics["roc_auc"] == pytest.approx(0.9615, abs=0.003)

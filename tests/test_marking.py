@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from serving.explanation.marking import display_width, html_page, marked_for_terminal, wants_colour
 from serving.explanation.occlusion import Explanation, Word
-from serving.predictor import CUT_REMARK, Prediction
+from serving.predictor import TRUNCATED_REMARK, Prediction
 from text.labels import SENTIMENT, LabelSet
 
 LABELS = SENTIMENT
@@ -169,12 +169,12 @@ class TestPage:
 
     def test_all_reviews_with_their_verdicts(self):
         unjudged = Explanation(Prediction("\ud83d<", problem="the text is <not> valid Unicode"), [])
-        cut = explanation_of(("好", 1.0), "…", cut=True)
-        page = html_page([MIXED, unjudged, cut], LABELS)
+        truncated = explanation_of(("好", 1.0), "…", is_truncated=True)
+        page = html_page([MIXED, unjudged, truncated], LABELS)
         assert page.encode("utf-8").startswith(b"<!doctype html>")
         parsed = Page(page)
         assert parsed.paragraphs == [MIXED.prediction.text, "\\ud83d<", "好…"]
-        assert parsed.headings == ["正面 0.8000", "the text is <not> valid Unicode", f"正面 0.8000 {CUT_REMARK}"]
+        assert parsed.headings == ["正面 0.8000", "the text is <not> valid Unicode", f"正面 0.8000 {TRUNCATED_REMARK}"]
         assert parsed.elements.count("mark") == 6
 
     def test_green_and_red_by_strength(self):

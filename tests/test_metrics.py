@@ -39,8 +39,8 @@ def test_hand_computed_case():
     assert metrics["roc_auc"] == pytest.approx(13 / 15)
     probabilities_of_the_truth = [0.9, 0.8, 0.4, 0.4, 0.5, 0.7, 0.8, 0.9]
     assert metrics["log_loss"] == pytest.approx(-sum(map(math.log, probabilities_of_the_truth)) / 8)
-    assert metrics["positive_share"] == metrics["majority_share"] == 5 / 8
-    assert metrics["predicted_positive_share"] == 5 / 8
+    assert metrics["positive_fraction"] == metrics["majority_fraction"] == 5 / 8
+    assert metrics["predicted_positive_fraction"] == 5 / 8
     assert (metrics["count"], metrics["threshold"]) == (8, 0.5)
     assert beats_majority(metrics)
 
@@ -64,9 +64,9 @@ def test_metrics_survive_json_unchanged():
 def test_a_constant_predictor_does_not_beat_the_majority(answer):
     metrics = binary_metrics([1] * 894 + [0] * 401, [answer] * 1295)
     assert metrics["accuracy"] == pytest.approx((894 if answer else 401) / 1295)
-    assert metrics["majority_share"] == pytest.approx(894 / 1295)
+    assert metrics["majority_fraction"] == pytest.approx(894 / 1295)
     assert metrics["roc_auc"] == 0.5
-    assert metrics["predicted_positive_share"] == answer
+    assert metrics["predicted_positive_fraction"] == answer
     assert metrics["precision"]["negative" if answer else "positive"] == 0
     assert not beats_majority(metrics)
 
@@ -82,7 +82,7 @@ def test_one_text_more_than_the_majority_beats_it():
 def test_a_single_class_has_no_roc_auc(label):
     metrics = binary_metrics([label] * 3, [0.1, 0.6, 0.9])
     assert metrics["roc_auc"] is None
-    assert metrics["majority_share"] == 1
+    assert metrics["majority_fraction"] == 1
     assert not beats_majority(metrics)
 
 
@@ -115,12 +115,12 @@ def test_figures_stay_in_range_and_agree_with_each_other(case, threshold):
     labels, probabilities = split_case(case)
     metrics = binary_metrics(labels, probabilities, threshold)
     shares = [metrics["accuracy"], metrics["macro_f1"]]
-    shares += [metrics["positive_share"], metrics["predicted_positive_share"]]
+    shares += [metrics["positive_fraction"], metrics["predicted_positive_fraction"]]
     shares += [share for name in ("precision", "recall", "f1") for share in metrics[name].values()]
     shares += [] if metrics["roc_auc"] is None else [metrics["roc_auc"]]
     assert all(0 <= share <= 1 for share in shares)
     assert 0 <= metrics["log_loss"] < math.inf
-    assert 0.5 <= metrics["majority_share"] <= 1
+    assert 0.5 <= metrics["majority_fraction"] <= 1
     matrix = np.array(metrics["confusion_matrix"])
     assert matrix.sum() == metrics["count"] == len(case)
     assert matrix.trace() / matrix.sum() == pytest.approx(metrics["accuracy"])
@@ -135,7 +135,7 @@ def test_flipping_labels_and_probabilities_swaps_the_classes(case, threshold):
     for name in ("precision", "recall", "f1"):
         assert flipped[name] == {"negative": metrics[name]["positive"], "positive": metrics[name]["negative"]}
     assert flipped["confusion_matrix"] == [row[::-1] for row in metrics["confusion_matrix"][::-1]]
-    for name in ("accuracy", "macro_f1", "roc_auc", "log_loss", "majority_share"):
+    for name in ("accuracy", "macro_f1", "roc_auc", "log_loss", "majority_fraction"):
         assert flipped[name] == pytest.approx(metrics[name])
     assert beats_majority(flipped) == beats_majority(metrics)
 
@@ -144,8 +144,8 @@ def test_flipping_labels_and_probabilities_swaps_the_classes(case, threshold):
 def test_a_higher_threshold_never_gives_more_positives(case, threshold, other_threshold):
     labels, probabilities = split_case(case)
     low, high = sorted((threshold, other_threshold))
-    share_at_low = binary_metrics(labels, probabilities, low)["predicted_positive_share"]
-    assert binary_metrics(labels, probabilities, high)["predicted_positive_share"] <= share_at_low
+    share_at_low = binary_metrics(labels, probabilities, low)["predicted_positive_fraction"]
+    assert binary_metrics(labels, probabilities, high)["predicted_positive_fraction"] <= share_at_low
 
 
 @pytest.mark.parametrize("probabilities", [[0.1, 0.2], [[0.1], [0.2]], [[0.1, 0.4, 0.5]] * 2])

@@ -111,7 +111,7 @@ def folder(tmp_path_factory):
 class TestSample:
     @pytest.mark.parametrize("max_seq_len", [16, 64])
     def test_every_document_is_in_the_rows(self, folder, tokenizer, max_seq_len):
-        corpus = pack_corpus(["sample"], tokenizer, max_seq_len, folder, held_out_share=0.1)
+        corpus = pack_corpus(["sample"], tokenizer, max_seq_len, folder, held_out_fraction=0.1)
         for part in (corpus.train, corpus.held_out):
             assert part.input_ids.shape[1] == max_seq_len
             assert part.input_ids.dtype == np.uint16
@@ -124,7 +124,7 @@ class TestSample:
         assert np.mean(corpus.train.input_ids == PAD) < 0.05
 
     def test_counts(self, folder, tokenizer):
-        corpus = pack_corpus(["sample"], tokenizer, 64, folder, held_out_share=0.1)
+        corpus = pack_corpus(["sample"], tokenizer, 64, folder, held_out_fraction=0.1)
         parts = (corpus.train, corpus.held_out)
         assert sum(part.documents for part in parts) == len(SAMPLE_TEXTS)
         assert sum(part.characters for part in parts) == len("".join(SAMPLE_TEXTS))
@@ -134,12 +134,12 @@ class TestSample:
         assert 0.05 < corpus.held_out.documents / len(SAMPLE_TEXTS) < 0.15
 
     def test_as_many_documents_as_asked_for(self, folder, tokenizer):
-        corpus = pack_corpus(["sample"], tokenizer, 64, folder, held_out_share=0.3, max_documents=40)
+        corpus = pack_corpus(["sample"], tokenizer, 64, folder, held_out_fraction=0.3, max_documents=40)
         assert corpus.train.documents + corpus.held_out.documents == 40
         assert all_pieces(corpus) == pieces_expected(tokenizer, SAMPLE_TEXTS[:40], 64)
 
     def test_training_rows_hold_nothing_that_was_held_out(self, folder, tokenizer):
-        corpus = pack_corpus(["sample"], tokenizer, 256, folder, held_out_share=0.3)
+        corpus = pack_corpus(["sample"], tokenizer, 256, folder, held_out_fraction=0.3)
         train, held_out = pieces_in(corpus.train.input_ids), pieces_in(corpus.held_out.input_ids)
         assert held_out
         assert train.keys() & held_out.keys() == set()
@@ -149,7 +149,7 @@ def test_copies_of_a_document_are_on_one_side(tmp_path, tokenizer):
     documents = [text[:40] for text in SAMPLE_TEXTS[:60]] * 4
     random.Random(0).shuffle(documents)
     source = write_lines(tmp_path / "a.txt", documents)
-    corpus = pack_corpus([source], tokenizer, 64, tmp_path / "rows", held_out_share=0.3)
+    corpus = pack_corpus([source], tokenizer, 64, tmp_path / "rows", held_out_fraction=0.3)
     assert set(pieces_in(corpus.train.input_ids).values()) == {4}
     assert set(pieces_in(corpus.held_out.input_ids).values()) == {4}
     assert corpus.train.documents + corpus.held_out.documents == 240
@@ -173,7 +173,7 @@ def test_a_large_vocabulary_takes_32_bits(tmp_path, vocab_size, dtype):
     large = character_tokenizer([*(f"##{number}" for number in range(10, 10 + vocab_size - small - 1)), "鱻"])
     assert large.token_to_id("鱻") == vocab_size - 1
     source = write_lines(tmp_path / "a.txt", [text + "鱻" for text in SAMPLE_TEXTS[:40]])
-    corpus = pack_corpus([source], large, 64, tmp_path / "rows", held_out_share=0.3)
+    corpus = pack_corpus([source], large, 64, tmp_path / "rows", held_out_fraction=0.3)
     assert corpus.train.input_ids.dtype == corpus.held_out.input_ids.dtype == dtype
     for part in (corpus.train, corpus.held_out):
         assert np.sum(part.input_ids == vocab_size - 1) == part.documents
@@ -187,7 +187,7 @@ class TestCache:
         )
 
         def pack(**changes):
-            arguments = {"sources": [source], "tokenizer": tokenizer, "max_seq_len": 32, "held_out_share": 0.3}
+            arguments = {"sources": [source], "tokenizer": tokenizer, "max_seq_len": 32, "held_out_fraction": 0.3}
             return pack_corpus(**({"cache_folder": tmp_path / "rows"} | arguments | changes))
 
         return pack
@@ -213,7 +213,7 @@ class TestCache:
         "changes",
         [
             {"max_seq_len": 33},
-            {"held_out_share": 0.31},
+            {"held_out_fraction": 0.31},
             {"whole_words": True},
             {"max_documents": 70},
             {"text_column": "title"},
@@ -264,13 +264,13 @@ class TestWholeWords:
     def test_a_known_sentence(self, tmp_path, tokenizer):
         assert rjieba.cut("服务态度很好") == ["服务态度", "很", "好"]
         source = write_lines(tmp_path / "a.txt", ["服务态度很好", *SAMPLE_TEXTS[:60]])
-        corpus = pack_corpus([source], tokenizer, 64, tmp_path / "rows", held_out_share=0.3, whole_words=True)
+        corpus = pack_corpus([source], tokenizer, 64, tmp_path / "rows", held_out_fraction=0.3, whole_words=True)
         ids = tokenizer.encode("服务态度很好", add_special_tokens=False).ids
         assert self.pieces(corpus)[tuple(ids), (False, True, True, True, False, False)] == 1
 
     @pytest.mark.parametrize("max_seq_len", [16, 512])
     def test_words_go_on_as_rjieba_cuts(self, tmp_path, tokenizer, max_seq_len):
-        corpus = pack_corpus(["sample"], tokenizer, max_seq_len, tmp_path, held_out_share=0.3, whole_words=True)
+        corpus = pack_corpus(["sample"], tokenizer, max_seq_len, tmp_path, held_out_fraction=0.3, whole_words=True)
         expected, longest = Counter(), max_seq_len - 2
         for text in SAMPLE_TEXTS:
             word_of = [number for number, word in enumerate(rjieba.cut(text)) for _ in word]

@@ -132,7 +132,7 @@ class TestArguments:
             ["--learning-rate", "-1"],
             ["--learning-rate", "nan"],
             ["--mask-rate", "1"],
-            ["--held-out-share", "0"],
+            ["--held-out-fraction", "0"],
             ["--dropout-rate", "1.5"],
             ["--max-minutes", "0"],
             ["--precision", "float8"],

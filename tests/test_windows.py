@@ -39,7 +39,7 @@ def test_windows_stand_side_by_side(texts, max_seq_len, max_windows):
         ids = ids_of(text)
         needed = max(1, -(-len(ids) // capacity))
         assert len(pieces) == min(needed, max_windows or needed)
-        assert windows.is_cut[index] == (len(pieces) < needed)
+        assert windows.is_truncated[index] == (len(pieces) < needed)
         assert sum(pieces, []) == ids[: len(pieces) * capacity]
         assert all(len(piece) == capacity for piece in pieces[:-1])
     assert windows.inputs.keys() == {"input_ids", "token_type_ids"}
@@ -80,7 +80,7 @@ def test_overlapping_windows(texts, window, data, max_windows):
             assert len(spans) == 1 + max(0, -(-(len(ids) - window + 2) // stride))
         else:
             assert len(spans) <= max_windows
-        assert windows.is_cut[index] == (spans[-1][1] < len(ids))
+        assert windows.is_truncated[index] == (spans[-1][1] < len(ids))
 
 
 def test_a_shorter_window_than_the_network_reads():

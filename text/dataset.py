@@ -57,7 +57,7 @@ def load_splits(
     max_seq_len: int,
     *,
     test_size: float,
-    settings: WindowSettings | None = None,
+    window_settings: WindowSettings | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
     group_column: str | None = None,
@@ -66,7 +66,7 @@ def load_splits(
     """Return the three splits of a data set; a tenth of the training rows is for validation.
 
     Args:
-        settings: see `text.tokens.windows.encode_windows`.
+        window_settings: see `text.tokens.windows.encode_windows`.
 
     Raises:
         InputError: the data cannot be read, or a part of it lacks one of the two labels.
@@ -78,7 +78,9 @@ def load_splits(
     for name, rows in parts.items():
         if len(np.unique(labelled.labels[rows])) < 2:
             raise InputError(f"{labelled.name}: the {name} part, {len(rows)} rows, lacks one of the two labels")
-    return Splits(labelled, *(_split(labelled, rows, tokenizer, max_seq_len, settings) for rows in parts.values()))
+    return Splits(
+        labelled, *(_split(labelled, rows, tokenizer, max_seq_len, window_settings) for rows in parts.values())
+    )
 
 
 def split_rows(labelled: LabelledTexts, test_size: float, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
@@ -100,12 +102,12 @@ def _strata(labelled: LabelledTexts) -> np.ndarray:
     return np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labelled.labels, strict=True)])
 
 
-def _split(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, settings) -> Split:
+def _split(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, window_settings) -> Split:
     texts = [labelled.texts[row] for row in rows]
     return Split(
         texts,
         SENTIMENT.targets(labelled.labels[rows]),
-        encode_windows(tokenizer, texts, max_seq_len, settings),
+        encode_windows(tokenizer, texts, max_seq_len, window_settings),
         None if labelled.groups is None else np.array(labelled.groups)[rows],
     )
 
@@ -116,7 +118,7 @@ def print_splits(splits: Splits) -> None:
     for name, part in (("training", splits.train), ("validation", splits.validation), ("test", splits.test)):
         print(
             f"{name}: {len(part.texts):,} reviews, {part.labels.mean():.1%} positive, "
-            f"{len(part.windows.input_ids):,} windows, {part.windows.is_cut.sum():,} reviews not read to their end"
+            f"{len(part.windows.input_ids):,} windows, {part.windows.is_truncated.sum():,} reviews truncated"
         )
 
 

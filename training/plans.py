@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from system.command_line import option, option_name, positive_float, positive_int, probability, seed, share
+from system.command_line import fraction, option, option_name, positive_float, positive_int, probability, seed
 from system.errors import InputError
 from text.tokens.window_options import WINDOW_OPTIONS
 from text.tokens.window_settings import WindowSettings
@@ -88,7 +88,7 @@ class FineTuningPlan:
     stride: int | None = _window_option("stride")
     max_windows: int | None = _window_option("max_windows")
     aggregate: str = _window_option("aggregate")
-    test_size: float = option(group=DATA, type=share, help="fraction of the rows to test on")
+    test_size: float = option(group=DATA, type=fraction, help="fraction of the rows to test on")
     save_splits: str | None = option(
         None,
         group=DATA,
@@ -210,7 +210,7 @@ class PretrainingPlan:
     tokenizer: str = option(
         "own", group=TEXT, help="own, bert-base-chinese, or a tokenizer.json, a vocab.txt or a folder with one of them"
     )
-    held_out_share: float = option(0.01, group=TEXT, type=share, help="fraction of the documents to evaluate on")
+    held_out_fraction: float = option(0.01, group=TEXT, type=fraction, help="fraction of the documents to evaluate on")
     cache_folder: str = option("runs/cache", group=TEXT, help="folder for the tokenised corpus")
 
     pretrained: str | None = option(
@@ -235,7 +235,7 @@ class PretrainingPlan:
     )
     batch_size: int = option(group=TRAINING, type=positive_int, help="rows per batch")
     learning_rate: float = option(group=TRAINING, type=positive_float, help="highest learning rate")
-    mask_rate: float = option(group=TRAINING, type=share, help="fraction of the tokens that are masked")
+    mask_rate: float = option(group=TRAINING, type=fraction, help="fraction of the tokens that are masked")
     whole_words: bool = option(False, group=TRAINING, help="mask whole words, never a part of one")
     precision: str = option(
         "float32",

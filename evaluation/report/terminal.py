@@ -63,8 +63,8 @@ def write_metrics(path, metrics: dict) -> None:
 
 
 def _data_line(metrics, data_name) -> str:
-    count, positive_share = metrics["count"], metrics["positive_share"]
-    return f"Test on {data_name}: {count:,} texts, {positive_share:.1%} of them positive"
+    count, positive_fraction = metrics["count"], metrics["positive_fraction"]
+    return f"Test on {data_name}: {count:,} texts, {positive_fraction:.1%} of them positive"
 
 
 def _table(models, baseline) -> str:
@@ -88,7 +88,7 @@ def _model_name(metrics) -> str:
 
 
 def _larger_class(metrics) -> int:
-    return int(metrics["positive_share"] >= 0.5)
+    return int(metrics["positive_fraction"] >= 0.5)
 
 
 def _larger_class_metrics(metrics) -> dict:
@@ -112,10 +112,10 @@ def _warnings(metrics) -> list[str]:
     if not beats_majority(metrics):
         warnings.append(
             f"{subject} is no better than always answering '{CLASS_NAMES[_larger_class(metrics)]}'; "
-            f"its accuracy is {metrics['accuracy']:.3f} against {metrics['majority_share']:.3f}."
+            f"its accuracy is {metrics['accuracy']:.3f} against {metrics['majority_fraction']:.3f}."
         )
-    positive_share = metrics["predicted_positive_share"]
-    share, answer = max((positive_share, "positive"), (1 - positive_share, "negative"))
+    positive_fraction = metrics["predicted_positive_fraction"]
+    share, answer = max((positive_fraction, "positive"), (1 - positive_fraction, "negative"))
     if share > SAME_ANSWER_LIMIT:
         warnings.append(f"{subject} answers '{answer}' to {share:.1%} of the texts.")
     return warnings

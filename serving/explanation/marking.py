@@ -11,7 +11,7 @@ from itertools import zip_longest
 from typing import IO
 
 from serving.explanation.occlusion import Explanation, Word
-from serving.predictor import CUT_REMARK
+from serving.predictor import TRUNCATED_REMARK
 from text.labels import LabelSet
 
 STRONGEST_SHOWN = 3  # each way
@@ -107,7 +107,7 @@ def _article(explanation: Explanation) -> str:
         )
         done = word.end
     parts.append(html.escape(prediction.text[done:]))
-    remark = f" {CUT_REMARK}" if prediction.cut else ""
+    remark = f" {TRUNCATED_REMARK}" if prediction.is_truncated else ""
     verdict = f"{html.escape(prediction.label)} {prediction.probability:.4f}{remark}"
     return f"<article><h2>{verdict}</h2><p>{''.join(parts)}</p></article>"
 

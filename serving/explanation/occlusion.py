@@ -137,7 +137,7 @@ def _variant_logits(
     text_index = np.repeat(np.arange(num_variants), len(whole))
     # A window counts by its tokens, also by the one that is left out of it.
     num_tokens = np.tile(windows.num_tokens, num_variants)
-    repeated = windows._replace(num_tokens=num_tokens, text_index=text_index, is_cut=np.zeros(num_variants, bool))
+    repeated = windows._replace(num_tokens=num_tokens, text_index=text_index, is_truncated=np.zeros(num_variants, bool))
     return repeated.document_logits(variants.reshape(-1, whole.shape[1]))
 
 

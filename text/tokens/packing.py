@@ -68,7 +68,7 @@ def pack_corpus(
     *,
     exclude: Sequence[str] = (),
     text_column: str | None = None,
-    held_out_share: float = 0.01,
+    held_out_fraction: float = 0.01,
     whole_words: bool = False,
     max_documents: int | None = None,
 ) -> PackedCorpus:
@@ -80,7 +80,7 @@ def pack_corpus(
         cache_folder: a folder for the rows.
         exclude: sources of texts to leave out.
         text_column: the column of the text in tables.
-        held_out_share: share of the documents held out. Drawn by what they say, so that copies of one document never
+        held_out_fraction: share of the documents held out. Drawn by what they say, so that copies of one document never
             stand on both sides.
         whole_words: whether to note where words begin.
         max_documents: how many documents to read at most.
@@ -96,7 +96,7 @@ def pack_corpus(
         "exclude": _fingerprints(exclude),
         "text_column": text_column,
         "max_seq_len": max_seq_len,
-        "held_out_share": held_out_share,
+        "held_out_fraction": held_out_fraction,
         "whole_words": whole_words,
         "max_documents": max_documents,
     }
@@ -107,7 +107,7 @@ def pack_corpus(
         with owned(folder, "wait until it has packed the same corpus, which will serve this run too"):
             if not (folder / "counts.json").is_file():  # another run may have packed it in between
                 texts = itertools.islice(iter_texts(sources, text_column, exclude), max_documents)
-                _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_words)
+                _write_rows(texts, tokenizer, max_seq_len, folder, held_out_fraction, whole_words)
     counts = json.loads((folder / "counts.json").read_text())
     train, held_out = (_load_rows(folder, part, whole_words, counts[part]) for part in ("train", "held_out"))
     if not len(train.input_ids) or not len(held_out.input_ids):
@@ -222,7 +222,7 @@ def _load_rows(folder: Path, part: str, whole_words: bool, counts: dict[str, int
     return PackedRows(np.load(folder / f"{part}_input_ids.npy", mmap_mode="r"), continues_word, **counts)
 
 
-def _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_words) -> None:
+def _write_rows(texts, tokenizer, max_seq_len, folder, held_out_fraction, whole_words) -> None:
     """Pack the texts into the files of `folder`, which the caller owns; `counts.json` comes last."""
     for leftover in folder.glob(".*"):  # of a run that was killed
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
@@ -234,7 +234,7 @@ def _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_wor
             writers[part] = _RowWriter(folder, Path(raw_folder), part, packer, dtype, whole_words)
             stack.callback(writers[part].close)
         try:
-            _fill_rows(texts, tokenizer, max_seq_len, writers, held_out_share, whole_words)
+            _fill_rows(texts, tokenizer, max_seq_len, writers, held_out_fraction, whole_words)
             for writer in writers.values():
                 writer.finish()
         except OSError as error:
@@ -245,7 +245,7 @@ def _write_rows(texts, tokenizer, max_seq_len, folder, held_out_share, whole_wor
         json.dump({part: writer.counts for part, writer in writers.items()}, file)
 
 
-def _fill_rows(texts, tokenizer, max_seq_len, writers, held_out_share, whole_words) -> None:
+def _fill_rows(texts, tokenizer, max_seq_len, writers, held_out_fraction, whole_words) -> None:
     with tqdm(desc="packing", unit=" documents", unit_scale=True) as progress:
         for block in _blocks(texts, DOCUMENTS_PER_BLOCK):
             # The fast form leaves out the offsets, which only the search for words needs.
@@ -255,7 +255,7 @@ def _fill_rows(texts, tokenizer, max_seq_len, writers, held_out_share, whole_wor
             longest_first = sorted(range(len(block)), key=lambda n: len(encodings[n]) % (max_seq_len - 2), reverse=True)
             for text, encoding in ((block[number], encodings[number]) for number in longest_first):
                 continues = _continues_word(text, encoding.offsets) if whole_words else [False] * len(encoding.ids)
-                part = "held_out" if _is_held_out(text, held_out_share) else "train"
+                part = "held_out" if _is_held_out(text, held_out_fraction) else "train"
                 writers[part].add(text, encoding.ids, continues)
             progress.update(len(block))
 

@@ -22,14 +22,14 @@ class Windows(NamedTuple):
         input_ids: int32, (windows, max_seq_len); 0 is padding.
         num_tokens: int32, (windows,), how many tokens of its text a window holds.
         text_index: int32, (windows,), which text a window belongs to; every text has at least one.
-        is_cut: bool, (texts,), whether a text has more tokens than its windows hold.
+        is_truncated: bool, (texts,), whether a text has more tokens than its windows hold.
         aggregate: see `WindowSettings`.
     """
 
     input_ids: np.ndarray
     num_tokens: np.ndarray
     text_index: np.ndarray
-    is_cut: np.ndarray
+    is_truncated: np.ndarray
     aggregate: str = WindowSettings.aggregate
 
     @property
@@ -48,12 +48,12 @@ class Windows(NamedTuple):
     def mean(self, values: np.ndarray) -> np.ndarray:
         """Returns the mean over each text's windows of `values`, (windows, …), by their shares, as (texts, …)."""
         weights = self.weights.reshape(-1, *[1] * (values.ndim - 1))
-        return np.add.reduceat(values * weights, self._starts) if len(self.is_cut) else values
+        return np.add.reduceat(values * weights, self._starts) if len(self.is_truncated) else values
 
     def document_logits(self, logits: np.ndarray) -> np.ndarray:
         """Return the logits of each text, float64, (texts, outputs), from those of the windows, (windows, outputs)."""
         values = logits.astype(np.float64)
-        if not len(self.is_cut) or self.aggregate in ("mean", "harmonic"):
+        if not len(self.is_truncated) or self.aggregate in ("mean", "harmonic"):
             return self.mean(values)
         highest = np.maximum.reduceat(values, self._starts)
         if self.aggregate == "max":
@@ -64,7 +64,7 @@ class Windows(NamedTuple):
     @property
     def _starts(self) -> np.ndarray:
         """The index of each text's first window."""
-        return np.searchsorted(self.text_index, np.arange(len(self.is_cut)))
+        return np.searchsorted(self.text_index, np.arange(len(self.is_truncated)))
 
 
 def encode_windows(
@@ -86,13 +86,13 @@ def encode_windows(
 def windows_of(token_ids: list[list[int]], tokenizer: Tokenizer, max_seq_len: int, settings: WindowSettings) -> Windows:
     """Return the windows of texts that are tokenized already, without special tokens; see `encode_windows`."""
     capacity = settings.capacity(max_seq_len)
-    starts, num_tokens, text_index, is_cut, before = [], [], [], np.zeros(len(token_ids), bool), 0
+    starts, num_tokens, text_index, is_truncated, before = [], [], [], np.zeros(len(token_ids), bool), 0
     for index, ids in enumerate(token_ids):
         for start, end in settings.spans(len(ids), capacity):
             starts.append(before + start)
             num_tokens.append(end - start)
             text_index.append(index)
-        is_cut[index] = end < len(ids)
+        is_truncated[index] = end < len(ids)
         before += len(ids)
     starts, num_tokens, text_index = (np.array(values, np.int32) for values in (starts, num_tokens, text_index))
     # All at once: window by window it would take an eighth of the tokenizer's time.
@@ -103,4 +103,4 @@ def windows_of(token_ids: list[list[int]], tokenizer: Tokenizer, max_seq_len: in
     input_ids[:, 1 : capacity + 1][is_token] = all_ids[(starts[:, None] + columns)[is_token]]
     input_ids[:, 0] = tokenizer.token_to_id(CLASSIFY)
     input_ids[np.arange(len(starts)), num_tokens + 1] = tokenizer.token_to_id(SEPARATE)
-    return Windows(input_ids, num_tokens, text_index, is_cut, settings.aggregate)
+    return Windows(input_ids, num_tokens, text_index, is_truncated, settings.aggregate)

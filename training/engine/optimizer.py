@@ -5,9 +5,9 @@ import keras
 from layers import PACKAGE
 
 
-def decaying_learning_rate(peak: float, total_steps: int, warmup_share: float = 0.06):
+def decaying_learning_rate(peak: float, total_steps: int, warmup_fraction: float = 0.06):
     """Returns a schedule that rises linearly to `peak` and falls to 0 along a cosine over `total_steps`."""
-    warmup_steps = min(max(1, round(total_steps * warmup_share)), total_steps - 1) if total_steps > 1 else 0
+    warmup_steps = min(max(1, round(total_steps * warmup_fraction)), total_steps - 1) if total_steps > 1 else 0
     if not warmup_steps:
         return peak
     return keras.optimizers.schedules.CosineDecay(

@@ -97,7 +97,7 @@ class TestExplain:
     def test_of_a_long_text(self, predictors, index):
         words = self.check_effects(predictors[index], LONG)
         assert (words[-1].end < len(LONG)) == (WINDOWS[index]["max_windows"] is not None)
-        assert explain(predictors[index], LONG).prediction.cut == (words[-1].end < len(LONG))
+        assert explain(predictors[index], LONG).prediction.is_truncated == (words[-1].end < len(LONG))
 
     def test_of_a_calibrated_model(self, predictors, monkeypatch):
         cold = [word.effect for word in explain(predictors[1], LONG).words]

@@ -123,10 +123,12 @@ class TestLoadSplits:
 
     def test_how_many_are_cut(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", self.COUNT, self.UNUSABLE)
-        reviews = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6, settings=WindowSettings(max_windows=1))
+        reviews = load_splits(
+            path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6, window_settings=WindowSettings(max_windows=1)
+        )
         parts = (reviews.train, reviews.validation, reviews.test)
         long_reviews = {number for number in range(0, self.COUNT, 10)} - self.UNUSABLE.keys()
-        assert sum(part.windows.is_cut.sum() for part in parts) == len(long_reviews)
+        assert sum(part.windows.is_truncated.sum() for part in parts) == len(long_reviews)
 
     def test_what_is_printed(self, capsys, reviews):
         print_splits(reviews)
@@ -136,7 +138,7 @@ class TestLoadSplits:
         test = reviews.test
         described = (
             f"{len(test.texts)} reviews, {np.mean(test.labels):.1%} positive, {len(test.windows.input_ids)} windows, "
-            "0 reviews not read to their end"
+            "0 reviews truncated"
         )
         assert parts[2] == f"test: {described}"
         assert [line.split(":")[0] for line in parts] == ["training", "validation", "test"]
