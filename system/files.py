@@ -152,7 +152,7 @@ def as_input_error(path: str | os.PathLike) -> Iterator[None]:
 def refuse_folder(path: str | os.PathLike) -> None:
     """Raise an InputError if the path of a file to read is a folder."""
     if os.path.isdir(path):
-        raise InputError(f"{path} is a folder; name a file in it")
+        raise InputError(f"{path}: this is a folder; name a file in it")
 
 
 def sha256_of_file(path: str | os.PathLike) -> str:

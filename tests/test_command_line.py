@@ -61,7 +61,7 @@ def test_an_input_error_is_one_line_and_status_1(capsys):
         (ModuleNotFoundError("No module named 'jax'", name="jax"), ["jax is not installed", "KERAS_BACKEND"]),
     ],
 )
-def test_what_the_machine_lacks_is_one_line_and_status_1(capsys, error, words):
+def test_a_missing_module_or_permission_is_one_line_and_status_1(capsys, error, words):
     @exits_with_status
     def main(argv=None):
         raise error

@@ -35,23 +35,26 @@ def reviews(tmp_path):
     return folder
 
 
+class LoadDataset:
+    """A replacement of `datasets.load_dataset` that reads a folder for any id, and notes the ids."""
+
+    def __init__(self):
+        self.folder = None
+        self.ids = []
+        self._load_dataset = datasets.load_dataset
+
+    def __call__(self, name, config, **options):
+        self.ids.append((name, config))
+        return self._load_dataset(str(self.folder), **options)
+
+
 @pytest.fixture
-def hub_is_a_folder(monkeypatch):
-    """Let the hub answer, and let `load_dataset` read a folder for any id."""
-
-    def stand_in(folder):
-        load_dataset = datasets.load_dataset
-        asked = []
-
-        def load(name, config, **options):
-            asked.append((name, config))
-            return load_dataset(str(folder), **options)
-
-        monkeypatch.setattr(hub_datasets, "hub_answers", lambda path: True)
-        monkeypatch.setattr(datasets, "load_dataset", load)
-        return asked
-
-    return stand_in
+def folder_as_hub(monkeypatch):
+    """Let the hub answer with the data set in a folder, which the test sets."""
+    load_dataset = LoadDataset()
+    monkeypatch.setattr(hub_datasets, "hub_answers", lambda path: True)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    return load_dataset
 
 
 def test_a_hub_id_is_an_owner_and_a_name():
@@ -109,24 +112,24 @@ class TestFolders:
 
 
 class TestHubThatAnswers:
-    def test_labelled_texts_are_read(self, reviews, hub_is_a_folder):
-        asked = hub_is_a_folder(reviews)
+    def test_labelled_texts_are_read(self, reviews, folder_as_hub):
+        folder_as_hub.folder = reviews
         labelled = read_labelled("XiangPan/ChnSentiCorp_htl_8k")
         assert (labelled.name, labelled.texts) == ("XiangPan/ChnSentiCorp_htl_8k", ["好", "", "坏"])
-        assert asked == [("XiangPan/ChnSentiCorp_htl_8k", None)]
+        assert folder_as_hub.ids == [("XiangPan/ChnSentiCorp_htl_8k", None)]
 
     @pytest.mark.parametrize("kind", ["csv", "parquet"])
-    def test_documents_are_streamed(self, tmp_path, hub_is_a_folder, kind):
+    def test_documents_are_streamed(self, tmp_path, folder_as_hub, kind):
         made = datasets.Dataset.from_dict({"title": ["一", "二"], "text": ["第一", "第二"]})
         (tmp_path / "wiki").mkdir()
         getattr(made, f"to_{kind}")(tmp_path / "wiki" / f"train.{kind}")
-        asked = hub_is_a_folder(tmp_path / "wiki")
+        folder_as_hub.folder = tmp_path / "wiki"
         assert list(iter_texts(["wikimedia/wikipedia:20231101.zh"])) == ["第一", "第二"]
-        assert asked == [("wikimedia/wikipedia", "20231101.zh")]
+        assert folder_as_hub.ids == [("wikimedia/wikipedia", "20231101.zh")]
 
-    def test_a_stream_that_breaks_off_is_an_error(self, reviews, hub_is_a_folder):
+    def test_a_stream_that_breaks_off_is_an_error(self, reviews, folder_as_hub):
         (reviews / "train.csv").write_bytes("text,label\n好,1\n".encode() + b"\xff\xff,1\n")
-        hub_is_a_folder(reviews)
+        folder_as_hub.folder = reviews
         with pytest.raises(InputError, match="cannot read more rows of owner/name"):
             list(open_hub(HubId("owner/name", None), "--corpus", streaming=True).rows)
 

@@ -175,7 +175,7 @@ def stratified_split(
     A label with two rows or more has at least one on each side.
 
     Args:
-        labels: the labels of all rows, of any kind, (n,).
+        labels: the labels of all rows, of any type, (rows,).
         indices: the rows to split. Their order is kept.
         fraction: the fraction to set aside.
 
@@ -193,7 +193,7 @@ def stratified_split(
         count = min(max(round(fraction * len(positions)), 1), len(positions) - 1)
         is_set_aside[positions[:count]] = True
     if not is_set_aside.any():
-        raise InputError(f"{len(indices):,} training rows are too few to set some of them aside for validation")
+        raise InputError(f"{len(indices):,} rows are too few to split: no label has two of them")
     return indices[~is_set_aside], indices[is_set_aside]
 
 

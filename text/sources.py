@@ -62,15 +62,19 @@ class LabelledTexts:
 
     def describe_problems(self, limit: int = 5) -> str:
         """Return one line with the number of rows, the number of unusable ones, and the first `limit` reasons."""
-        counted = f"{len(self.texts):,} rows, {len(self.problems):,} unusable"
         shown = "; ".join(list(self.problems.values())[:limit])
         more = "; …" if len(self.problems) > limit else ""
-        return f"{counted}: {shown}{more}" if shown else counted
+        return f"{self._counts()}: {shown}{more}" if shown else self._counts()
 
     def explain_shortage(self) -> str:
         """Return the end of an error message about too few usable rows."""
-        described = self.describe_problems(limit=1)
-        return f"{described}; accepted labels: {accepted_labels()}" if self.problems else described
+        if not self.problems:
+            return self._counts()
+        first = next(iter(self.problems.values()))
+        return f"{self._counts()} (first: {first}); accepted labels: {accepted_labels()}"
+
+    def _counts(self) -> str:
+        return f"{len(self.texts):,} rows, {len(self.problems):,} unusable"
 
 
 def read_labelled(
@@ -112,7 +116,7 @@ def read_labelled(
     groups = groups if group_column else None
     labelled = LabelledTexts(table.name, texts, labels, problems, _sha256_of(texts, labels), groups)
     if not labelled.usable.any():
-        raise InputError(f"{table.name} has no usable row: {labelled.explain_shortage()}")
+        raise InputError(f"{table.name} has no usable rows: {labelled.explain_shortage()}")
     return labelled
 
 
@@ -136,8 +140,7 @@ def iter_texts(
         or_usual: whether the column of a table without `text_column` is found by the usual names, as in `exclude`.
 
     Raises:
-        InputError: a source does not exist (at once), or a file cannot be read or has no text column (when its turn
-            comes).
+        InputError: a source does not exist (at once), or cannot be read or has no text column (when it is read).
     """
     resolved, excluded = ([_resolve_corpus(str(source)) for source in group] for group in (sources, exclude))
     documents = _iter_resolved(resolved, text_column, or_usual)
@@ -182,7 +185,7 @@ def _labelled_table(source: str) -> Table:
 
 
 def _hub_id_or_fail(source: str, option: str) -> HubId:
-    """Parse a source that is no local path as a hub id."""
+    """Parse a source that is not a local path as a hub id."""
     hub_id = parse_hub_id(source)
     if hub_id is None or source.lower().endswith(CORPUS_SUFFIXES):
         raise InputError(
@@ -209,16 +212,19 @@ def choose_column(table: Table, wanted: str | None, usual_names: tuple[str, ...]
         chosen = wanted if wanted in table.columns else None
     if chosen is not None and f"{chosen} (2)" not in table.columns:
         return chosen
-    if (
-        table.file
-        and table.file.has_nul
-        and not (table.file.errors == "strict" and "".join(table.columns).isprintable())
-    ):
+    if _looks_binary(table):
         raise InputError(f"{table.name} does not look like a text file: it has NUL bytes; save it as text in UTF-8")
     number = "no" if chosen is None else "more than one"
     described = f"column {wanted!r}" if wanted is not None else f"{kind} column (usual names: {', '.join(usual_names)})"
     columns = ", ".join(repr(column[:COLUMN_CHARACTERS_SHOWN]) for column in table.columns[:COLUMNS_SHOWN])
     raise InputError(f"{table.name} has {number} {described}; its columns are {columns}; name one with --{kind}-column")
+
+
+def _looks_binary(table: Table) -> bool:
+    """Return whether a table was read from a file with NUL bytes whose header is not readable either."""
+    if table.file is None or not table.file.has_nul:
+        return False
+    return table.file.undecodable is not None or not "".join(table.columns).isprintable()
 
 
 def _sha256_of(texts: list[str], labels: np.ndarray) -> str:

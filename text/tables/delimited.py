@@ -17,7 +17,7 @@ MAX_FIELD_CHARACTERS = 10 * 1024 * 1024
 # How many lines may be read again after unclosed quotation marks, for each line of the file: far more than a damaged
 # file needs, but a bound on the time that a hostile one can take.
 MAX_LINES_READ_AGAIN = 4
-# The same for the first record of a TSV file. Every line that is read adds to it.
+# The same at the start of a TSV file; it is also the length of the longest record there.
 MAX_LINES_OF_TSV_RECORD = 10_000
 UNCLOSED_QUOTE = "a quotation mark is never closed"
 
@@ -111,8 +111,8 @@ class _Lines:
 def _csv_records(file: TextFile, lossless: bool) -> Iterator[Record]:
     """Yield the records of a CSV file. A blank line is a record without fields.
 
-    An unclosed quotation mark would include all rows up to the end of the file in one field. Only the row with the mark
-    becomes a problem; the lines after it are read again as separate rows.
+    An unclosed quotation mark would swallow all rows up to the end of the file. Only the row with the mark becomes a
+    problem; the lines after it are read again as separate rows.
     """
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
     with as_input_error(file.path), file.open(newline="") as opened:
@@ -146,7 +146,7 @@ def _tsv_records(file: TextFile) -> Iterator[Record]:
     """Yield the records of a TSV file: one line each, unless only a CSV writer can have written the record.
 
     Quotation marks are ordinary characters, because few TSV files of reviews come from a CSV writer, and a review that
-    begins with a quotation mark would include the tabs and lines after it. If a CSV writer quoted a tab or a line
+    begins with a quotation mark would swallow the tabs and lines after it. If a CSV writer quoted a tab or a line
     break, the number of columns of a line differs from that of the header. Only then, this function looks for a record
     that begins with the line and has the columns of the header. `DelimitedFormat` marks such records of its own (see
     `_quote_all`), so they are found even if a line has the right number of columns by chance.
