@@ -435,7 +435,7 @@ class TestData:
             ([("text", "label"), *[(f"很好{number}", 1) for number in range(40)]], ("lacks one of the two labels",)),
             ([("text", "label"), ("好", 1), ("坏", 0)], ("1 rows are too few",)),
             ([("text", "label"), ("好", 1)], ("leaves none of 1 rows to train on",)),
-            ([("text", "label"), ("好", "?"), ("", 0)], ("no row that can be used", "row 2", "row 3")),
+            ([("text", "label"), ("好", "?"), ("", 0)], ("no usable rows", "row 2", "row 3")),
             ([], ("empty",)),
         ],
     )
