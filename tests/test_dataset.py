@@ -187,7 +187,7 @@ class TestLoadSplits:
         with pytest.raises(InputError, match=message):
             load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.25)
 
-    def test_too_few_usable_rows_are_an_error_with_the_first_reason_and_the_labels(self, tmp_path):
+    def test_too_few_usable_rows_are_an_error_with_reasons_and_labels(self, tmp_path):
         lines = ["好1,1", "差2,0", *(f"好{number},{number}" for number in range(3, 60))]
         path = tmp_path / "reviews.csv"
         path.write_text("\n".join(["text,label", *lines]), encoding="utf-8")
@@ -195,7 +195,8 @@ class TestLoadSplits:
             load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.25)
         start, _, end = str(refusal.value).partition("; ")
         assert start.startswith(f"{path}: ")
-        assert end.startswith("59 rows, 57 unusable (first: row 4: unknown label '3'); accepted labels: 1, true, ")
+        assert end.startswith("59 rows, 57 unusable: row 4: unknown label '3'; row 5: ")
+        assert " (accepted labels: 1, true, positive, pos, 正面, " in end
 
     def test_the_test_split_is_that_of_the_original_on_its_data(self, shared_data):
         path = shared_data / "hotel" / "ChnSentiCorp_htl_all.csv"

@@ -60,10 +60,8 @@ class TestLabels:
         assert labelled.labels.dtype == np.int8
         assert labelled.problems == {1: "row 2: the text is empty", 2: "row 3: no label"}
 
-    def test_without_a_usable_row_the_error_names_the_first_reason_and_the_labels(self, tmp_path):
-        message = (
-            "a.csv has no usable rows: 2 rows, 2 unusable .first: row 2: unknown label '5'.; accepted labels: 1, .*差评"
-        )
+    def test_without_a_usable_row_the_error_names_reasons_and_labels(self, tmp_path):
+        message = "no usable rows: 2 rows, 2 unusable: row 2: unknown label '5'; row 3: .* .accepted labels: 1, .*差评"
         with pytest.raises(InputError, match=message):
             read_labelled(write(tmp_path / "a.csv", "text,label\n好,5\n,1\n"))
 

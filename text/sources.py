@@ -62,19 +62,15 @@ class LabelledTexts:
 
     def describe_problems(self, limit: int = 5) -> str:
         """Return one line with the number of rows, the number of unusable ones, and the first `limit` reasons."""
+        counted = f"{len(self.texts):,} rows, {len(self.problems):,} unusable"
         shown = "; ".join(list(self.problems.values())[:limit])
         more = "; …" if len(self.problems) > limit else ""
-        return f"{self._counts()}: {shown}{more}" if shown else self._counts()
+        return f"{counted}: {shown}{more}" if shown else counted
 
     def explain_shortage(self) -> str:
         """Return the end of an error message about too few usable rows."""
-        if not self.problems:
-            return self._counts()
-        first = next(iter(self.problems.values()))
-        return f"{self._counts()} (first: {first}); accepted labels: {accepted_labels()}"
-
-    def _counts(self) -> str:
-        return f"{len(self.texts):,} rows, {len(self.problems):,} unusable"
+        described = self.describe_problems()
+        return f"{described} (accepted labels: {accepted_labels()})" if self.problems else described
 
 
 def read_labelled(
