@@ -11,7 +11,7 @@ import numpy as np
 from network.bert import BertClassifier, BertModel
 from network.metadata import Metadata, stamp_weights
 from system.errors import InputError, first_line
-from system.files import replace_atomically
+from system.files import refuse_folder, replace_atomically
 
 
 def save_model(model: BertModel, path: str | os.PathLike) -> None:
@@ -50,6 +50,7 @@ def load_model(path: str | os.PathLike, expected: type[BertModel] = BertModel) -
             unusable.
     """
     path = Path(path)
+    refuse_folder(path)
     if not path.is_file():
         raise InputError(f"{path}: no such model file; {_how_to_make(expected)}")
     try:

@@ -1,1 +1,1 @@
-"""What every program needs from machine and terminal: errors, options, files. Knows no text, no NumPy, no Keras."""
+"""What every program needs from the machine and the terminal: errors, options, files. No NumPy, no Keras."""

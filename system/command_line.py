@@ -1,4 +1,6 @@
-"""What all commands of this project share: exit statuses, options made from dataclass fields, argument types."""
+"""The command line that all scripts share: exit statuses, options made from dataclass fields, argument types."""
+
+from __future__ import annotations
 
 import argparse
 import functools
@@ -6,22 +8,31 @@ import math
 import os
 import sys
 from collections.abc import Callable, Collection
-from typing import TextIO
+from typing import Any, Protocol, TextIO, TypeVar
 
 from system.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE_INPUT, InputError
 from system.libraries import disable_telemetry
 from system.streams import discard_standard_output, reserve_standard_streams
 
 BACKENDS = ("tensorflow", "jax", "torch", "openvino")
-WIDTH = 80  # of a terminal that does not say
+WIDTH = 80  # columns, where the terminal does not report its width
+
+
+class Plan(Protocol):
+    """A dataclass of settings, one option a field."""
+
+    def check(self, typed: Collection[str]) -> None: ...
+
+
+AnyPlan = TypeVar("AnyPlan", bound=Plan)
 
 
 def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
-    """Decorates a script's `main(argv=None)`: it returns an exit status, and no traceback reaches the user.
+    """Decorate a script's `main(argv=None)` to return an exit status and to show no traceback to the user.
 
-    An `InputError` becomes `error: …` on standard error and 1, Ctrl-C becomes 130, and a reader of standard
-    output that has gone away (`… | head`) ends the script with 0. Otherwise the status is what `main`
-    returned, or 0 for None.
+    An `InputError` is printed to standard error as `error: …`; the status is 1. Ctrl-C gives status 130. If the reader
+    of standard output closes it early (`… | head`), the status is 0. Otherwise it is what `main` returned, or 0 for
+    None.
     """
 
     @functools.wraps(main)
@@ -29,12 +40,12 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
         disable_telemetry()
         reserve_standard_streams()
         for stream in (sys.stdout, sys.stderr):
-            # A terminal that cannot show Chinese shows escapes, not a traceback.
+            # A terminal that cannot show Chinese gets escapes instead of a traceback.
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
         try:
             status = main(argv)
-            # Short output is still buffered here: flushed any later, a broken pipe is out of our hands.
+            # Short output is still in the buffer. After this line, nothing here would catch a broken pipe.
             sys.stdout.flush()
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -48,7 +59,7 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
         except ModuleNotFoundError as error:
             print(f"error: {error.name} is not installed: {_remedy_for(error.name)}", file=sys.stderr)
             return EXIT_UNUSABLE_INPUT
-        except OSError as error:  # a full disk, a folder without permission
+        except OSError as error:  # such as a full disk or a folder without permission
             if _is_unwritable(sys.stdout):
                 discard_standard_output()
             print(f"error: {error}", file=sys.stderr)
@@ -60,12 +71,12 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
 
 def _remedy_for(module: str | None) -> str:
     if module in BACKENDS:
-        return "install it, or set KERAS_BACKEND to a backend that is"
-    return "`pip install -r requirements.txt` installs what the scripts need"
+        return "install it, or set KERAS_BACKEND to an installed backend"
+    return "run `pip install -r requirements.txt`"
 
 
 def _is_unwritable(stream: TextIO) -> bool:
-    """Return whether a stream still holds what it could not write, on a full disk say."""
+    """Return whether a stream cannot write what is in its buffer, for example because the disk is full."""
     try:
         stream.flush()
     except (OSError, ValueError):
@@ -74,12 +85,12 @@ def _is_unwritable(stream: TextIO) -> bool:
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the defaults in `--help`, as wide as the terminal is.
+    """A formatter of `--help` that shows the defaults and fills the width of the terminal.
 
-    A parser makes one for every argument, and argparse's own loads four libraries to know the width.
+    A parser makes a formatter for every argument, and argparse's own loads four libraries to find the width.
     """
 
-    def __init__(self, prog: str):
+    def __init__(self, prog: str) -> None:
         width = os.environ.get("COLUMNS", "")
         if not width.isdecimal() or width == "0":
             try:
@@ -89,17 +100,19 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         super().__init__(prog, width=int(width) - 2)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        has_none = action.default in (None, []) or action.default is False
-        return action.help if has_none else super()._get_help_string(action)
+        has_no_default = action.default in (None, []) or action.default is False
+        return action.help if has_no_default else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes options by their exact names, and names the nearest one where an option is unknown."""
+    """A parser that accepts exact option names only, and suggests the nearest name for an unknown one."""
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: Any) -> None:
         super().__init__(formatter_class=HelpFormatter, allow_abbrev=False, **settings)
 
-    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
+    def parse_args(
+        self, args: list[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
         namespace, unknown = self.parse_known_args(args, namespace)
         if unknown:
             name = unknown[0].partition("=")[0]
@@ -107,7 +120,7 @@ class Parser(argparse.ArgumentParser):
         return namespace
 
     def _unknown_option(self, name: str) -> str:
-        import difflib  # only here: --help and answers do not wait for it
+        import difflib  # imported here to keep --help and single predictions fast
 
         options = [option for action in self._actions for option in action.option_strings]
         nearest = [option for option in options if option.startswith(name)] or difflib.get_close_matches(name, options)
@@ -119,16 +132,19 @@ def option_name(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def option(default=..., *, help: str, group: str | None = None, **argument):
-    """Return a dataclass field that is an option of a script.
+def option(default: object = ..., *, help: str, group: str | None = None, **argument: Any) -> Any:
+    """Return a dataclass field that is also an option of a script.
 
     Args:
-        default: the field has none if this is left out.
-        help: one sentence without the default, which `--help` appends.
+        default: the default of the field; without it the field has none.
+        help: one sentence. `--help` appends the default.
         group: the heading of the option in `--help`.
-        argument: what `add_option` takes besides.
+        argument: further arguments of `add_option`.
+
+    Example:
+        `epochs: int = option(5, group="training", type=positive_int, help="passes over the training data")`
     """
-    import dataclasses  # only where a plan is made: the application has none
+    import dataclasses  # imported here because the application has no plan
 
     settings = {"metadata": {"help": help, "group": group, **argument}}
     if isinstance(default, list):
@@ -136,12 +152,12 @@ def option(default=..., *, help: str, group: str | None = None, **argument):
     return dataclasses.field(**settings) if default is ... else dataclasses.field(default=default, **settings)
 
 
-def add_options(parser: argparse.ArgumentParser, defaults, only: Collection[str] = ()) -> None:
-    """Add the options of a plan to a parser, in the groups and in the order of its fields.
+def add_options(parser: argparse.ArgumentParser, defaults: Plan, only: Collection[str] = ()) -> None:
+    """Add the options of a plan to a parser, by group, in the order of its fields.
 
     Args:
         defaults: the plan whose values are the defaults.
-        only: the names of the fields to take; all of them if empty.
+        only: the names of the fields to add; all of them if empty.
     """
     import dataclasses
 
@@ -156,14 +172,22 @@ def add_options(parser: argparse.ArgumentParser, defaults, only: Collection[str]
         add_option(groups[title], field.name, default=getattr(defaults, field.name), **argument)
 
 
-def add_option(group, name: str, *, help: str, default=argparse.SUPPRESS, unset: str | None = None, **argument) -> None:
-    """Add the option of a field to a group of a parser. Only what is typed reaches the namespace.
+def add_option(
+    group: argparse._ActionsContainer,
+    name: str,
+    *,
+    help: str,
+    default: object = argparse.SUPPRESS,
+    unset: str | None = None,
+    **argument: Any,
+) -> None:
+    """Add the option of a field to a parser or to a group of it. The namespace holds only what the user typed.
 
     Args:
-        name: of the field; the option has hyphens in place of its underscores.
-        default: shown in the help.
-        unset: what to show instead of a default that is None or empty.
-        argument: for `add_argument`.
+        name: the name of the field; the option has hyphens instead of underscores.
+        default: the default to show in the help.
+        unset: the words to show instead of a default that is None or empty.
+        argument: further arguments of `add_argument`.
     """
     if isinstance(default, bool):
         argument["action"] = "store_true"
@@ -172,7 +196,7 @@ def add_option(group, name: str, *, help: str, default=argparse.SUPPRESS, unset:
     group.add_argument(option_name(name), default=argparse.SUPPRESS, help=help.replace("%", "%%"), **argument)
 
 
-def _shown(default, unset: str | None) -> str:
+def _shown(default: object, unset: str | None) -> str:
     if default is None or default == []:
         return unset or "none"
     if isinstance(default, bool):
@@ -182,16 +206,18 @@ def _shown(default, unset: str | None) -> str:
     return f"{default:.4g}" if isinstance(default, float) else str(default)
 
 
-def parse_plan(parser: argparse.ArgumentParser, defaults, argv: list[str] | None):
-    """Return the plan that a command line asks for, and the values that were typed, by field.
+def parse_plan(
+    parser: argparse.ArgumentParser, defaults: AnyPlan, argv: list[str] | None
+) -> tuple[AnyPlan, dict[str, object]]:
+    """Return the plan of a command line, and the typed values by field.
 
     Args:
-        parser: has the options of `add_options`.
-        defaults: the plan that holds for what is not typed. Its method `check` looks at the typed values.
+        parser: a parser with the options of `add_options`.
+        defaults: the plan with the values of options that are not typed. Its method `check` gets the typed values.
 
     Raises:
-        SystemExit: the options are wrong or contradict each other; status 2.
-        InputError: a value cannot be used.
+        SystemExit: the options are wrong or contradict each other; the status is 2.
+        InputError: a value is out of range.
     """
     import dataclasses
 
@@ -205,29 +231,31 @@ def parse_plan(parser: argparse.ArgumentParser, defaults, argv: list[str] | None
 
 
 def positive_int(text: str) -> int:
+    """Parse a whole number above 0."""
     return _number(text, int, lambda value: value > 0, "a whole number above 0")
 
 
 def positive_float(text: str) -> float:
+    """Parse a finite number above 0."""
     return _number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
 
 
 def seed(text: str) -> int:
-    """What NumPy takes to draw from."""
+    """Parse a seed in the range that NumPy accepts."""
     return _number(text, int, lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295")
 
 
 def fraction(text: str) -> float:
-    """Above 0 and below 1."""
-    return _number(text, float, lambda value: 0 < value < 1, "a number between 0 and 1")
+    """Parse a number above 0 and below 1."""
+    return _number(text, float, lambda value: 0 < value < 1, "a number above 0 and below 1")
 
 
 def probability(text: str) -> float:
-    """From 0 to 1, both included."""
+    """Parse a number from 0 to 1, both included."""
     return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 
 
-def _number(text: str, kind: type, accepts: Callable[[float], bool], description: str):
+def _number(text: str, kind: type, accepts: Callable[[float], bool], description: str) -> Any:
     try:
         value = kind(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, the previous one kept where that is asked for, and their hashes."""
+"""Files on disk: atomic writing, checks before the work, and hashes."""
 
 import os
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ CHUNK_BYTES = 1 << 20
 
 @contextmanager
 def write_atomically(path: str | os.PathLike, mode: str = "w", *, keep_previous: bool = False) -> Iterator[IO]:
-    """Give a file object whose content appears at `path` all at once, when the block has succeeded.
+    """Open a file whose content appears at `path` all at once, after the block has succeeded.
 
     Args:
         mode: "w" for UTF-8 text with `\\n`, "wb" for bytes.
-        keep_previous: see `replace_atomically`, which says more.
+        keep_previous: see `replace_atomically`.
 
     Raises:
         OutputError: the file cannot be written.
@@ -33,21 +33,21 @@ def write_atomically(path: str | os.PathLike, mode: str = "w", *, keep_previous:
 
 @contextmanager
 def replace_atomically(path: str | os.PathLike, *, keep_previous: bool = False) -> Iterator[Path]:
-    """Give a temporary path to a writer that wants a path; the file moves to `path` when the block has succeeded.
+    """Yield a temporary path to write to, and move the file to `path` after the block has succeeded.
 
-    The temporary path lies in the same folder, where a move is atomic, and has the same suffix, by which Keras and
-    others choose a format. If the block fails, the earlier file at `path` is untouched. Parent folders are made.
-    A symbolic link stays, and its target is replaced. A device or a pipe is never replaced: the finished content is
-    written to it.
+    The temporary path is in the same folder, where a move is atomic, and has the same suffix, because Keras and
+    others choose the format by it. If the block fails, the earlier file at `path` stays unchanged. Missing parent
+    folders are created. A symbolic link stays a link; its target is replaced. A device or a pipe is not replaced: the
+    finished content is written to it.
 
     Args:
-        keep_previous: whether the earlier file stays beside the new one, as `NAME.previous.SUFFIX`.
+        keep_previous: whether to keep the earlier file beside the new one, as `NAME.previous.SUFFIX`.
 
     Raises:
         OutputError: the file cannot be written, or `path` is a folder.
     """
     if is_stream(path):
-        import shutil  # with the next one only here: a single answer does without them
+        import shutil  # both imported here because a single prediction needs neither
         import tempfile
 
         with tempfile.TemporaryDirectory() as folder:
@@ -69,10 +69,10 @@ def replace_atomically(path: str | os.PathLike, *, keep_previous: bool = False) 
         os.replace(temporary, target)
     except OSError as error:
         if isinstance(error, BrokenPipeError) or error.filename not in (None, *map(str, own_paths)):
-            raise  # about something else: a file that the block reads, say
+            raise  # it is about another file, such as one that the block reads
         reason = error.strerror or first_line(error)
         raise OutputError(
-            f"cannot write {path}: {reason}; make room or choose another path; an earlier file there is unchanged"
+            f"cannot write {path}: {reason}; free disk space or choose another path (an earlier file is unchanged)"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -82,22 +82,22 @@ def check_writable(path: str | os.PathLike, *, allow_stream: bool = False) -> No
     """Check that a file can be written, before the work whose result it will hold.
 
     Args:
-        allow_stream: whether a device or a pipe will do.
+        allow_stream: whether `path` may be a device or a pipe.
 
     Raises:
-        OutputError: it cannot.
+        OutputError: the file cannot be written.
     """
     if not is_stream(path):
         target = Path(os.path.realpath(path))
         _check_writable(target, temporary_path(target))
     elif not allow_stream:
-        raise OutputError(f"cannot write {path}: it is not a regular file; choose another path")
+        raise OutputError(f"cannot write {path}: not a regular file; choose another path")
     elif not is_standard_output(path) and not os.access(path, os.W_OK):
         raise OutputError(f"cannot write {path}: Permission denied; choose another path")
 
 
 def temporary_path(path: Path) -> Path:
-    """Return a name of its own for a file that will become `path`: hidden, beside it, with its suffix."""
+    """Return an unused hidden path in the folder of `path`, with its suffix."""
     return path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
 
 
@@ -106,14 +106,14 @@ def _previous_path(path: Path) -> Path:
 
 
 def _keep_previous(path: Path, previous: Path, link: Path) -> None:
-    """Give the file at `path`, if there is one, the second name `previous`, by way of the name `link`."""
+    """Link the file at `path`, if there is one, as `previous`. `link` is a temporary name for that."""
     if not path.is_file():
         return
     try:
         try:
             os.link(path, link)
         except OSError:  # a file system without hard links
-            import shutil  # only here: a single answer does without it
+            import shutil  # imported here because a single prediction does not need it
 
             shutil.copy2(path, link)
         os.replace(link, previous)
@@ -122,7 +122,6 @@ def _keep_previous(path: Path, previous: Path, link: Path) -> None:
 
 
 def _check_writable(path: Path, temporary: Path) -> None:
-    """Fail before the work whose result is to be saved, not after it."""
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
     try:
@@ -134,18 +133,26 @@ def _check_writable(path: Path, temporary: Path) -> None:
 
 
 def here_or_beside(name: str, script: str) -> str:
-    """Return `name` if the current folder has such a file, else its path beside a script, if it lies there."""
+    """Return `name` if it exists in the current folder, else its path beside `script` if it exists there."""
     beside = os.path.join(os.path.dirname(os.path.realpath(script)), name)
     return beside if os.path.exists(beside) and not os.path.exists(name) else name
 
 
 @contextmanager
 def as_input_error(path: str | os.PathLike) -> Iterator[None]:
-    """Turn an operating system's error while `path` is read into an InputError that names the file."""
+    """Raise an operating system's error about reading `path` as an InputError that names the file."""
     try:
         yield
+    except IsADirectoryError:
+        raise InputError(f"cannot read {path}: it is a folder; name a file in it") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def refuse_folder(path: str | os.PathLike) -> None:
+    """Raise an InputError if the path of a file to read is a folder."""
+    if os.path.isdir(path):
+        raise InputError(f"{path}: this is a folder; name a file in it")
 
 
 def sha256_of_file(path: str | os.PathLike) -> str:
@@ -154,7 +161,7 @@ def sha256_of_file(path: str | os.PathLike) -> str:
     Raises:
         InputError: the file cannot be read.
     """
-    import hashlib  # only now: it takes four megabytes of memory
+    import hashlib  # imported here because it takes four megabytes of memory
 
     with as_input_error(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

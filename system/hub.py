@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub answers, and working without it."""
+"""The Hugging Face hub: its address, whether it answers, and working offline."""
 
 import contextlib
 import threading
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from system.libraries import disable_telemetry
 
 PROBE_SECONDS = 5
-# What the libraries take for a passing failure and try six times, for 23 seconds. A hub that sends "too many requests"
-# does answer, and says when to come back.
-PASSING_FAILURES = (408, 500, 502, 503, 504)
+# HTTP statuses that the libraries consider temporary: they retry six times, for 23 seconds. "Too many requests" is not
+# among them, because a hub that sends it does answer, and says when to retry.
+TEMPORARY_FAILURES = (408, 500, 502, 503, 504)
 
 
 def endpoint() -> str:
-    """Return the address of the hub, `HF_ENDPOINT` where that is set."""
+    """Return the address of the hub: `HF_ENDPOINT` if it is set, else the default."""
     disable_telemetry()
     from huggingface_hub import constants
 
@@ -21,11 +21,11 @@ def endpoint() -> str:
 
 
 def hub_answers(path: str = "") -> bool:
-    """Return whether the hub answers one request within seconds; its libraries would go on trying for 23 seconds.
+    """Return whether the hub answers one request within `PROBE_SECONDS`. Its libraries would retry for 23 seconds.
 
     Args:
-        path: what to ask for: the first file that is going to be read, because a proxy may hand out the front page of a
-            hub that it does not reach.
+        path: the path to request. Use the first file to be read, because a proxy may serve a cached front page of a hub
+            that it cannot reach.
     """
     disable_telemetry()
     from huggingface_hub import constants, get_session
@@ -37,9 +37,9 @@ def hub_answers(path: str = "") -> bool:
     def ask() -> None:
         with contextlib.suppress(Exception):
             response = get_session().head(f"{endpoint()}/{path}", timeout=PROBE_SECONDS)
-            answers.append(response.status_code not in PASSING_FAILURES)
+            answers.append(response.status_code not in TEMPORARY_FAILURES)
 
-    # In a thread of its own, because the time limit does not cover the look-up of the host's name.
+    # In a thread, because the time limit of the request does not include the look-up of the host's name.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PROBE_SECONDS)
@@ -48,7 +48,7 @@ def hub_answers(path: str = "") -> bool:
 
 @contextlib.contextmanager
 def offline() -> Iterator[None]:
-    """Make `datasets` go straight to its cache, as HF_HUB_OFFLINE=1 does, which is read only at import."""
+    """Make `datasets` use its cache only. The variable HF_HUB_OFFLINE does the same, but is read only at import."""
     disable_telemetry()
     import datasets
     from huggingface_hub import constants

@@ -1,35 +1,34 @@
-"""How other libraries are loaded: quietly, and without reports to their makers."""
+"""Settings for loading other libraries: no output, no telemetry."""
 
 import contextlib
 import os
 import sys
 from collections.abc import Iterator
 
-# What each library reads when it is loaded, and the value that keeps it from reporting.
+# The variable that each library reads when it is loaded, and the value that disables its telemetry.
 TELEMETRY_SWITCHES = {
-    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime: else an id of the device and a store of events in the home folder
-    "HF_HUB_DISABLE_TELEMETRY": "1",  # huggingface_hub, and with it transformers and datasets
-    "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # datasets: else each data set is reported to a server of its own
+    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime, which otherwise writes an id and events to the home folder
+    "HF_HUB_DISABLE_TELEMETRY": "1",  # huggingface_hub, transformers and datasets
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # datasets, which otherwise reports every data set that is loaded
 }
 
 
 def disable_telemetry() -> None:
-    """Keep libraries from reporting what they are used for; to be called before they are loaded.
+    """Disable the telemetry of libraries that are loaded after this call.
 
-    An environment variable that the user has set stays as it is.
+    Environment variables that the user has set stay unchanged.
     """
     for name, value in TELEMETRY_SWITCHES.items():
         os.environ.setdefault(name, value)
-    # It has no switch but a file in the home folder; OpenVINO, for Keras' backend, does without it where it is missing.
+    # Only a file in the home folder disables this one. OpenVINO works without the module, so hide the module.
     sys.modules.setdefault("openvino_telemetry", None)
 
 
 @contextlib.contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Silence what compiled code writes to standard error, and disable telemetry.
+    """Discard what compiled code writes to standard error during the block, and disable telemetry.
 
-    TensorFlow writes a dozen lines about its start before its own log level takes effect. Python's own errors are
-    raised as ever.
+    TensorFlow writes a dozen lines before its log level takes effect. Python exceptions are raised as usual.
     """
     disable_telemetry()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,4 +1,4 @@
-"""One owner at a time of an output file, a cache entry or the folder of a run."""
+"""Locks: an output file, a cache entry or a run folder has one owner at a time."""
 
 import contextlib
 import errno
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from system.errors import InputError, OutputError
 
-NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)  # what some network file systems answer
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)  # errors of network file systems without locks
 
 
 @contextmanager
@@ -21,23 +21,23 @@ def owned(
 ) -> Iterator[None]:
     """Own `path` while the block runs.
 
-    The lock is the operating system's, on `.NAME.lock` beside the path: it ends with the process, however that ends.
-    It is advisory; it keeps out those who ask for it.
+    The operating system holds the lock, on `.NAME.lock` beside the path, and releases it when the process ends in any
+    way. The lock is advisory: it stops only programs that ask for it.
 
     Args:
-        path: a file or a folder, which need not exist; all names of one file share its lock.
-        remedy: what to do if another run owns it.
-        name: what the error calls it, if not by its path.
+        path: a file or a folder, which need not exist. All names of one file share its lock.
+        remedy: the end of the error message: what to do if another run owns the path.
+        name: the name of the path in the error message; the path itself if it is None.
 
     Raises:
-        InputError: another run owns it, in this process or elsewhere.
+        InputError: another run owns the path, in this process or in another.
         OutputError: the lock cannot be written.
     """
-    from filelock import FileLock, Timeout  # only now: a single answer takes no lock
+    from filelock import FileLock, Timeout  # imported here because a single prediction needs no lock
 
     resolved = Path(os.path.realpath(path))
     lock_file = resolved.with_name(f".{resolved.name}.lock")
-    # Any thread may release it: a generator's `finally` runs where the generator is closed.
+    # Any thread may release the lock, because a generator's `finally` runs in the thread that closes the generator.
     lock = FileLock(lock_file, blocking=False, thread_local=False)
     try:
         lock_file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,12 +47,12 @@ def owned(
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise OutputError(f"cannot write {lock_file}: {error.strerror or error}; choose another path") from error
-        print(f"note: the file system of {path} has no locks: start no other run that writes there", file=sys.stderr)
+        print(f"note: the file system of {path} has no locks; start no other run that writes there", file=sys.stderr)
     try:
         yield
     finally:
-        # Removed while it is still held: who has opened the file meanwhile sees that it has lost its name, and does not
-        # take it for the lock. Windows removes no open file; there it stays.
+        # Removed while the lock is held, so that a process that has just opened the file sees that it is gone and does
+        # not lock it. Windows cannot remove an open file; there it stays.
         with contextlib.suppress(OSError):
             lock_file.unlink()
         lock.release()

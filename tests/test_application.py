@@ -342,7 +342,7 @@ class TestModelFiles:
         ("kind", "words"),
         [
             ("missing", ("no such model file", "fine_tuning.py")),
-            ("folder", ("no such model file",)),
+            ("folder", ("this is a folder; name a file in it",)),
             ("empty", ("damaged",)),
             ("text", ("damaged",)),
             ("truncated", ("damaged",)),

@@ -1,4 +1,4 @@
-"""Exit statuses, and what a user sees of an error."""
+"""The command line: exit statuses, what a user sees of an error, and options made of dataclass fields."""
 
 import argparse
 import dataclasses
@@ -9,36 +9,41 @@ from pathlib import Path
 
 import pytest
 
-from system.command_line import HelpFormatter, Parser, add_option, add_options, exits_with_status, option, parse_plan
-from system.errors import InputError, first_line
-
-ROOT = Path(__file__).resolve().parents[1]
-
-SCRIPT = """
-import sys
-from system.command_line import exits_with_status
+from system.command_line import (
+    HelpFormatter,
+    Parser,
+    add_option,
+    add_options,
+    exits_with_status,
+    fraction,
+    option,
+    parse_plan,
+    positive_float,
+    positive_int,
+    probability,
+    seed,
+)
 from system.errors import InputError
 
-@exits_with_status
-def main(argv=None):
-    {body}
-
-sys.exit(main())
-"""
+PRINT_LINES = Path(__file__).resolve().parent / "programs" / "print_lines.py"
 
 
 @pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (3, 3)])
-def test_status_is_what_main_returned(returned, status):
-    assert exits_with_status(lambda argv: returned)([]) == status
+def test_the_status_is_what_main_returned(returned, status):
+    @exits_with_status
+    def main(argv=None):
+        return returned
+
+    assert main([]) == status
 
 
-def test_arguments_reach_main():
+def test_the_arguments_reach_main():
     seen = []
     exits_with_status(seen.append)(["--help"])
     assert seen == [["--help"]]
 
 
-def test_input_error_is_one_line_and_status_1(capsys):
+def test_an_input_error_is_one_line_and_status_1(capsys):
     @exits_with_status
     def main(argv=None):
         raise InputError("reviews.csv, row 17: no label")
@@ -56,7 +61,7 @@ def test_input_error_is_one_line_and_status_1(capsys):
         (ModuleNotFoundError("No module named 'jax'", name="jax"), ["jax is not installed", "KERAS_BACKEND"]),
     ],
 )
-def test_what_the_machine_lacks_is_one_line_and_status_1(capsys, error, words):
+def test_a_missing_module_or_permission_is_one_line_and_status_1(capsys, error, words):
     @exits_with_status
     def main(argv=None):
         raise error
@@ -68,15 +73,13 @@ def test_what_the_machine_lacks_is_one_line_and_status_1(capsys, error, words):
 
 
 def test_a_terminal_without_chinese_shows_escapes():
-    script = SCRIPT.format(body="print('正面')")
-    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
-    process = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, encoding="latin-1"
-    )
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "1"}
+    command = [sys.executable, PRINT_LINES, "正面", "1"]
+    process = subprocess.run(command, env=environment, capture_output=True, encoding="latin-1")
     assert (process.returncode, process.stdout, process.stderr) == (0, "\\u6b63\\u9762\n", "")
 
 
-def test_interrupt_is_status_130(capsys):
+def test_an_interrupt_is_status_130(capsys):
     @exits_with_status
     def main(argv=None):
         raise KeyboardInterrupt
@@ -85,7 +88,7 @@ def test_interrupt_is_status_130(capsys):
     assert capsys.readouterr().err == "interrupted\n"
 
 
-def test_wrong_arguments_keep_argparse_status():
+def test_wrong_arguments_keep_the_status_of_argparse():
     @exits_with_status
     def main(argv=None):
         raise SystemExit(2)
@@ -94,7 +97,7 @@ def test_wrong_arguments_keep_argparse_status():
         main()
 
 
-def test_errors_of_our_own_keep_their_traceback():
+def test_a_programming_error_keeps_its_traceback():
     @exits_with_status
     def main(argv=None):
         raise ZeroDivisionError
@@ -103,16 +106,15 @@ def test_errors_of_our_own_keep_their_traceback():
         main()
 
 
-@pytest.mark.parametrize("body", ["print('short')", "for number in range(10**6): print(number)"])
-def test_reader_that_goes_away_ends_the_script_quietly(body):
-    # Unbuffered output would meet the closed pipe early and hide what the last flush does.
+@pytest.mark.parametrize("num_lines", [1, 100_000])
+def test_a_reader_that_goes_away_ends_the_script_quietly(num_lines):
+    # Unbuffered output would meet the closed pipe early and hide the effect of the last flush.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     reading_end, writing_end = os.pipe()
     os.close(reading_end)
     with open(writing_end, "wb") as closed_pipe:
         script = subprocess.run(
-            [sys.executable, "-c", SCRIPT.format(body=body)],
-            cwd=ROOT,
+            [sys.executable, PRINT_LINES, "a line", str(num_lines)],
             env=environment,
             stdout=closed_pipe,
             stderr=subprocess.PIPE,
@@ -130,7 +132,7 @@ class TestHelp:
         assert "(default: 3)" in " ".join(text.split())
         return max(map(len, text.splitlines()))
 
-    def test_no_value_is_no_default_to_show(self):
+    def test_without_a_default_none_is_shown(self):
         parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
         parser.add_argument("--file", help="a file")
         parser.add_argument("--names", nargs="+", default=[], help="names")
@@ -138,12 +140,12 @@ class TestHelp:
         assert "default" not in parser.format_help()
 
     @pytest.mark.parametrize("columns", [50, 120])
-    def test_is_as_wide_as_the_terminal(self, monkeypatch, columns):
+    def test_it_is_as_wide_as_the_terminal(self, monkeypatch, columns):
         monkeypatch.setenv("COLUMNS", str(columns))
         assert columns - 12 < self.widest_line() < columns
 
     @pytest.mark.parametrize("columns", ["0", "", "wide"])
-    def test_without_a_terminal(self, monkeypatch, columns):
+    def test_it_is_80_columns_wide_without_a_terminal(self, monkeypatch, columns):
         def no_terminal():
             raise OSError
 
@@ -171,17 +173,17 @@ class TestParser:
             (["stray"], "unknown argument stray"),
         ],
     )
-    def test_an_unknown_option(self, capsys, typed, message):
+    def test_an_unknown_option_gets_the_nearest_name(self, capsys, typed, message):
         with pytest.raises(SystemExit, match="2"):
             self.parser().parse_args(typed)
         usage, *_, error = capsys.readouterr().err.splitlines()
         assert usage.startswith("usage: script ")
         assert error == f"script: error: {message}"
 
-    def test_an_exact_name(self):
+    def test_an_exact_name_is_accepted(self):
         assert self.parser().parse_args(["--report-folder", "a"]).report_folder == "a"
 
-    def test_a_value_that_looks_like_an_option(self):
+    def test_a_value_may_look_like_an_option(self):
         assert self.parser().parse_args(["--epochs=--report"]).epochs == "--report"
 
 
@@ -189,12 +191,12 @@ class TestParser:
 class Plan:
     steps: int = option(group="time", type=int, help="steps")
     texts: list[str] = option([], group="data", nargs="+", help="texts, 100% of them", unset="no text")
-    rate: float = option(1 / 3, group="time", type=float, help="rate")
+    speed: float = option(1 / 3, group="time", type=float, help="speed")
     loud_voice: bool = option(False, group="data", help="speak up")
 
     def check(self, typed):
-        if self.loud_voice and "rate" not in typed:
-            raise InputError("--loud-voice needs --rate")
+        if self.loud_voice and "speed" not in typed:
+            raise InputError("--loud-voice needs --speed")
 
 
 class TestPlan:
@@ -204,51 +206,80 @@ class TestPlan:
         add_options(parser, defaults, **settings)
         return parse_plan(parser, defaults, argv)
 
-    def test_nothing_typed_is_the_plan_handed_over(self):
+    def test_without_options_the_plan_is_the_default_one(self):
         defaults = Plan(steps=7, texts=["a"])
         assert self.parse([], defaults) == (defaults, {})
 
-    def test_what_is_typed(self):
-        plan, typed = self.parse(["--texts", "a", "b", "--rate", "0.5", "--loud-voice"])
-        assert plan == Plan(steps=7, texts=["a", "b"], rate=0.5, loud_voice=True)
-        assert typed == {"texts": ["a", "b"], "rate": 0.5, "loud_voice": True}
+    def test_the_typed_options_are_returned_apart(self):
+        plan, typed = self.parse(["--texts", "a", "b", "--speed", "0.5", "--loud-voice"])
+        assert plan == Plan(steps=7, texts=["a", "b"], speed=0.5, loud_voice=True)
+        assert typed == {"texts": ["a", "b"], "speed": 0.5, "loud_voice": True}
 
-    def test_a_default_that_is_typed_was_typed(self):
+    def test_a_typed_default_counts_as_typed(self):
         assert self.parse(["--steps", "7"]) == (Plan(steps=7), {"steps": 7})
 
     def test_two_plans_share_no_list(self):
         assert Plan(steps=1).texts is not Plan(steps=1).texts
 
-    def test_a_field_without_a_default(self):
+    def test_a_field_without_a_default_is_required(self):
         with pytest.raises(TypeError, match="steps"):
             Plan()
 
-    def test_values_that_contradict(self, capsys):
+    def test_options_that_contradict_each_other_are_refused(self, capsys):
         with pytest.raises(SystemExit, match="2"):
             self.parse(["--loud-voice"])
-        assert capsys.readouterr().err.splitlines()[-1] == "script: error: --loud-voice needs --rate"
+        assert capsys.readouterr().err.splitlines()[-1] == "script: error: --loud-voice needs --speed"
 
-    def test_help(self, monkeypatch, capsys):
+    def test_the_help_shows_groups_and_defaults(self, monkeypatch, capsys):
         monkeypatch.setenv("COLUMNS", "200")
         with pytest.raises(SystemExit, match="0"):
             self.parse(["--help"])
         time, data = capsys.readouterr().out.split("time:")[1].split("data:")
         shown = [line.split("  ")[-1].strip() for line in time.strip().splitlines()]
-        assert shown == ["steps (default: 7)", "rate (default: 0.3333)"]
+        assert shown == ["steps (default: 7)", "speed (default: 0.3333)"]
         assert "texts, 100% of them (default: no text)" in data and "speak up (default: off)" in data
 
-    def test_some_of_the_options(self):
+    def test_a_parser_may_have_only_some_of_the_options(self):
         assert self.parse(["--steps", "3"], only=("steps",))[0].steps == 3
         with pytest.raises(SystemExit, match="2"):
-            self.parse(["--rate", "0.5"], only=("steps",))
+            self.parse(["--speed", "0.5"], only=("steps",))
 
-    def test_an_option_without_a_default(self):
+    def test_an_option_without_a_default_leaves_no_value(self):
         parser = Parser()
         add_option(parser, "window_size", type=int, help="size")
         assert vars(parser.parse_args([])) == {} and "default" not in parser.format_help()
         assert vars(parser.parse_args(["--window-size", "3"])) == {"window_size": 3}
 
 
-def test_first_line_of_an_error():
-    assert first_line(ValueError("\nfirst\nsecond")) == "first"
-    assert first_line(ValueError()) == "ValueError"
+class TestTypes:
+    @pytest.mark.parametrize(
+        ("parse", "text", "value"),
+        [
+            (positive_int, "3", 3),
+            (positive_float, "0.5", 0.5),
+            (seed, "0", 0),
+            (seed, "4294967295", 2**32 - 1),
+            (fraction, "0.999", 0.999),
+            (probability, "0", 0.0),
+            (probability, "1", 1.0),
+        ],
+    )
+    def test_a_value_in_range_is_parsed(self, parse, text, value):
+        assert parse(text) == value
+
+    @pytest.mark.parametrize(
+        ("parse", "text", "message"),
+        [
+            (positive_int, "0", "'0' is not a whole number above 0"),
+            (positive_int, "1.5", "'1.5' is not a whole number above 0"),
+            (positive_float, "inf", "'inf' is not a number above 0"),
+            (positive_float, "nan", "'nan' is not a number above 0"),
+            (seed, "4294967296", "'4294967296' is not a whole number from 0 to 4294967295"),
+            (fraction, "1", "'1' is not a number above 0 and below 1"),
+            (probability, "1.01", "'1.01' is not a number from 0 to 1"),
+            (probability, "half", "'half' is not a number from 0 to 1"),
+        ],
+    )
+    def test_a_value_out_of_range_is_refused(self, parse, text, message):
+        with pytest.raises(argparse.ArgumentTypeError, match=message):
+            parse(text)

@@ -1,21 +1,22 @@
-"""Reviews made ready for training: the original's test split, stratified validation rows, the three parts."""
+"""Data sets: the original's test split, stratified validation rows, and the three splits."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import tokenizer_of
 
 from system.errors import InputError
-from text.dataset import load_splits, print_splits, stratified_split, train_test_split
-from text.tokens.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
+from text.dataset import load_splits, print_splits, split_rows, stratified_split, train_test_split, write_rows
+from text.sources import read_labelled
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import encode_windows
 
 MAX_SEQ_LEN = 6
-TOKENIZER = wordpiece_tokenizer([*SPECIAL_TOKENS, "好", "差", *"0123456789", *(f"##{digit}" for digit in range(10))])
+TOKENIZER = tokenizer_of(("好", "差", *"0123456789"))
 
 
-def test_the_original_split():
+def test_the_split_is_that_of_the_original():
     train, test = train_test_split(7766, test_size=1 / 6, seed=42)
     assert (len(train), len(test)) == (6471, 1295)
     assert sorted([*train, *test]) == list(range(7766))
@@ -30,27 +31,35 @@ def test_the_split_depends_on_the_seed_only():
     assert first.tolist() != other.tolist()
 
 
-@pytest.mark.parametrize(("count", "test_size"), [(1, 0.5), (10, 1.5), (10, 0.0)])
-def test_a_split_with_an_empty_part_is_an_input_error(count, test_size):
-    with pytest.raises(InputError, match=f"{count} rows cannot be split"):
+@pytest.mark.parametrize(
+    ("count", "test_size", "message"),
+    [
+        (1, 0.5, "^--test-size 0.5 leaves none of 1 rows to train on; use a smaller value or more rows$"),
+        (500, 0.999, "^--test-size 0.999 leaves none of 500 rows to train on; use a smaller value or more rows$"),
+        (10, 1.5, "^--test-size 1.5 is not a number above 0 and below 1$"),
+        (10, 0.0, "^--test-size 0 is not a number above 0 and below 1$"),
+    ],
+)
+def test_a_test_size_that_leaves_a_split_empty_is_an_error(count, test_size, message):
+    with pytest.raises(InputError, match=message):
         train_test_split(count, test_size, seed=42)
 
 
 @given(
     labels=st.lists(st.integers(0, 1), min_size=4, max_size=200).map(np.array),
-    share=st.floats(0.05, 0.9),
+    fraction=st.floats(0.05, 0.9),
     seed=st.integers(0, 1000),
 )
-def test_validation_rows_come_from_the_training_rows_in_equal_shares(labels, share, seed):
+def test_the_same_fraction_of_every_label_is_set_aside(labels, fraction, seed):
     given_rows = np.arange(len(labels))[::-1][:-1]
-    train, validation = stratified_split(labels, given_rows, share, seed)
+    train, validation = stratified_split(labels, given_rows, fraction, seed)
     assert sorted([*train, *validation]) == sorted(given_rows)
     assert np.all(np.diff(train) < 0), "the order of the given rows is kept"
     assert np.all(np.diff(validation) < 0)
     for label in (0, 1):
         rows = np.sum(labels[given_rows] == label)
         chosen = np.sum(labels[validation] == label)
-        assert abs(chosen - share * rows) <= 1
+        assert abs(chosen - fraction * rows) <= 1
         assert chosen < rows or rows == 0
 
 
@@ -62,19 +71,19 @@ def test_the_stratified_split_depends_on_the_seed():
     assert len(first) == 10
 
 
-def test_too_few_rows_for_validation():
-    with pytest.raises(InputError, match="2 rows are too few to set some of them aside"):
+def test_too_few_rows_for_validation_are_an_error():
+    with pytest.raises(InputError, match="2 rows are too few to split: no label has two of them"):
         stratified_split(np.array([0, 1]), np.array([0, 1]))
 
 
 def review(number):
-    """The text and the label of the review of that number: every third is positive, every tenth is long."""
+    """Return the text and the label of a review: every third is positive, every tenth is long."""
     label = int(number % 3 == 0)
     return f"{'差好'[label]}{number}{'好' * 5 * (number % 10 == 0)}", label
 
 
 def write_reviews(path, count, replaced=()):
-    """A CSV file of reviews, with the lines of some numbers replaced."""
+    """Write a CSV file of reviews, with some lines replaced, and return its path."""
     lines = ["{},{}".format(*review(number)) for number in range(count)]
     for number, line in dict(replaced).items():
         lines[number] = line
@@ -91,7 +100,7 @@ class TestLoadSplits:
         path = write_reviews(tmp_path / "reviews.csv", self.COUNT, self.UNUSABLE)
         return load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6)
 
-    def test_the_parts_are_disjoint_and_complete(self, reviews):
+    def test_the_splits_are_disjoint_and_complete(self, reviews):
         texts = [text for part in (reviews.train, reviews.validation, reviews.test) for text in part.texts]
         usable = [review(number)[0] for number in range(self.COUNT) if number not in self.UNUSABLE]
         assert sorted(texts) == sorted(usable)
@@ -121,7 +130,7 @@ class TestLoadSplits:
             np.testing.assert_array_equal(part.windows.input_ids, expected.input_ids)
             np.testing.assert_array_equal(part.windows.text_index, expected.text_index)
 
-    def test_how_many_are_cut(self, tmp_path):
+    def test_long_texts_are_truncated_to_one_window(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", self.COUNT, self.UNUSABLE)
         reviews = load_splits(
             path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6, window_settings=WindowSettings(max_windows=1)
@@ -130,56 +139,66 @@ class TestLoadSplits:
         long_reviews = {number for number in range(0, self.COUNT, 10)} - self.UNUSABLE.keys()
         assert sum(part.windows.is_truncated.sum() for part in parts) == len(long_reviews)
 
-    def test_what_is_printed(self, capsys, reviews):
+    def test_the_printed_lines_count_texts_windows_and_problems(self, capsys, reviews):
         print_splits(reviews)
         first, *parts = capsys.readouterr().out.splitlines()
         problems = "row 5: no label; row 52: the text is empty; row 79: unknown label '2'"
         assert first.endswith(f"reviews.csv: 120 rows, 3 unusable: {problems}")
         test = reviews.test
         described = (
-            f"{len(test.texts)} reviews, {np.mean(test.labels):.1%} positive, {len(test.windows.input_ids)} windows, "
-            "0 reviews truncated"
+            f"{len(test.texts)} texts, {np.mean(test.labels):.1%} positive, {len(test.windows.input_ids)} windows, "
+            "0 texts truncated"
         )
         assert parts[2] == f"test: {described}"
         assert [line.split(":")[0] for line in parts] == ["training", "validation", "test"]
 
-    def test_with_groups_each_part_has_its_share_of_each_group_and_label(self, tmp_path):
+    def test_with_groups_each_split_has_the_same_fraction_of_each_group_and_label(self, tmp_path):
         rows = [(f"{'差好'[n % 2]}{n}", n % 2, "shop" if n % 3 else "film") for n in range(600)]
         path = tmp_path / "reviews.csv"
         path.write_text("\n".join(["text,label,domain", *("{},{},{}".format(*row) for row in rows)]), encoding="utf-8")
         reviews = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.1, group_column="domain")
         known = {text: (label, domain) for text, label, domain in rows}
-        for part, share in ((reviews.train, 0.81), (reviews.validation, 0.09), (reviews.test, 0.1)):
+        for part, fraction in ((reviews.train, 0.81), (reviews.validation, 0.09), (reviews.test, 0.1)):
             found = [known[text] for text in part.texts]
             assert found == [(label, group) for label, group in zip(part.labels, part.groups, strict=True)]
             for label in (0, 1):
-                assert abs(found.count((label, "shop")) - 200 * share) <= 1
-                assert abs(found.count((label, "film")) - 100 * share) <= 1
+                assert abs(found.count((label, "shop")) - 200 * fraction) <= 1
+                assert abs(found.count((label, "film")) - 100 * fraction) <= 1
         texts = [text for part in (reviews.train, reviews.validation, reviews.test) for text in part.texts]
         assert sorted(texts) == sorted(known)
 
-    def test_a_group_column_that_is_not_there(self, tmp_path):
+    def test_a_missing_group_column_is_an_error(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", 60)
         with pytest.raises(InputError, match="has no column 'domain'.*name one with --group-column"):
             load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.1, group_column="domain")
 
-    def test_columns_of_other_names(self, tmp_path):
+    def test_columns_of_other_names_are_read(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", 60)
-        path.write_text(path.read_text(encoding="utf-8").replace("text,label", "评论,分"), encoding="utf-8")
-        reviews = load_splits(path, TOKENIZER, 6, test_size=0.25, text_column="评论", label_column="分")
+        path.write_text(path.read_text(encoding="utf-8").replace("text,label", "正文,分"), encoding="utf-8")
+        reviews = load_splits(path, TOKENIZER, 6, test_size=0.25, text_column="正文", label_column="分")
         assert len(reviews.test.texts) == 15
 
     @pytest.mark.parametrize(("lacking", "positive"), [("training", range(0)), ("validation", [0]), ("test", [0, 1])])
-    def test_a_part_without_one_of_the_labels(self, tmp_path, lacking, positive):
+    def test_a_split_without_one_of_the_labels_is_an_error(self, tmp_path, lacking, positive):
         train, _ = train_test_split(60, 0.25, seed=42)
         replaced = {number: f"好{number},{int(number in train[positive])}" for number in range(60)}
         path = write_reviews(tmp_path / "reviews.csv", 60, replaced)
-        with pytest.raises(
-            InputError, match=rf"reviews\.csv: the {lacking} part, \d+ rows, lacks one of the two labels"
-        ):
+        message = rf"reviews\.csv: the {lacking} split \(\d+ rows\) lacks one of the two labels; 60 rows, 0 unusable$"
+        with pytest.raises(InputError, match=message):
             load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.25)
 
-    def test_the_split_of_the_original_on_its_data(self, shared_data):
+    def test_too_few_usable_rows_are_an_error_with_reasons_and_labels(self, tmp_path):
+        lines = ["好1,1", "差2,0", *(f"好{number},{number}" for number in range(3, 60))]
+        path = tmp_path / "reviews.csv"
+        path.write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+        with pytest.raises(InputError) as refusal:
+            load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.25)
+        start, _, end = str(refusal.value).partition("; ")
+        assert start.startswith(f"{path}: ")
+        assert end.startswith("59 rows, 57 unusable: row 4: unknown label '3'; row 5: ")
+        assert " (accepted labels: 1, true, positive, pos, 正面, " in end
+
+    def test_the_test_split_is_that_of_the_original_on_its_data(self, shared_data):
         path = shared_data / "hotel" / "ChnSentiCorp_htl_all.csv"
         reviews = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6)
         unusable = len(reviews.labelled.problems)
@@ -187,5 +206,17 @@ class TestLoadSplits:
         assert len(reviews.labelled.texts) == 7766
         assert sum(sizes) == 7766 - unusable
         assert 0 < unusable < 5
-        # The original's published accuracy, 0.6903, is this share of positives: 894 of 1,295.
+        # The original's published accuracy, 0.6903, is this fraction of positives: 894 of 1,295.
         assert (len(reviews.test.labels), reviews.test.labels.sum()) == (1295, 894)
+
+
+@pytest.mark.parametrize("group_column", [None, "label"])
+def test_written_rows_are_read_back(tmp_path, group_column):
+    labelled = read_labelled(write_reviews(tmp_path / "reviews.csv", 30), group_column=group_column)
+    train, test = split_rows(labelled, 0.2)
+    write_rows(labelled, test, tmp_path / "test.csv")
+    columns = (tmp_path / "test.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert columns == ("text,label" if group_column is None else "text,label,group")
+    written = read_labelled(tmp_path / "test.csv")
+    assert written.texts == [labelled.texts[row] for row in test]
+    assert written.labels.tolist() == labelled.labels[test].tolist()

@@ -1,4 +1,4 @@
-"""Atomic writing and hashing."""
+"""Files: atomic writing, checks before the work, and hashes."""
 
 import errno
 import hashlib
@@ -13,13 +13,16 @@ import pytest
 
 from system.errors import InputError, OutputError
 from system.files import (
+    as_input_error,
     check_writable,
+    here_or_beside,
+    refuse_folder,
     replace_atomically,
     sha256_of_file,
     write_atomically,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = Path(__file__).resolve().parent / "programs"
 CHINESE = "窗外就是河，可惜夜里蚊子不少😀"
 
 
@@ -49,7 +52,7 @@ def test_a_failed_block_leaves_what_was_there(tmp_path, failure):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_temporary_path_has_folder_and_suffix_of_the_target(tmp_path):
+def test_the_temporary_path_has_the_folder_and_suffix_of_the_target(tmp_path):
     path = tmp_path / "model.keras"
     with replace_atomically(path) as temporary:
         assert temporary != path
@@ -60,7 +63,7 @@ def test_temporary_path_has_folder_and_suffix_of_the_target(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path):
+def test_a_folder_that_cannot_be_made_is_an_input_error(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(InputError, match="cannot write .*report.txt"),
@@ -74,7 +77,7 @@ def test_a_folder_as_target_is_refused_before_the_work(tmp_path):
         pytest.fail("the block must not run")
 
 
-def test_sha256_of_file(tmp_path):
+def test_the_hash_of_a_file(tmp_path):
     path = tmp_path / "data"
     path.write_bytes(b"abc" * 1000)
     assert sha256_of_file(path) == hashlib.sha256(b"abc" * 1000).hexdigest()
@@ -82,8 +85,29 @@ def test_sha256_of_file(tmp_path):
         sha256_of_file(tmp_path / "missing")
 
 
+def test_a_folder_where_a_file_is_expected_is_called_a_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    refuse_folder(tmp_path / "file")
+    refuse_folder(tmp_path / "missing")
+    with pytest.raises(InputError, match=r"is a folder; name a file in it$"):
+        refuse_folder(tmp_path)
+    with pytest.raises(InputError, match="cannot read .*: it is a folder"), as_input_error(tmp_path):
+        tmp_path.read_text()
+
+
+def test_a_file_is_found_here_or_beside_a_script(tmp_path, monkeypatch):
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "model").touch()
+    script = str(tmp_path / "scripts" / "script.py")
+    monkeypatch.chdir(tmp_path)
+    assert here_or_beside("model", script) == str(tmp_path / "scripts" / "model")
+    assert here_or_beside("missing", script) == "missing"
+    (tmp_path / "model").touch()
+    assert here_or_beside("model", script) == "model"
+
+
 class TestPrevious:
-    def test_is_kept_beside_the_new_file(self, tmp_path):
+    def test_it_is_kept_beside_the_new_file(self, tmp_path):
         path = tmp_path / "model.keras"
         for content in ("first", "second", "third"):
             with write_atomically(path, keep_previous=True) as file:
@@ -93,7 +117,7 @@ class TestPrevious:
             "model.previous.keras": "second",
         }
 
-    def test_where_hard_links_do_not_work(self, tmp_path, monkeypatch):
+    def test_it_is_copied_where_hard_links_do_not_work(self, tmp_path, monkeypatch):
         def refuse(*_):
             raise OSError(errno.EPERM, "Operation not permitted")
 
@@ -105,7 +129,7 @@ class TestPrevious:
         assert (path.read_text(), (tmp_path / "model.previous.keras").read_text()) == ("new", "old")
         assert len(list(tmp_path.iterdir())) == 2
 
-    def test_after_a_run_that_was_killed_between_the_two_steps(self, tmp_path):
+    def test_it_is_right_after_a_run_that_was_killed_between_the_two_steps(self, tmp_path):
         path = tmp_path / "model.keras"
         path.write_text("old")
         os.link(path, tmp_path / "model.previous.keras")
@@ -114,11 +138,11 @@ class TestPrevious:
         assert (path.read_text(), (tmp_path / "model.previous.keras").read_text()) == ("new", "old")
         assert len(list(tmp_path.iterdir())) == 2
 
-    def test_a_failed_write_leaves_the_model_where_it_is(self, tmp_path):
+    def test_a_failed_write_leaves_the_file_where_it_is(self, tmp_path):
         path = tmp_path / "model.keras"
         path.write_text("old")
         with (
-            pytest.raises(OutputError, match="cannot write .*model.keras: No space left on device; make room"),
+            pytest.raises(OutputError, match="cannot write .*model.keras: No space left on device; free disk space"),
             replace_atomically(path, keep_previous=True) as temporary,
         ):
             temporary.write_text("half of the new")
@@ -126,24 +150,13 @@ class TestPrevious:
         assert path.read_text() == "old"
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_a_file_system_that_takes_no_more(self, tmp_path):
-        """With the operating system's own limit on the size of files, in a process of its own."""
+    def test_a_file_beyond_the_limit_leaves_the_old_one(self, tmp_path):
+        """The limit is that of the operating system on the size of files, in a process of its own."""
         path = tmp_path / "model.keras"
         path.write_text("old")
-        program = """
-import resource, sys
-from system.command_line import exits_with_status
-from system.files import write_atomically
-
-@exits_with_status
-def main(argv=None):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-    with write_atomically(sys.argv[1], "wb", keep_previous=True) as file:
-        file.write(bytes(1_000_000))
-
-sys.exit(main())
-"""
-        done = subprocess.run([sys.executable, "-c", program, path], cwd=ROOT, capture_output=True, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, PROGRAMS / "write_beyond_limit.py", path], capture_output=True, encoding="utf-8"
+        )
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert done.stderr.startswith(f"error: cannot write {path}: File too large; ")
         assert path.read_text() == "old"
@@ -190,7 +203,7 @@ class TestDevicesAndPipes:
         assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
         assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
-    def test_a_link_to_the_null_device(self, tmp_path):
+    def test_a_link_to_the_null_device_stays(self, tmp_path):
         before = os.stat(os.devnull)
         (tmp_path / "link").symlink_to(os.devnull)
         with write_atomically(tmp_path / "link", keep_previous=True) as file:
@@ -207,7 +220,7 @@ class TestDevicesAndPipes:
             raise ValueError
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to try")
-    def test_a_full_device(self):
+    def test_a_full_device_is_an_output_error(self):
         with (
             pytest.raises(OutputError, match="cannot write /dev/full: No space left"),
             write_atomically("/dev/full") as file,
@@ -216,7 +229,7 @@ class TestDevicesAndPipes:
 
     def test_a_pipe_is_refused_where_a_file_is_needed(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(OutputError, match="cannot write .*pipe: it is not a regular file"):
+        with pytest.raises(OutputError, match="cannot write .*pipe: not a regular file"):
             check_writable(tmp_path / "pipe")
         check_writable(tmp_path / "pipe", allow_stream=True)
         check_writable(tmp_path / "new file")

@@ -123,7 +123,7 @@ class TestWholeRun:
         assert process.returncode == 0, process.stderr
         lines = process.stdout.splitlines()
         assert lines[0] == f"{SAMPLE_REVIEWS.name}: 504 rows, 0 unusable"
-        counts = [int(re.fullmatch(rf"{part}: (\d+) reviews, .*", line)[1]) for part, line in
+        counts = [int(re.fullmatch(rf"{part}: (\d+) texts, .*", line)[1]) for part, line in
                   zip(("training", "validation", "test"), lines[1:4], strict=True)]  # fmt: skip
         assert sum(counts) == 504
         assert counts[2] == 84
@@ -434,8 +434,8 @@ class TestData:
             ([("text", "stars"), *[("好", 1)] * 20], ("no label column", "'stars'", "--label-column")),
             ([("text", "label"), *[(f"很好{number}", 1) for number in range(40)]], ("lacks one of the two labels",)),
             ([("text", "label"), ("好", 1), ("坏", 0)], ("1 rows are too few",)),
-            ([("text", "label"), ("好", 1)], ("1 rows cannot be split",)),
-            ([("text", "label"), ("好", "?"), ("", 0)], ("no row that can be used", "row 2", "row 3")),
+            ([("text", "label"), ("好", 1)], ("leaves none of 1 rows to train on",)),
+            ([("text", "label"), ("好", "?"), ("", 0)], ("no usable rows", "row 2", "row 3")),
             ([], ("empty",)),
         ],
     )

@@ -1,5 +1,6 @@
-"""One owner at a time, in this process and in others, and no lock without a living owner."""
+"""Locks: one owner at a time, in this process and in others, and no lock without a living owner."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,24 +14,17 @@ from system.errors import InputError, OutputError
 from system.locks import owned
 
 ROOT = Path(__file__).resolve().parents[1]
-OWNER = """
-import sys
-from system.locks import owned
-
-with owned(sys.argv[1]):
-    print("owned", flush=True)
-    sys.stdin.read()
-"""
+PROGRAMS = ROOT / "tests" / "programs"
 
 
 @pytest.fixture
 def other_owner():
-    """Starts a process that owns a path until its standard input ends or it is killed."""
+    """Start a process that owns a path until its standard input ends or it is killed."""
     started = []
 
     def start(path):
         process = subprocess.Popen(
-            [sys.executable, "-c", OWNER, path], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, PROGRAMS / "own_path.py", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         started.append(process)
         assert process.stdout.readline() == b"owned\n"
@@ -43,6 +37,7 @@ def other_owner():
 
 
 def refused(path, **options):
+    """Return the error of a block that must not become the owner."""
     with pytest.raises(InputError) as refusal, owned(path, **options):
         pytest.fail("the block must not run")
     return str(refusal.value)
@@ -101,38 +96,25 @@ def test_another_thread_may_end_the_block(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_in_which_no_lock_can_be_written(tmp_path):
+def test_a_lock_that_cannot_be_written_is_an_output_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write .*lock: .*; choose another path"), owned(tmp_path / "file/run"):
         pytest.fail("the block must not run")
 
 
 def test_of_many_at_once_one_is_the_owner(tmp_path):
-    """Each adds to a file what it finds there: were there ever two owners, an addition would be lost."""
-    program = """
-import sys
-from pathlib import Path
-from system.errors import InputError
-from system.locks import owned
-
-path, done = Path(sys.argv[1]), 0
-while done < 50:
-    try:
-        with owned(path):
-            path.write_text(str(int(path.read_text()) + 1))
-            done += 1
-    except InputError:
-        pass
-"""
+    """Each adds 1 to a number in a file. If there were ever two owners, an addition would be lost."""
     (tmp_path / "count").write_text("0")
-    command = [sys.executable, "-c", program, tmp_path / "count"]
-    processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(4)]
-    assert [process.wait() for process in processes] == [0] * 4
-    assert (tmp_path / "count").read_text() == "200"
+    command = [sys.executable, PROGRAMS / "count_up.py", tmp_path / "count", "25"]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0] * 3
+    assert (tmp_path / "count").read_text() == "75"
     assert os.listdir(tmp_path) == ["count"]
 
 
-def test_a_single_answer_takes_no_lock():
-    program = "import sys, application; application.main(['--text', '很好']); print('filelock' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
-    assert done.stdout.splitlines()[-1] == "False"
+def test_a_single_prediction_takes_no_lock():
+    command = [sys.executable, PROGRAMS / "modules_of_script.py", "application.py", "--text", "很好"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["status"] == 0 and "onnxruntime" in result["modules"]
+    assert "filelock" not in result["modules"]

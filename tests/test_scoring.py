@@ -171,7 +171,7 @@ class TestEveryKind:
         found = [json.loads(line) for line in lines]
         assert [{name: row[name] for name in row if name not in VERDICTS} for row in found] == values
         assert [row["label"] for row in found] == ["正面", "正面", None]
-        assert found[2]["problem"] == "row 3: the text is empty"
+        assert found[2]["problem"] == "row 3: the row has no column 'text'"
         score(tmp_path / "in.jsonl", tmp_path / "out.csv")
         assert read_rows(tmp_path / "out.csv")[0] == ["text", "a", "n", "other", *VERDICTS]
         assert read_rows(tmp_path / "out.csv")[1][:4] == ["好", '[1, {"b": null}]', "1.5", ""]
@@ -210,7 +210,7 @@ BAD_TSV = 'text\tn\n好\t1\n\n一\n一\t二\t三\na\0b\t1\n\t1\n坏\t"4\n'
 BAD_TXT = "好\n\na\0b\n \n坏"
 BAD = {
     ".csv": (BAD_CSV, ["", "empty", "quotation", "", "1 col", "3 col", "not valid CSV", "NUL", "empty", "", "empty"]),
-    ".jsonl": (BAD_JSONL, ["", "empty", "not JSON", "not a", "not a", "no string", "empty", "NUL", ""]),
+    ".jsonl": (BAD_JSONL, ["", "empty", "not JSON", "not a", "not a", "no string", "no column", "NUL", ""]),
     ".tsv": (BAD_TSV, ["", "empty", "1 col", "3 col", "NUL", "empty", ""]),
     ".txt": (BAD_TXT, ["", "empty", "NUL", "empty", ""]),
 }
@@ -252,7 +252,7 @@ class TestBadInput:
         ("name", "line", "words"),
         [
             ("in.csv", '"没有结束,2', "quotation mark"),
-            ("in.csv", "一", "1 columns"),
+            ("in.csv", "一", "1 column but"),
             ("in.csv", "a\0b,1", "NUL"),
             ("in.csv", "", "empty"),
             ("in.jsonl", "{", "not JSON"),

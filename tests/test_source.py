@@ -128,7 +128,7 @@ class TestProblems:
         assert texts_and_problems(write("a.jsonl", "\n".join(map(json.dumps, lines)))) == [
             ("", "the text is not a string"),
             ("", "the text is empty"),
-            ("", "the text is empty"),
+            ("", "the row has no column 'text'"),
             ("", "the text has a NUL byte"),
             ("", "the text is not a string"),
             ("好", None),
@@ -142,8 +142,8 @@ class TestProblems:
             {"text": "坏", "n": "0"},
         ]
         assert [row.problem for row in found] == [
-            "1 columns where the first row has 2",
-            "3 columns where the first row has 2",
+            "the row has 1 column but the header has 2",
+            "the row has 3 columns but the header has 2",
             None,
         ]
         assert source.text_of(found[1]) == ("", found[1].problem)
@@ -163,10 +163,10 @@ class TestProblems:
             ("a.jsonl", "", "nothing to read"),
             ("a.jsonl", "[1]\n{", "row 1: not a JSON object"),
             ("a.parquet", "PAR1", "cannot read .*a.parquet as Parquet"),
-            ("a.csv", 'text,"n\n好,1\n', "row 1, which must name the columns: a quotation mark"),
+            ("a.csv", 'text,"n\n好,1\n', "row 1: a quotation mark is never closed; this row must name the columns"),
             ("a.csv", "a,b\n好,1\n", "no text column"),
             ("a.csv", "text,text\n好,1\n", "more than one text column"),
-            ("a.xlsx", "text", "say it with --format"),
+            ("a.xlsx", "text", "choose the kind with --format"),
         ],
     )
     def test_a_file_that_is_no_table(self, write, name, content, words):
@@ -176,7 +176,7 @@ class TestProblems:
     def test_no_such_file_or_column(self, tmp_path, write):
         with pytest.raises(InputError, match="no file .*missing.csv"):
             read(tmp_path / "missing.csv")
-        with pytest.raises(InputError, match="no file"):
+        with pytest.raises(InputError, match="is a folder; name a file in it"):
             read(tmp_path)
         with pytest.raises(InputError, match="no column 'b'"):
             read(write("a.csv", "text,n\n好,1\n"), column="b")

@@ -1,4 +1,4 @@
-"""Text files read through once: encodings, line ends, numbers of lines, hashes, and how many bytes that takes."""
+"""Text files: encodings, line ends, numbers of lines, hashes, and the number of bytes that are read for them."""
 
 import hashlib
 import io
@@ -17,14 +17,14 @@ CHINESE = "窗外就是河，可惜夜里蚊子不少😀"
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
 @pytest.mark.parametrize("chunk_bytes", [1, 3, 1 << 20])
-def test_encoding_is_found_whatever_the_chunks(tmp_path, monkeypatch, encoding, chunk_bytes):
+def test_the_encoding_is_found_with_chunks_of_any_size(tmp_path, monkeypatch, encoding, chunk_bytes):
     monkeypatch.setattr(text_file, "CHUNK_BYTES", chunk_bytes)
     path = tmp_path / "text"
     path.write_bytes((CHINESE * 3).encode(encoding))
     assert scan(path).encoding == encoding
 
 
-def test_empty_file_is_utf8(tmp_path):
+def test_an_empty_file_is_utf8(tmp_path):
     (tmp_path / "empty").write_bytes(b"")
     assert scan(tmp_path / "empty").encoding == "utf-8"
 
@@ -40,7 +40,7 @@ def test_empty_file_is_utf8(tmp_path):
     ],
 )
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 1 << 20])
-def test_undecodable_byte_is_named(tmp_path, monkeypatch, content, offset, chunk_bytes):
+def test_the_undecodable_byte_is_named(tmp_path, monkeypatch, content, offset, chunk_bytes):
     monkeypatch.setattr(text_file, "CHUNK_BYTES", chunk_bytes)
     path = tmp_path / "broken.csv"
     path.write_bytes(content)
@@ -48,7 +48,7 @@ def test_undecodable_byte_is_named(tmp_path, monkeypatch, content, offset, chunk
         scan(path)
 
 
-def test_missing_file_is_an_input_error(tmp_path):
+def test_a_missing_file_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="cannot read .*missing.csv: No such file"):
         scan(tmp_path / "missing.csv")
 
@@ -76,7 +76,7 @@ def test_a_found_encoding_decodes_the_file(tmp_path_factory, content):
         (b"\xff\xfea\x00b", ("utf-16", "backslashreplace")),
     ],
 )
-def test_the_encoding_that_decodes_most(tmp_path, content, expected):
+def test_the_encoding_is_the_one_that_decodes_most(tmp_path, content, expected):
     (tmp_path / "a.txt").write_bytes(content)
     file = scan(tmp_path / "a.txt", lossless=True)
     assert (file.encoding, file.errors) == expected
@@ -96,7 +96,7 @@ def test_every_file_can_be_read_losslessly(tmp_path_factory, content):
 )
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030"])
 @pytest.mark.parametrize("chunk_bytes", [1, 1 << 20])
-def test_what_ends_lines(tmp_path, monkeypatch, text, end, encoding, chunk_bytes):
+def test_the_line_end_is_found(tmp_path, monkeypatch, text, end, encoding, chunk_bytes):
     monkeypatch.setattr(text_file, "CHUNK_BYTES", chunk_bytes)
     (tmp_path / "a.txt").write_bytes(text.encode(encoding))
     assert scan(tmp_path / "a.txt").line_end == end
@@ -130,11 +130,11 @@ def test_the_lines_of_a_scan_are_those_of_the_file(tmp_path_factory, chunk_bytes
         assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_what_a_scan_without_losses_is_for(tmp_path):
+def test_a_lossless_scan_keeps_undecodable_bytes(tmp_path):
     (tmp_path / "a.txt").write_bytes("好\n".encode() + b"\xff")
     file = scan(tmp_path / "a.txt", lossless=True)
     assert list(file.lines()) == ["好", "\\xff"]
-    with pytest.raises(InputError, match="a.txt is not text in UTF-8 .byte 4 cannot be decoded. nor in GB18030"):
+    with pytest.raises(InputError, match="a.txt is not text in UTF-8 .byte 4 cannot be decoded. or GB18030 .byte 2 "):
         file.refuse_undecodable()
     (tmp_path / "a.txt").write_bytes("好\n".encode())
     scan(tmp_path / "a.txt", lossless=True).refuse_undecodable()
@@ -152,24 +152,24 @@ def is_utf8(content):
 class TestUtf16WithoutMark:
     @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
     @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-    def test_lines(self, tmp_path, encoding, end):
+    def test_lines_are_read(self, tmp_path, encoding, end):
         (tmp_path / "a.txt").write_bytes("".join(line + end for line in LINES).encode(encoding))
         file = scan(tmp_path / "a.txt")
         assert (file.encoding, file.num_lines) == (encoding, len(LINES))
         assert list(file.lines()) == LINES
 
     @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-    def test_a_few_characters_that_could_be_utf8(self, encoding):
+    def test_a_few_characters_that_could_be_utf8_are_utf16(self, encoding):
         content = "好\n坏\n".encode(encoding)
         assert is_utf8(content)
         assert utf16_without_mark(content) == encoding
 
     @given(text=st.text(CHARACTERS), encoding=st.sampled_from(["utf-16-le", "utf-16-be"]))
-    def test_any_text_after_a_header(self, text, encoding):
+    def test_any_text_after_a_header_is_utf16(self, text, encoding):
         assert utf16_without_mark(f"text,n\n{text}\n".encode(encoding)) == encoding
 
     @given(text=st.text(CHARACTERS), encoding=st.sampled_from(["utf-16-le", "utf-16-be"]))
-    def test_any_lines_that_are_not_utf8(self, text, encoding):
+    def test_any_lines_that_are_not_utf8_are_utf16(self, text, encoding):
         content = f"{text}\n{text}\n".encode(encoding)
         assume(b"\0" in content and not is_utf8(content))
         assert utf16_without_mark(content) == encoding
@@ -181,16 +181,16 @@ class TestUtf16WithoutMark:
         assert utf16_without_mark(content[:position] + b"\0" + content[position:]) is None
 
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
-    def test_nor_does_it_in_gb18030(self, end):
+    def test_a_stray_nul_byte_in_gb18030_makes_no_utf16(self, end):
         content = end.join(["text,n", *LINES, *LINES, ""]).encode("gb18030")
         for position in range(len(content) + 1):
             assert utf16_without_mark(content[:position] + b"\0" + content[position:]) is None
 
-    def test_the_zeros_that_a_crash_left(self):
+    def test_the_zeros_that_a_crash_left_make_no_utf16(self):
         assert utf16_without_mark("好\n".encode() + bytes(5000)) is None
 
     @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-    def test_a_cut_file_is_damaged_utf16(self, tmp_path, encoding):
+    def test_a_truncated_file_is_damaged_utf16(self, tmp_path, encoding):
         (tmp_path / "a.txt").write_bytes("房间很干净\n好\n".encode(encoding) + b"a")
         file = scan(tmp_path / "a.txt", lossless=True)
         assert list(file.lines()) == ["房间很干净", "好", "\\x61"]
@@ -219,10 +219,11 @@ class TestNumberOfPasses:
         assert table.file.num_lines == header.count("\n") + 20_000 * line.count("\n")
 
     @pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
-    def test_gb18030_costs_a_part_of_a_pass(self, tmp_path, count_bytes_read, name):
+    def test_gb18030_costs_a_fraction_of_a_pass(self, tmp_path, monkeypatch, count_bytes_read, name):
+        monkeypatch.setattr(text_file, "CHUNK_BYTES", 1 << 16)
         path = tmp_path / name
-        path.write_bytes(b'{"text": "ok"}\n' * 100_000 + '{"text": "好评"}\n'.encode("gb18030") * 200_000)
+        path.write_bytes(b'{"text": "ok"}\n' * 7_000 + '{"text": "好评"}\n'.encode("gb18030") * 20_000)
         table = open_table(path, kind=path.suffix.removeprefix("."), lossless=True)
-        assert sum(1 for _ in table.rows) == table.file.num_lines == 300_000
+        assert sum(1 for _ in table.rows) == table.file.num_lines == 27_000
         read_again = 3 * text_file.CHUNK_BYTES
         assert 2 * path.stat().st_size < count_bytes_read[path] < 2 * path.stat().st_size + read_again

@@ -1,1 +1,1 @@
-"""From files, folders and the hub to integers: everything that touches text before the network does."""
+"""Texts, from files, folders and the hub to the integers that the network reads."""

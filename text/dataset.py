@@ -1,4 +1,4 @@
-"""The splits of a data set: labelled texts that are read, split, and turned into integers."""
+"""The training, validation and test splits of a data set, as texts and as integers."""
 
 import csv
 import os
@@ -16,7 +16,7 @@ from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import Windows, encode_windows
 
 SPLIT_SEED = 42
-VALIDATION_SHARE = 0.1
+VALIDATION_FRACTION = 0.1
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Split:
     """The usable rows of one split of a data set.
 
     Attributes:
-        texts: as they stand in the data set.
-        targets: float32, (texts, outputs), what the network's outputs should be; from a teacher its probabilities.
-        windows: the texts as the network reads them.
-        groups: (n,), what stands in the group column; None where none was named.
+        texts: the texts of the data set, unchanged.
+        targets: the targets of the network, float32, (texts, outputs); those of a teacher are probabilities.
+        windows: the texts as inputs of the network.
+        groups: the values of the group column, (texts,); None without such a column.
     """
 
     texts: list[str]
@@ -63,32 +63,43 @@ def load_splits(
     group_column: str | None = None,
     split_seed: int = SPLIT_SEED,
 ) -> Splits:
-    """Return the three splits of a data set; a tenth of the training rows is for validation.
+    """Return the three splits of a data set. A tenth of the training rows is for validation.
 
     Args:
         window_settings: see `text.tokens.windows.encode_windows`.
 
     Raises:
-        InputError: the data cannot be read, or a part of it lacks one of the two labels.
+        InputError: the data cannot be read, or a split lacks one of the two labels.
     """
     labelled = read_labelled(source, text_column, label_column, group_column)
-    train, test = split_rows(labelled, test_size, split_seed)
-    train, validation = stratified_split(_strata(labelled), train, VALIDATION_SHARE, split_seed)
-    parts = {"training": train, "validation": validation, "test": test}
-    for name, rows in parts.items():
-        if len(np.unique(labelled.labels[rows])) < 2:
-            raise InputError(f"{labelled.name}: the {name} part, {len(rows)} rows, lacks one of the two labels")
+    try:
+        rows_of_splits = _rows_of_splits(labelled, test_size, split_seed)
+    except InputError as error:
+        raise InputError(f"{labelled.name}: {error}; {labelled.explain_shortage()}") from error
     return Splits(
-        labelled, *(_split(labelled, rows, tokenizer, max_seq_len, window_settings) for rows in parts.values())
+        labelled, *(_split(labelled, rows, tokenizer, max_seq_len, window_settings) for rows in rows_of_splits)
     )
 
 
-def split_rows(labelled: LabelledTexts, test_size: float, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the usable rows for training and those for the test, as indices.
+def _rows_of_splits(labelled: LabelledTexts, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the usable rows for training, for validation and for the test, as indices."""
+    train, test = split_rows(labelled, test_size, seed)
+    train, validation = stratified_split(_strata(labelled), train, VALIDATION_FRACTION, seed)
+    for name, rows in (("training", train), ("validation", validation), ("test", test)):
+        if len(np.unique(labelled.labels[rows])) < 2:
+            raise InputError(f"the {name} split ({len(rows):,} rows) lacks one of the two labels")
+    return train, validation, test
 
-    Without groups they are split as the original splits them: over all rows, before those that cannot be used are left
-    out, so that the split does not depend on what this project takes for usable. With groups both parts have the same
-    share of every group and label.
+
+def split_rows(labelled: LabelledTexts, test_size: float, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
+    """Return the usable rows for training and for the test, as indices.
+
+    Without groups the split is that of the original: it is drawn over all rows before the unusable ones are left out,
+    so it does not depend on which rows this project can use. With groups the test split has the same fraction of every
+    group and label.
+
+    Raises:
+        InputError: there are too few rows.
     """
     if labelled.groups is not None:
         return stratified_split(_strata(labelled), np.flatnonzero(labelled.usable), test_size, seed)
@@ -102,7 +113,13 @@ def _strata(labelled: LabelledTexts) -> np.ndarray:
     return np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labelled.labels, strict=True)])
 
 
-def _split(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, window_settings) -> Split:
+def _split(
+    labelled: LabelledTexts,
+    rows: np.ndarray,
+    tokenizer: Tokenizer,
+    max_seq_len: int,
+    window_settings: WindowSettings | None,
+) -> Split:
     texts = [labelled.texts[row] for row in rows]
     return Split(
         texts,
@@ -113,55 +130,79 @@ def _split(labelled: LabelledTexts, rows: np.ndarray, tokenizer, max_seq_len, wi
 
 
 def print_splits(splits: Splits) -> None:
-    """Print how many rows each split has, and which rows cannot be used."""
+    """Print how many texts each split has, and which rows of the data set are unusable."""
     print(f"{source_name(splits.labelled.name)}: {splits.labelled.describe_problems()}")
-    for name, part in (("training", splits.train), ("validation", splits.validation), ("test", splits.test)):
+    for name, split in (("training", splits.train), ("validation", splits.validation), ("test", splits.test)):
         print(
-            f"{name}: {len(part.texts):,} reviews, {part.labels.mean():.1%} positive, "
-            f"{len(part.windows.input_ids):,} windows, {part.windows.is_truncated.sum():,} reviews truncated"
+            f"{name}: {len(split.texts):,} texts, {split.labels.mean():.1%} positive, "
+            f"{len(split.windows.input_ids):,} windows, {split.windows.is_truncated.sum():,} texts truncated"
         )
 
 
 def train_test_split(count: int, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shuffled row indices `(train, test)`, int64, of `count` rows; `test_size` is the share to test on.
+    """Return shuffled row indices, int64, for training and for the test.
 
-    Drawn by `datasets.Dataset.train_test_split` itself, so that it stays the split of the original.
-    Raises InputError where the rows are too few or the share is none.
+    `datasets.Dataset.train_test_split` draws them, as in the original.
+
+    Args:
+        count: the number of rows.
+        test_size: the fraction of the rows for the test.
+
+    Raises:
+        InputError: the fraction is out of range, or leaves no row for training.
     """
+    if not 0 < test_size < 1:
+        raise InputError(f"--test-size {test_size:g} is not a number above 0 and below 1")
     disable_telemetry()
     from datasets import Dataset
 
     rows = Dataset.from_dict({"row": np.arange(count)})
     try:
-        parts = rows.train_test_split(test_size=test_size, shuffle=True, seed=seed)
-    except ValueError as error:
-        raise InputError(f"{count} rows cannot be split into training and test rows: {error}") from error
-    train, test = (np.asarray(parts[name][:]["row"], dtype=np.int64) for name in ("train", "test"))
+        splits = rows.train_test_split(test_size=test_size, shuffle=True, seed=seed)
+    except ValueError as error:  # its words name the parameters of scikit-learn
+        raise InputError(
+            f"--test-size {test_size:g} leaves none of {count:,} rows to train on; use a smaller value or more rows"
+        ) from error
+    train, test = (np.asarray(splits[name][:]["row"], dtype=np.int64) for name in ("train", "test"))
     return train, test
 
 
 def stratified_split(
-    labels: np.ndarray, indices: np.ndarray, share: float = 0.1, seed: int = 42
+    labels: np.ndarray, indices: np.ndarray, fraction: float = VALIDATION_FRACTION, seed: int = SPLIT_SEED
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`indices` in two parts, `(kept, set aside)`: `share` of the rows of every label are set aside.
+    """Split rows into kept ones and ones that are set aside: the same fraction of every label.
 
-    `labels`, of any kind, has shape `(n,)`, and `indices` are some of its rows, whose order is kept. A label with two
-    rows or more has at least one in each part. Raises InputError where no label has two.
+    A label with two rows or more has at least one on each side.
+
+    Args:
+        labels: the labels of all rows, of any type, (rows,).
+        indices: the rows to split. Their order is kept.
+        fraction: the fraction to set aside.
+
+    Returns:
+        The indices of the kept rows, and of those set aside.
+
+    Raises:
+        InputError: no label has two rows.
     """
     indices = np.asarray(indices)
     generator = np.random.default_rng(seed)
     is_set_aside = np.zeros(len(indices), dtype=bool)
     for label in np.unique(labels[indices]):
         positions = generator.permutation(np.flatnonzero(labels[indices] == label))
-        wanted = min(max(round(share * len(positions)), 1), len(positions) - 1)
-        is_set_aside[positions[:wanted]] = True
+        count = min(max(round(fraction * len(positions)), 1), len(positions) - 1)
+        is_set_aside[positions[:count]] = True
     if not is_set_aside.any():
-        raise InputError(f"{len(indices)} rows are too few to set some of them aside")
+        raise InputError(f"{len(indices):,} rows are too few to split: no label has two of them")
     return indices[~is_set_aside], indices[is_set_aside]
 
 
 def write_rows(labelled: LabelledTexts, rows: np.ndarray, path: str | os.PathLike) -> None:
-    """Writes some rows to a CSV file with the columns text and label, and group where there are groups."""
+    """Write some rows to a CSV file with the columns text and label, and group if there are groups.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     with write_atomically(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["text", "label", *(["group"] if labelled.groups else [])])

@@ -1,4 +1,4 @@
-"""Labelled texts and unlabelled documents, read from files, folders and the hub."""
+"""Labelled texts and unlabelled documents from files, folders and the hub."""
 
 import glob
 import hashlib
@@ -14,8 +14,8 @@ import numpy as np
 
 from system.errors import InputError
 from text.hub_datasets import HubId, open_folder, open_hub, parse_hub_id
-from text.labels import UNUSABLE, parse_label
-from text.problems import EMPTY, text_problem
+from text.labels import UNUSABLE, accepted_labels, parse_label
+from text.problems import is_blank, row_problem
 from text.tables.kinds import TABLE_SUFFIXES, TEXT_SUFFIXES, open_table
 from text.tables.rows import Table
 from text.tables.text_file import scan
@@ -25,10 +25,10 @@ DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
 SAMPLE_REVIEWS = DATA_FOLDER / "sample_reviews.csv"
 SAMPLE_CORPUS = DATA_FOLDER / "sample_corpus.txt"
 
-TEXT_COLUMNS = ("text", "review", "text_a", "content", "sentence", "comment")
-LABEL_COLUMNS = ("label", "labels", "sentiment", "polarity")
+TEXT_COLUMNS = ("text", "review", "text_a", "content", "sentence", "comment", "评论", "评价", "内容")
+LABEL_COLUMNS = ("label", "labels", "sentiment", "polarity", "标签", "情感")
 CORPUS_SUFFIXES = (*TEXT_SUFFIXES, *TABLE_SUFFIXES)
-SHORTEST_LINE = 12  # letters; shorter ones, such as "很好", are in many texts
+SHORTEST_LINE = 12  # letters; shorter lines, such as "很好", occur in many texts
 COLUMNS_SHOWN = 20
 COLUMN_CHARACTERS_SHOWN = 40
 
@@ -37,15 +37,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """Every row of a data set in its order, unusable ones too: the original's split is drawn over all rows.
+    """All rows of a data set in their order, unusable ones too: the original's split is drawn over all rows.
 
     Attributes:
-        name: what messages call the data set.
-        texts: the text of each row; "" where there is none.
-        labels: int8 of shape `(n,)`: 1 positive, 0 negative, -1 if the row cannot be used.
-        problems: why a row cannot be used, by its index.
-        sha256: the hash of all texts and labels, by which a model says what it was trained on.
-        groups: the values of the group column, such as the domain; None if no such column was named.
+        name: the name of the data set in messages.
+        texts: the text of each row; "" if it has none.
+        labels: the label of each row, int8, (rows,): 1 positive, 0 negative, -1 unusable.
+        problems: the reasons why rows are unusable, by row index.
+        sha256: the hash of all texts and labels; a model file records that of its training data.
+        groups: the values of the group column, such as the domain; None without such a column.
     """
 
     name: str
@@ -57,15 +57,20 @@ class LabelledTexts:
 
     @property
     def usable(self) -> np.ndarray:
-        """Return a bool mask of shape `(n,)`: the rows that have a text and a label."""
+        """The rows that have a text and a label: a bool mask, (rows,)."""
         return self.labels != UNUSABLE
 
     def describe_problems(self, limit: int = 5) -> str:
-        """Return one line that says how many rows there are, how many are unusable, and why the first `limit` are."""
+        """Return one line with the number of rows, the number of unusable ones, and the first `limit` reasons."""
         counted = f"{len(self.texts):,} rows, {len(self.problems):,} unusable"
         shown = "; ".join(list(self.problems.values())[:limit])
         more = "; …" if len(self.problems) > limit else ""
         return f"{counted}: {shown}{more}" if shown else counted
+
+    def explain_shortage(self) -> str:
+        """Return the end of an error message about too few usable rows."""
+        described = self.describe_problems()
+        return f"{described} (accepted labels: {accepted_labels()})" if self.problems else described
 
 
 def read_labelled(
@@ -76,17 +81,16 @@ def read_labelled(
 ) -> LabelledTexts:
     """Read the labelled texts of a source.
 
-    Labels are 1 and 0 in any form, or a word of `LABEL_WORDS`. A row with another label is kept as unusable, like a
-    row without text.
+    Labels are 1 and 0 in any form, or words of `LABEL_WORDS`. A row with another label, or without a text, is unusable.
 
     Args:
         source: a file (CSV, TSV, JSONL, Parquet), a folder, a hub id "owner/name", or "sample".
-        text_column: the column of the texts; found by its usual names (`TEXT_COLUMNS`, in any case) if it is None.
-        label_column: the column of the labels; found by its usual names (`LABEL_COLUMNS`) if it is None.
-        group_column: the column of the groups; no groups are read if it is None.
+        text_column: the column of the texts; if it is None, the first of `TEXT_COLUMNS`, in any case.
+        label_column: the column of the labels; if it is None, the first of `LABEL_COLUMNS`, in any case.
+        group_column: the column of the groups; None for no groups.
 
     Raises:
-        InputError: there is no such source or column, or no row can be used.
+        InputError: there is no such source or column, or no row is usable.
     """
     table = _labelled_table(str(source))
     text_column = choose_column(table, text_column, TEXT_COLUMNS, "text")
@@ -97,7 +101,7 @@ def read_labelled(
     for index, row in enumerate(table.rows):
         text = row.values.get(text_column)
         label, label_problem = parse_label(row.values.get(label_column))
-        problem = row.problem or label_problem or text_problem(text)
+        problem = row.problem or label_problem or row_problem(row, text_column)
         if problem:
             problems[index] = f"row {row.number:,}: {problem}"
         texts.append(text if isinstance(text, str) and not row.problem else "")
@@ -108,7 +112,7 @@ def read_labelled(
     groups = groups if group_column else None
     labelled = LabelledTexts(table.name, texts, labels, problems, _sha256_of(texts, labels), groups)
     if not labelled.usable.any():
-        raise InputError(f"{table.name} has no row that can be used: {labelled.describe_problems()}")
+        raise InputError(f"{table.name} has no usable rows: {labelled.explain_shortage()}")
     return labelled
 
 
@@ -119,20 +123,20 @@ def iter_texts(
     *,
     or_usual: bool = False,
 ) -> Iterator[str]:
-    """Yield the documents in all sources, one after the other, in constant memory.
+    """Yield the documents of all sources in turn, in constant memory.
 
-    Blank documents are left out, and rows that cannot be read, with a warning.
+    Blank documents are left out. Rows that cannot be read are left out too, with a warning.
 
     Args:
         sources: text files (a document a line), CSV, TSV, JSONL or Parquet files (their text column), folders of such
-            files, globs, "sample", or hub ids, with their configuration after a colon if they have one.
-        text_column: the column of the texts; found by its usual names if it is None.
-        exclude: sources whose documents are left out, such as the texts that a model will be tested on. A document
-            is recognised by its letters and digits alone.
-        or_usual: whether a table without `text_column` is read by the usual names, as those of `exclude` are.
+            files, globs, "sample", or hub ids (owner/name or owner/name:configuration).
+        text_column: the column of the texts; if it is None, the first of `TEXT_COLUMNS`, in any case.
+        exclude: sources whose documents are left out, such as the texts of the test split. Documents are compared by
+            their letters and digits only.
+        or_usual: whether the column of a table without `text_column` is found by the usual names, as in `exclude`.
 
     Raises:
-        InputError: at once if a source does not exist; on the way if a file cannot be read or has no text column.
+        InputError: a source does not exist (at once), or cannot be read or has no text column (when it is read).
     """
     resolved, excluded = ([_resolve_corpus(str(source)) for source in group] for group in (sources, exclude))
     documents = _iter_resolved(resolved, text_column, or_usual)
@@ -140,9 +144,9 @@ def iter_texts(
 
 
 def leave_out(documents: Iterable[str], known_texts: Iterable[str]) -> Iterator[str]:
-    """Yield the documents that are neither one of `known_texts` nor a longer line of one.
+    """Yield the documents that are neither one of `known_texts` nor a line of one, unless the line is short.
 
-    They are recognised by their letters and digits alone.
+    Documents are compared by their letters and digits only.
     """
     known = set()
     for text in known_texts:
@@ -152,7 +156,7 @@ def leave_out(documents: Iterable[str], known_texts: Iterable[str]) -> Iterator[
 
 
 def corpus_files(sources: Iterable[str | os.PathLike]) -> list[Path]:
-    """Return the local files that `iter_texts` reads for these sources, in its order; hub ids have none.
+    """Return the local files that `iter_texts` reads for these sources, in the same order. Hub ids have none.
 
     Raises:
         InputError: a source does not exist.
@@ -162,7 +166,7 @@ def corpus_files(sources: Iterable[str | os.PathLike]) -> list[Path]:
 
 
 def source_name(source: str | os.PathLike) -> str:
-    """Return the name of a source for a model file: a hub id as it is, a file or folder without its parents."""
+    """Return the name of a source in model files: a hub id unchanged, a file or folder without its parents."""
     return Path(source).name if os.path.exists(source) else str(source)
 
 
@@ -177,25 +181,25 @@ def _labelled_table(source: str) -> Table:
 
 
 def _hub_id_or_fail(source: str, option: str) -> HubId:
-    """Parse `source` as a hub id; it is not a local path."""
+    """Parse a source that is not a local path as a hub id."""
     hub_id = parse_hub_id(source)
     if hub_id is None or source.lower().endswith(CORPUS_SUFFIXES):
         raise InputError(
-            f"there is no file or folder {source}; give {option} the path of one, a hub id owner/name, or {SAMPLE}"
+            f"there is no file or folder {source}; give {option} a path, a hub id (owner/name), or {SAMPLE}"
         )
     return hub_id
 
 
 def choose_column(table: Table, wanted: str | None, usual_names: tuple[str, ...], kind: str) -> str:
-    """Return the wanted column, or the first of the usual names that the table has.
+    """Return the name of a column: the wanted one, or the first of the usual ones.
 
     Args:
         wanted: the name of the column, or None.
-        usual_names: those to look for if `wanted` is None, in any case.
+        usual_names: the names to look for, in any case, if `wanted` is None.
         kind: "text", "label" or "group", for the error message.
 
     Raises:
-        InputError: there is no such column, or more than one of that name.
+        InputError: there is no such column, or there are several of that name.
     """
     if wanted is None:
         by_name = {column.strip().lower(): column for column in reversed(table.columns)}
@@ -204,12 +208,19 @@ def choose_column(table: Table, wanted: str | None, usual_names: tuple[str, ...]
         chosen = wanted if wanted in table.columns else None
     if chosen is not None and f"{chosen} (2)" not in table.columns:
         return chosen
-    complaint = "no" if chosen is None else "more than one"
-    described = f"{kind} column" if wanted is None else f"column {wanted!r}"
+    if _looks_binary(table):
+        raise InputError(f"{table.name} does not look like a text file: it has NUL bytes; save it as text in UTF-8")
+    number = "no" if chosen is None else "more than one"
+    described = f"column {wanted!r}" if wanted is not None else f"{kind} column (usual names: {', '.join(usual_names)})"
     columns = ", ".join(repr(column[:COLUMN_CHARACTERS_SHOWN]) for column in table.columns[:COLUMNS_SHOWN])
-    raise InputError(
-        f"{table.name} has {complaint} {described}; its columns are {columns}; name one with --{kind}-column"
-    )
+    raise InputError(f"{table.name} has {number} {described}; its columns are {columns}; name one with --{kind}-column")
+
+
+def _looks_binary(table: Table) -> bool:
+    """Return whether a table was read from a file with NUL bytes whose header is not readable either."""
+    if table.file is None or not table.file.has_nul:
+        return False
+    return table.file.undecodable is not None or not "".join(table.columns).isprintable()
 
 
 def _sha256_of(texts: list[str], labels: np.ndarray) -> str:
@@ -223,7 +234,7 @@ def _sha256_of(texts: list[str], labels: np.ndarray) -> str:
 
 
 def _resolve_corpus(source: str) -> list[Path] | HubId:
-    """Return the files of a source of documents, or its hub id."""
+    """Return the files of a corpus source, or its hub id."""
     if source == SAMPLE:
         return [SAMPLE_CORPUS]
     if os.path.isdir(source):
@@ -236,14 +247,14 @@ def _resolve_corpus(source: str) -> list[Path] | HubId:
     else:
         return _hub_id_or_fail(source, "--corpus")
     if not found:
-        raise InputError(f"{source} holds no file to read: looked for {', '.join(CORPUS_SUFFIXES)}")
+        raise InputError(f"{source} has no file to read; the names of corpus files end in {', '.join(CORPUS_SUFFIXES)}")
     return found
 
 
 def _letters(text: str) -> str:
-    """Return the letters and digits of a text: copies of it often differ in blanks, case and punctuation.
+    """Return the letters and digits of a text, because copies often differ in whitespace, case and punctuation.
 
-    A text without any is returned as it is.
+    A text without letters and digits is returned without outer whitespace.
     """
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).lower()) or text.strip()
 
@@ -268,12 +279,11 @@ def _table_texts(table: Table, text_column: str | None, or_usual: bool) -> Itera
     column = choose_column(table, text_column, TEXT_COLUMNS, "text")
     unreadable, first_problem = 0, ""
     for row in table.rows:
-        text = row.values.get(column)
-        problem = row.problem or text_problem(text)
+        problem = row_problem(row, column)
         if problem is None:
-            yield text
-        elif problem != EMPTY:
+            yield row.values[column]
+        elif row.problem or not is_blank(row.values.get(column)):
             unreadable += 1
             first_problem = first_problem or f"row {row.number:,}: {problem}"
     if unreadable:
-        logger.warning("%s: %d rows left out, the first: %s", table.name, unreadable, first_problem)
+        logger.warning("%s: %d rows left out, first: %s", table.name, unreadable, first_problem)

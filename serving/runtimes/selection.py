@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from network.metadata import weights_sha256
 from system.errors import InputError
+from system.files import refuse_folder
 
 if TYPE_CHECKING:
     from serving.runtimes.keras_runtime import KerasRuntime
@@ -29,6 +30,7 @@ def open_runtime(model_path: str | os.PathLike, runtime: str = "auto") -> OnnxRu
         InputError: the model cannot be loaded, or not by the runtime that is asked for.
     """
     path = Path(model_path)
+    refuse_folder(path)
     if runtime not in RUNTIMES:
         raise InputError(f"there is no runtime {runtime!r}: choose one of {', '.join(RUNTIMES)}")
     if path.suffix == ".onnx":

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from system.errors import InputError
-from system.files import sha256_of_file
-from text.problems import text_problem
+from system.files import refuse_folder, sha256_of_file
+from text.problems import row_problem
 from text.sources import TEXT_COLUMNS, choose_column
 from text.tables.kinds import kind_of, open_table
 from text.tables.rows import Row, Table
@@ -60,7 +60,7 @@ class Source:
     def text_of(self, row: Row) -> tuple[str, str | None]:
         """Return the text of a row, "" if it cannot be used, and why it cannot be used, or None."""
         text = row.values.get(self.text_column)
-        problem = row.problem or text_problem(text)
+        problem = row_problem(row, self.text_column)
         if problem is None and "\0" in text:  # a sign of damage
             problem = "the text has a NUL byte"
         return ("", problem) if problem else (text, None)
@@ -81,6 +81,7 @@ def open_source(
         InputError: the file cannot be read, its kind cannot be told, or it has no such column.
     """
     if name != STANDARD_STREAM:
+        refuse_folder(name)
         if not Path(name).is_file():
             raise InputError(f"there is no file {name} to score")
         yield _source(name, Path(name), kind_of(name, kind, "--format"), text_column, strict)
@@ -114,7 +115,9 @@ def _source(name: str, path: Path, kind: str, text_column: str | None, strict: b
             raise InputError(f"{name} is plain text, which has no column {text_column!r}")
         text_column = "text"
     else:
-        text_column = choose_column(Table(name, table.columns, table.rows), text_column, TEXT_COLUMNS, "text")
+        text_column = choose_column(
+            Table(name, table.columns, table.rows, table.file), text_column, TEXT_COLUMNS, "text"
+        )
     return Source(name, path, kind, table, text_column, count, schema)
 
 

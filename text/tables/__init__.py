@@ -1,1 +1,1 @@
-"""Rows in and rows out, for every kind of file."""
+"""Tables: reading and writing rows, for every kind of file."""

@@ -1,4 +1,6 @@
-"""CSV and TSV: rows in, each with its values or its problem, and rows out."""
+"""CSV and TSV files: reading and writing rows."""
+
+from __future__ import annotations
 
 import csv
 from collections import deque
@@ -12,16 +14,16 @@ from text.tables.rows import Format, Row, Table, as_text, unique_names, utf8
 from text.tables.text_file import TextFile, scan, without_line_end
 
 MAX_FIELD_CHARACTERS = 10 * 1024 * 1024
-# Lines that may be read again, for each line of the file, after quotation marks that nothing closes: far more
-# than a damaged file needs, and a bound on the time that a hostile one can take.
+# How many lines may be read again after unclosed quotation marks, for each line of the file: far more than a damaged
+# file needs, but a bound on the time that a hostile one can take.
 MAX_LINES_READ_AGAIN = 4
-# A record of a TSV file may be this much longer from the start, and every line that is read adds to it.
+# The same at the start of a TSV file; it is also the length of the longest record there.
 MAX_LINES_OF_TSV_RECORD = 10_000
-UNCLOSED_QUOTE = "a quotation mark opens here that nothing closes"
+UNCLOSED_QUOTE = "a quotation mark is never closed"
 
 
 class Record(NamedTuple):
-    """The fields of one record of a text file, none if its line is blank; where it has a problem, what can be told."""
+    """One record of a text file. A blank line has no fields; a damaged record has those that could be read."""
 
     fields: list[str]
     problem: str | None = None
@@ -45,9 +47,9 @@ def _delimited_table(file: TextFile, records: Iterator[Record], delimiter: str, 
         numbered = ((number, record) for number, record in numbered if record.fields)
     number, header = next(((number, record) for number, record in numbered if record.fields), (0, None))
     if header is None:
-        raise InputError(f"{file.path} is empty: its first row must name the columns")
+        raise InputError(f"{file.path} is empty; its first row must name the columns")
     if header.problem:
-        raise InputError(f"{file.path}, row {number}, which must name the columns: {header.problem}")
+        raise InputError(f"{file.path}, row {number}: {header.problem}; this row must name the columns")
     columns = unique_names(header.fields)
     rows = (_row(number, columns, record, delimiter) for number, record in numbered)
     return Table(str(file.path), columns, rows, file)
@@ -55,7 +57,7 @@ def _delimited_table(file: TextFile, records: Iterator[Record], delimiter: str, 
 
 def _row(number: int, columns: list[str], record: Record, delimiter: str) -> Row:
     values = dict(zip(columns, record.fields, strict=False))
-    if len(record.fields) > len(columns):  # the last column keeps the fields that have none
+    if len(record.fields) > len(columns):  # the last column keeps the surplus fields
         values[columns[-1]] = delimiter.join(record.fields[len(columns) - 1 :])
     if record.problem:
         return Row(number, values, record.problem)
@@ -63,15 +65,19 @@ def _row(number: int, columns: list[str], record: Record, delimiter: str) -> Row
         return Row(number, values)
     if not record.fields:
         return Row(number, values, "the line is empty")
-    return Row(number, values, f"{len(record.fields)} columns where the first row has {len(columns)}")
+    return Row(number, values, f"the row has {_columns(len(record.fields))} but the header has {len(columns)}")
+
+
+def _columns(number: int) -> str:
+    return "1 column" if number == 1 else f"{number} columns"
 
 
 class _Lines:
-    """The lines of a file, of which those of a broken record can be read again.
+    """The lines of a file. Those of a damaged record can be read again.
 
     Attributes:
-        of_this_record: the lines that have been read since it was last cleared.
-        may_be_read_again: how many lines may be read again at present.
+        of_this_record: the lines that were read since this list was last cleared.
+        may_be_read_again: how many lines may be read again now.
     """
 
     def __init__(self, file: IO[str], may_be_read_again: int = 0) -> None:
@@ -80,7 +86,7 @@ class _Lines:
         self._file = file
         self._given_back: deque[str] = deque()
 
-    def __iter__(self) -> "_Lines":
+    def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
@@ -93,7 +99,7 @@ class _Lines:
         return line
 
     def give_back_all_but_first(self) -> bool:
-        """Return whether the lines of this record after its first will be read again, as records of their own."""
+        """Let the lines of this record but the first be read again, as separate records. Return whether they may be."""
         rest = self.of_this_record[1:]
         if len(rest) > self.may_be_read_again:
             return False
@@ -103,15 +109,15 @@ class _Lines:
 
 
 def _csv_records(file: TextFile, lossless: bool) -> Iterator[Record]:
-    """Yield the records of a CSV file; a blank line is a record without fields.
+    """Yield the records of a CSV file. A blank line is a record without fields.
 
-    A quotation mark that nothing closes would swallow the rows after it, up to the end of the file. Only the row
-    where it stands becomes a problem; the lines after it are read again as rows of their own.
+    An unclosed quotation mark would swallow all rows up to the end of the file. Only the row with the mark becomes a
+    problem; the lines after it are read again as separate rows.
     """
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
     with as_input_error(file.path), file.open(newline="") as opened:
         lines = _Lines(opened)
-        # Strict, or text after a closing quotation mark and the end of the file within quotes go unnoticed.
+        # Strict, because otherwise text after a closing quotation mark, or an unclosed one, goes unnoticed.
         reader = csv.reader(lines, strict=True)
         while True:
             lines.of_this_record.clear()
@@ -124,7 +130,7 @@ def _csv_records(file: TextFile, lossless: bool) -> Iterator[Record]:
                 can_be_read_again = lines.give_back_all_but_first()
                 yield Record([first], _csv_problem(error, len(swallowed), can_be_read_again))
                 if lossless and not can_be_read_again:
-                    yield from (Record([line], f"in a row above, {UNCLOSED_QUOTE}") for line in swallowed)
+                    yield from (Record([line], f"{UNCLOSED_QUOTE} in an earlier row") for line in swallowed)
                 reader = csv.reader(lines, strict=True)
 
 
@@ -137,13 +143,13 @@ def _csv_problem(error: csv.Error, swallowed: int, can_be_read_again: bool) -> s
 
 
 def _tsv_records(file: TextFile) -> Iterator[Record]:
-    """Yield the records of a TSV file: a line each, except for those that only a CSV writer can have written.
+    """Yield the records of a TSV file: one line each, unless only a CSV writer can have written the record.
 
-    Quotation marks are ordinary characters, because TSV files of reviews are seldom written by a CSV writer, and
-    a review that begins with a quotation mark would swallow the tabs and lines after it. Where a CSV writer quoted
-    a tab or a line break, a line has another number of columns than the header. Then, and only then, a record is
-    looked for that begins with the line and has that number of columns. `DelimitedFormat` marks its own records of
-    that kind (see `_quote_all`), so they are found even if a line has the right number by chance.
+    Quotation marks are ordinary characters, because few TSV files of reviews come from a CSV writer, and a review that
+    begins with a quotation mark would swallow the tabs and lines after it. If a CSV writer quoted a tab or a line
+    break, the number of columns of a line differs from that of the header. Only then, this function looks for a record
+    that begins with the line and has the columns of the header. `DelimitedFormat` marks such records of its own (see
+    `_quote_all`), so they are found even if a line has the right number of columns by chance.
     """
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
     with as_input_error(file.path), file.open() as opened:
@@ -163,9 +169,9 @@ def _quoted_record(lines: _Lines, fields: list[str], num_columns: int | None) ->
     """Return the fields of a CSV writer's record that begins with the current line, or None if there is none.
 
     Args:
-        lines: has read the current line. The other lines of the record are read too, and no more.
-        fields: those of the line, as they stand between its tabs.
-        num_columns: how many fields the header has; None if the line is the header.
+        lines: the lines, the current one already read. Exactly the other lines of the record are read as well.
+        fields: the fields of the current line, split at its tabs.
+        num_columns: the number of fields of the header; None if the line is the header.
     """
     must_be_own = num_columns is None or len(fields) == num_columns
     if must_be_own and (num_columns == 1 or not fields[0].startswith('"')):
@@ -184,7 +190,7 @@ def _quoted_record(lines: _Lines, fields: list[str], num_columns: int | None) ->
 
 
 def _record_lines(lines: _Lines) -> Iterator[str]:
-    """Yield the current line and those after it, no more than may be read again or than fit into a field."""
+    """Yield the current line and those after it, up to the limits of lines to read again and of a field's length."""
     line, characters = lines.of_this_record[0], 0
     yield line
     for _ in range(lines.may_be_read_again):
@@ -196,7 +202,7 @@ def _record_lines(lines: _Lines) -> Iterator[str]:
 
 
 def _without_csv_quotes(field: str) -> str:
-    """Return a field without the quotation marks that only a CSV writer can have put around it."""
+    """Return a field without its outer quotation marks if only a CSV writer can have added them."""
     inner = field[1:-1]
     needs_quotes = '""' in inner or "\r" in inner
     if field != f'"{inner}"' or not needs_quotes or '"' in inner.replace('""', ""):
@@ -205,21 +211,21 @@ def _without_csv_quotes(field: str) -> str:
 
 
 def _is_broken(record: str, num_columns: int) -> bool:
-    """Return whether a record, as it stands in a TSV file, has a tab or a line break in a field."""
+    """Return whether a raw record of a TSV file has a tab or a line break in a field."""
     return record.count("\t") != num_columns - 1 or "\n" in record or "\r" in record
 
 
 def _quote_all(fields: Sequence[str]) -> str:
     """Return a record of a TSV file with all fields in quotation marks.
 
-    Records with a tab or a line break in a field are written so. A file that no CSV writer wrote hardly has lines that
-    read as one record and, written so, give the same characters: its numbers have no quotation marks.
+    Records with a tab or a line break in a field are written like this. Other files hardly ever contain lines in this
+    form, because they have no quotation marks around numbers.
     """
     return "\t".join('"' + field.replace('"', '""') + '"' for field in fields)
 
 
 class _Records:
-    """A file for `csv.writer`, which keeps each record by itself."""
+    """A file object for `csv.writer` that collects records in a list."""
 
     def __init__(self) -> None:
         self.records: list[str] = []
@@ -229,18 +235,18 @@ class _Records:
 
 
 class DelimitedFormat(Format):
-    """CSV and TSV with a header; what is no text is written as JSON, what is missing as nothing."""
+    """CSV or TSV with a header. Lists and dicts are written as JSON, missing values as empty cells."""
 
-    def __init__(self, columns: Sequence[str], delimiter: str, byte_order_mark: bool = False):
+    def __init__(self, columns: Sequence[str], delimiter: str, byte_order_mark: bool = False) -> None:
         super().__init__(columns)
         self.delimiter = delimiter
-        self.byte_order_mark = byte_order_mark  # by which spreadsheets know UTF-8
+        self.byte_order_mark = byte_order_mark  # spreadsheets recognize UTF-8 by it
 
     def encode(self, rows: list[dict], is_first: bool) -> bytes:
         records = [self.columns] if is_first else []
         records += ([as_text(row.get(column)) for column in self.columns] for row in rows)
         file = _Records()
-        # The writer puts quotation marks around those line ends only that it writes itself.
+        # The writer quotes a field with a "\r" or a "\n" only if its own line terminator contains that character.
         csv.writer(file, delimiter=self.delimiter, lineterminator="\r\n").writerows(records)
         lines = [line.removesuffix("\r\n") for line in file.records]
         if self.delimiter == "\t":

@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line, in and out."""
+"""JSON Lines files, with one object a line: reading and writing rows."""
 
 import itertools
 import json
@@ -9,16 +9,14 @@ from system.errors import InputError
 from text.tables.rows import Format, Row, Table, as_json, utf8
 from text.tables.text_file import TextFile, scan, scan_lines
 
-# JSON objects whose fields name the columns, where not every line counts.
-JSON_OBJECTS_SURVEYED = 100
-# Python's JSON reader reads deeper values than its writer can write.
-MAX_JSON_DEPTH = 100
+JSON_OBJECTS_SURVEYED = 100  # their fields are the columns, unless every line is read for them
+MAX_JSON_DEPTH = 100  # Python reads deeper values than it can write
 
 
 def open_jsonl(path: Path, lossless: bool) -> Table:
-    """Return the table of a JSON Lines file; its columns are the fields of its objects (see `open_table`)."""
+    """Return the table of a JSON Lines file. Its columns are the fields of its objects (see `open_table`)."""
     if lossless:
-        # Whoever writes all rows must know every field before the first row, and any line may have a new one.
+        # To write all rows, every field must be known before the first row, and any line may have a new one.
         file, fields = scan_lines(path, _Fields, lossless=True)
         rows = _json_rows(file, lossless)
     else:
@@ -30,12 +28,12 @@ def open_jsonl(path: Path, lossless: bool) -> Table:
         rows = itertools.chain(surveyed, rows)
     if not fields.names:
         problem = fields.first_problem or "no values"
-        raise InputError(f"{path} has nothing to read ({problem}): write one JSON object in each line")
+        raise InputError(f"{path} has nothing to read ({problem}); each line must be a JSON object")
     return Table(str(path), list(fields.names), rows, file)
 
 
 class _Fields:
-    """The names of all fields, in the order of their first appearance, and the first row that has a problem."""
+    """A survey of the field names, in the order of their first appearance, and of the first problem of a row."""
 
     def __init__(self) -> None:
         self.names: dict[str, None] = {}
@@ -69,7 +67,7 @@ def _json_row(number: int, line: str) -> Row:
         return Row(number, {}, "not a JSON object")
     may_be_deep = len(line) > 2 * MAX_JSON_DEPTH and line.count("[") + line.count("{") > MAX_JSON_DEPTH
     if may_be_deep and _is_deep(values):
-        return Row(number, {}, f"JSON of more than {MAX_JSON_DEPTH} levels")
+        return Row(number, {}, f"JSON with more than {MAX_JSON_DEPTH} levels")
     return Row(number, values)
 
 
@@ -84,7 +82,7 @@ def _is_deep(value: object) -> bool:
 
 
 class JsonLinesFormat(Format):
-    """One JSON object a line, with the fields that the row has."""
+    """JSON Lines: one object a line, with the fields of the row."""
 
     def encode(self, rows: list[dict], is_first: bool) -> bytes:
         return utf8("".join(as_json(row) + "\n" for row in rows))

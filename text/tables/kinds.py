@@ -1,4 +1,4 @@
-"""The kinds of files: their suffixes, their readers and their writers."""
+"""The kinds of table files: their suffixes, readers and writers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 
-# Which suffix is which kind of file. `application.py` repeats the kinds, because its --help waits for no import; a
-# test compares them.
+# The kind of file of each suffix. `application.py` repeats the kinds, because its --help must not wait for this import;
+# a test compares the two.
 KINDS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -33,29 +33,29 @@ TABLE_SUFFIXES = tuple(suffix for suffix in KINDS if suffix not in TEXT_SUFFIXES
 
 
 def open_table(path: Path, *, kind: str | None = None, lossless: bool = False) -> Table:
-    """Open the table in a file; its rows are read as they are asked for.
+    """Open the table in a file. Its rows are read only when the caller iterates over them.
 
-    The numbers of the rows are what a spreadsheet shows: row 1 is the header of a CSV or TSV file, the first line of a
-    JSONL file, the first row of a Parquet file. Blank lines are counted but are no rows. A column whose name is taken
-    gets a number: "text (2)".
+    Row numbers are those of a spreadsheet: row 1 is the header of a CSV or TSV file, the first line of a JSONL file,
+    the first row of a Parquet file. Blank lines are counted but skipped. A repeated column name gets a number:
+    "text (2)".
 
     Args:
-        kind: one of `KIND_NAMES`; by the suffix (one of `TABLE_SUFFIXES`) if it is None.
-        lossless: whether every line counts. Blank lines are then rows with a problem, bytes that cannot be decoded
-            are kept as `\\xNN`, and every line of a JSONL file is read for the names of its columns.
+        kind: one of `KIND_NAMES`; if it is None, that of the suffix, one of `TABLE_SUFFIXES`.
+        lossless: whether to keep every line. Blank lines are then rows with a problem, bytes that cannot be decoded are
+            kept as `\\xNN`, and every line of a JSONL file is read to find all columns.
 
     Raises:
-        InputError: the file or its header cannot be read, or its suffix says nothing.
+        InputError: the file or its header cannot be read, or its suffix is unknown.
     """
     suffix = path.suffix.lower()
     if kind is None and suffix not in TABLE_SUFFIXES:
         known = ", ".join(TABLE_SUFFIXES)
-        raise InputError(f"cannot tell the kind of file {path} from its name: use one of {known}")
+        raise InputError(f"{path}: unknown kind of file; use one of {known}")
     return _OPENERS[kind or KINDS[suffix]](path, lossless)
 
 
 def _open_parquet(path: Path, lossless: bool) -> Table:
-    from text.tables.parquet import open_parquet  # pyarrow takes long to load
+    from text.tables.parquet import open_parquet  # imported here because pyarrow loads slowly
 
     return open_parquet(path)[0]
 
@@ -70,10 +70,10 @@ _OPENERS: dict[str, Callable[[Path, bool], Table]] = {
 
 
 def kind_of(path: str, given: str | None, option: str) -> str:
-    """Return the kind of a file: the given one, else that of its suffix.
+    """Return the kind of a file: `given`, or else that of its suffix.
 
     Args:
-        option: the command line option that gives a kind, for the error message.
+        option: the command line option for the kind, for the error message.
 
     Raises:
         InputError: no kind is given, and the suffix is not in `KINDS`.
@@ -81,7 +81,7 @@ def kind_of(path: str, given: str | None, option: str) -> str:
     kind = given or KINDS.get(Path(path).suffix.lower())
     if kind is None:
         known = ", ".join(KINDS)
-        raise InputError(f"cannot tell the kind of file {path} from its name (one of {known}); say it with {option}")
+        raise InputError(f"{path}: unknown kind of file (known are {known}); choose the kind with {option}")
     return kind
 
 
@@ -94,18 +94,19 @@ def open_format(
     byte_order_mark: bool = False,
     schema: pyarrow.Schema | None = None,
 ) -> Format:
-    """Return the writer of files of a kind, one of `KIND_NAMES`.
+    """Return the writer of a kind of file.
 
     Args:
+        kind: one of `KIND_NAMES`.
         columns: the columns of the source.
-        added: the columns that are added to them, each with its type in Parquet.
-        text_column: the column of the source that has the texts.
-        byte_order_mark: whether a CSV file begins with one.
-        schema: the column types of a Parquet source.
+        added: the columns to add, each with its type in Parquet.
+        text_column: the column of the source with the texts.
+        byte_order_mark: whether a CSV file begins with a byte order mark.
+        schema: the schema of a Parquet source; None for other sources.
     """
     columns = [*columns, *added]
     if kind == "parquet":
-        from text.tables.parquet import ParquetFormat  # takes long to load
+        from text.tables.parquet import ParquetFormat  # imported here because pyarrow loads slowly
 
         return ParquetFormat(columns, added, schema)
     if kind == "jsonl":

@@ -1,7 +1,7 @@
-"""Parquet files: rows in and rows out, with every value the same to the last bit.
+"""Parquet files: reading rows, and writing them with every value unchanged to the last bit.
 
-Parquet has values that Python lacks, such as nanoseconds and dates beyond the year 9999. Values of such types are kept
-as pyarrow read them.
+Python lacks some values of Parquet, such as nanoseconds and dates beyond the year 9999. Values of such types stay in
+pyarrow's own form.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ BATCH_ROWS = 256
 def open_parquet(
     path: Path, values_of: Callable[[pyarrow.Array], list] = pyarrow.Array.to_pylist
 ) -> tuple[Table, pyarrow.Schema, int]:
-    """Open a Parquet file; its rows are read as they are asked for.
+    """Open a Parquet file. Its rows are read only when the caller iterates over them.
 
     Args:
-        values_of: makes a list of the values of a column.
+        values_of: a function that returns the values of a column as a list.
 
     Returns:
-        The table, the names and types of its columns, and the number of its rows.
+        The table, its schema, and the number of its rows.
 
     Raises:
-        InputError: the file is damaged; for damaged rows, as they are read.
+        InputError: the file is damaged. Damaged rows are found when they are read.
     """
-    with reading_parquet(path):
+    with _as_input_error(path):
         file = parquet.ParquetFile(path)
     columns = unique_names(file.schema_arrow.names)
     fields = [field.with_name(column) for field, column in zip(file.schema_arrow, columns, strict=True)]
@@ -46,18 +46,18 @@ def open_parquet(
 
 def _rows(path: Path, file: parquet.ParquetFile, columns: list[str], values_of: Callable) -> Iterator[Row]:
     expected, number = file.metadata.num_rows, 0
-    with file, reading_parquet(path):
+    with file, _as_input_error(path):
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
             for values in zip(*map(values_of, batch.columns), strict=True):
                 number += 1
                 yield Row(number, dict(zip(columns, values, strict=True)))
-    if number != expected:  # pyarrow takes some damaged pages for the end of the file
-        raise InputError(f"cannot read {path} as Parquet: it is damaged, {number:,} of its {expected:,} rows are there")
+    if number != expected:  # pyarrow considers some damaged pages the end of the file
+        raise InputError(f"cannot read {path} as Parquet: damaged, only {number:,} of {expected:,} rows can be read")
 
 
 @contextmanager
-def reading_parquet(path: Path | str) -> Iterator[None]:
-    """Turn what pyarrow raises on a damaged file into an InputError."""
+def _as_input_error(path: Path | str) -> Iterator[None]:
+    """Raise pyarrow's errors about a damaged file as an InputError."""
     try:
         yield
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
@@ -66,24 +66,24 @@ def reading_parquet(path: Path | str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class ExactValue:
-    """A value that is kept as pyarrow read it, in an array of its own."""
+    """A value in the form in which pyarrow read it: an array of length 1."""
 
     array: pyarrow.Array
 
     def plain(self) -> object:
-        """Return the value for formats of text; a string where Python has no such value."""
+        """Return the Python value for text formats, or a string if Python has no such value."""
         try:
             return self.array[0].as_py()
         except (ValueError, OverflowError, pyarrow.ArrowException):
             pass
         try:
             return self.array.cast("string")[0].as_py()
-        except pyarrow.ArrowException:  # of a list of such values
+        except pyarrow.ArrowException:  # a list of such values
             return " ".join(self.array.slice(0, 1).to_string().split())
 
 
 def exact_values(column: pyarrow.Array) -> list:
-    """Return the values of a column, those of unusual types as `ExactValue`."""
+    """Return the values of a column: text, numbers and booleans as Python values, others as `ExactValue`."""
     kind = column.type.value_type if types.is_dictionary(column.type) else column.type
     if _is_text(kind):
         try:
@@ -104,17 +104,18 @@ def _decode(value: bytes | None) -> str | None:
 
 
 class ParquetFormat(Format):
-    """Parquet, with the column types of the source where it has some, and text otherwise.
+    """Parquet. Columns have the types of a Parquet source; those of other sources are text.
 
     Args:
+        columns: all columns, in their order.
         added: the type of each column that the source does not have.
-        schema: of the source.
+        schema: the schema of a Parquet source; None for other sources.
     """
 
-    def __init__(self, columns: Sequence[str], added: Mapping[str, str], schema: pyarrow.Schema | None = None):
+    def __init__(self, columns: Sequence[str], added: Mapping[str, str], schema: pyarrow.Schema | None = None) -> None:
         super().__init__(columns)
         self._as_text = {column for column in columns if schema is None and column not in added}
-        # The name of a JSON field may be half of a surrogate pair.
+        # The name of a JSON field may contain half of a surrogate pair.
         names = unique_names([utf8(column).decode("utf-8") for column in columns])
         self.schema = pyarrow.schema(
             [
@@ -133,7 +134,7 @@ class ParquetFormat(Format):
     def join(self, parts: Sequence[Path], file: IO[bytes]) -> None:
         with parquet.ParquetWriter(file, self.schema) as writer:
             for part in parts:
-                with reading_parquet(part), parquet.ParquetFile(part) as source:
+                with _as_input_error(part), parquet.ParquetFile(part) as source:
                     table = source.read()
                 writer.write_table(table)
 

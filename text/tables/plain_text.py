@@ -1,4 +1,4 @@
-"""Plain text: a row a line, in and out."""
+"""Plain text files, with one row a line: reading and writing rows."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from text.tables.text_file import scan
 
 
 def open_lines(path: Path, lossless: bool) -> Table:
-    """Return the table of a text file: one column "text", a row a line, row 1 the first (see `open_table`)."""
+    """Return the table of a text file: one column "text", one row a line, numbered from 1 (see `open_table`)."""
     file = scan(path, lossless=lossless)
     numbered = enumerate(file.lines(), start=1)
     rows = (Row(number, {"text": line}) for number, line in numbered if lossless or line.strip())
@@ -16,9 +16,9 @@ def open_lines(path: Path, lossless: bool) -> Table:
 
 
 class PlainTextFormat(Format):
-    """A line a row without a header: the columns in their order, a tab between them, the text last."""
+    """Plain text without a header: one row a line, the columns separated by tabs, the text last."""
 
-    def __init__(self, columns: Sequence[str], text_column: str):
+    def __init__(self, columns: Sequence[str], text_column: str) -> None:
         super().__init__(columns)
         self._order = [column for column in columns if column != text_column] + [text_column]
 

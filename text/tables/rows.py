@@ -1,4 +1,4 @@
-"""What all tables have: named columns, numbered rows to be read, and rows to be written."""
+"""Rows, tables, and the base class of the formats that write them."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from text.tables.text_file import TextFile
 
 
 class Row(NamedTuple):
-    """One row of a table: its number as a spreadsheet shows it, its values by column, why it is unusable."""
+    """One row of a table: its number in a spreadsheet, its values by column, and its problem, if it is damaged."""
 
     number: int
     values: dict[str, object]
@@ -22,13 +22,13 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a source, which can be read once.
+    """The rows of a source. They can be read once.
 
     Attributes:
-        name: what messages call the source.
+        name: the name of the source in messages.
         columns: the names of the columns.
         rows: the rows.
-        file: the text file that they are read from; None where they come from elsewhere.
+        file: the text file of the rows; None if they come from elsewhere.
     """
 
     name: str
@@ -42,7 +42,7 @@ def unique_names(columns: list[str]) -> list[str]:
     taken, numbers, names = set(columns), {}, []
     for column in columns:
         name, number = column, numbers.get(column, 0) + 1
-        # From the last number on: a spreadsheet's header may have a thousand columns without a name.
+        # Continue from the last number, because a spreadsheet may have a thousand columns without a name.
         while number > 1 and (name := f"{column} ({number})") in taken:
             number += 1
         numbers[column] = number
@@ -52,29 +52,29 @@ def unique_names(columns: list[str]) -> list[str]:
 
 
 class Format(ABC):
-    """Writes rows, each a dict of values by column.
+    """A format of table files. It encodes rows, which are dicts of values by column.
 
     Args:
-        columns: all columns, in their order; a row may lack some.
+        columns: all columns, in their order. A row may lack some.
     """
 
-    def __init__(self, columns: Sequence[str]):
+    def __init__(self, columns: Sequence[str]) -> None:
         self.columns = list(columns)
 
     @abstractmethod
     def encode(self, rows: list[dict], is_first: bool) -> bytes:
-        """Return a part of the file; the first one may begin with a header."""
+        """Return the bytes of a part of the file. The first part may begin with a header."""
 
     def join(self, parts: Sequence[Path], file: IO[bytes]) -> None:
-        """Write the parts, in their order, to `file` as one."""
+        """Write the parts to `file`, one after the other."""
         for part in parts:
             with open(part, "rb") as source:
                 shutil.copyfileobj(source, file)
 
 
 def as_text(value: object) -> str:
-    """Return a value as a cell shows it: text as it is, a missing value as "", lists and dicts as JSON."""
-    if isinstance(value, str):  # nearly all are, and there are millions
+    """Return the text of a cell: strings unchanged, missing values as "", booleans, lists and dicts as JSON."""
+    if isinstance(value, str):  # first, because nearly all of millions of values are
         return value
     value = _plain(value)
     if value is None:
@@ -83,12 +83,12 @@ def as_text(value: object) -> str:
 
 
 def utf8(text: str) -> bytes:
-    """Return the bytes of a text; half of a surrogate pair is written as JSON spells it."""
+    """Return the bytes of a text in UTF-8. Half of a surrogate pair becomes `\\uNNNN`, as in JSON."""
     return text.encode("utf-8", errors="backslashreplace")
 
 
 def as_json(value: object) -> str:
-    """Return a value as JSON on one line; NaN and infinity become null, dates and bytes text."""
+    """Return a value as JSON on one line. NaN and infinity become null; dates and bytes become strings."""
     try:
         return json.dumps(value, ensure_ascii=False, default=_for_json, allow_nan=False)
     except ValueError:
@@ -101,7 +101,7 @@ def _for_json(value: object) -> object:
 
 
 def _plain(value: object) -> object:
-    """Return the Python value of a `text.tables.parquet.ExactValue`, and any other value as it is."""
+    """Return the Python value of a `text.tables.parquet.ExactValue`, and any other value unchanged."""
     return value.plain() if hasattr(value, "plain") else value
 
 

@@ -1,7 +1,6 @@
-"""A text file, read through once: its encoding, its line ends, its number of lines and its hash.
+"""Text files: the one place that opens them and finds their encoding, line ends, number of lines and hash."""
 
-This is the one place that opens text files, finds their encoding and translates their bytes.
-"""
+from __future__ import annotations
 
 import codecs
 import os
@@ -14,41 +13,42 @@ from typing import IO, Protocol, TypeVar
 from system.errors import InputError
 from system.files import CHUNK_BYTES, as_input_error
 
-# UTF-8 goes first: text in GB18030 is hardly ever valid UTF-8, while UTF-8 often passes for GB18030.
+# UTF-8 first: text in GB18030 is hardly ever valid UTF-8, but text in UTF-8 is often valid GB18030.
 ENCODINGS = ("utf-8", "gb18030")
 KEEP_BYTES = "backslashreplace"
-# What line ends become if UTF-16 is read one byte off, in scripts that no Chinese text has, and U+0000.
+# U+0000, and what line ends become if UTF-16 is read one byte off: scripts that do not occur in Chinese texts.
 SIGNS_OF_OTHER_ENCODING = re.compile("[\0\u0a00-\u0aff\u0d00-\u0dff]")
 
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text file that has been read through once.
+    """A text file after a scan.
 
     Attributes:
-        path: where it lies.
-        encoding: what `open` takes as its encoding; one that decodes most of the file where none decodes it all.
-        line_end: `\\r` where lines end with it alone, as some old systems wrote them; else `\\n`, with a `\\r` before
-            it or not.
-        num_lines: how many lines there are; the last one may lack its end.
-        sha256: the hash of its bytes, in hexadecimal; None if the scan was not lossless, since training needs none.
-        undecodable: a sentence that says which bytes no known encoding decodes; None where one decodes them all.
+        path: the path of the file.
+        encoding: the encoding, as an argument of `open`; if none decodes the whole file, the one that decodes most.
+        line_end: `\\r` if lines end with it alone, as on some old systems; else `\\n`, even for `\\r\\n`.
+        num_lines: the number of lines. The last one may lack its end.
+        has_nul: whether the text has NUL characters.
+        sha256: the hash of the bytes, in hexadecimal; None unless the scan was lossless.
+        undecodable: an error message about bytes that no known encoding decodes; None if there are none.
     """
 
     path: Path
     encoding: str
     line_end: str
     num_lines: int
+    has_nul: bool
     sha256: str | None
     undecodable: str | None = None
 
     @property
     def errors(self) -> str:
-        """What `open` takes as its way with bytes that cannot be decoded: they are kept as `\\xNN`."""
+        """The error handler, as an argument of `open`. Bytes that cannot be decoded are kept as `\\xNN`."""
         return KEEP_BYTES if self.undecodable else "strict"
 
     def open(self, newline: str | None = None) -> IO[str]:
-        """Return a file object of the text; its lines end with `line_end`, or as `newline` says (see `open`)."""
+        """Open the file to read its text; without `newline`, its lines end with `line_end`."""
         newline = self.line_end if newline is None else newline
         return open(self.path, encoding=self.encoding, errors=self.errors, newline=newline)
 
@@ -56,16 +56,16 @@ class TextFile:
         """Yield the lines without their ends."""
         with as_input_error(self.path), self.open() as file:
             for line in file:
-                yield line.removesuffix("\n").removesuffix("\r")  # no call: there are millions of lines
+                yield line.removesuffix("\n").removesuffix("\r")  # inline, because of millions of lines
 
     def refuse_undecodable(self) -> None:
-        """Raise an InputError if there are bytes that no known encoding decodes."""
+        """Raise an InputError if the file has bytes that no known encoding decodes."""
         if self.undecodable:
             raise InputError(self.undecodable)
 
 
 class Survey(Protocol):
-    """What is gathered from the lines of a file while the file is scanned."""
+    """A collector of facts about the lines of a file during a scan."""
 
     def add(self, line: str) -> None: ...
 
@@ -79,30 +79,29 @@ def without_line_end(line: str) -> str:
 
 
 def scan(path: Path, *, lossless: bool = False) -> TextFile:
-    """Read a file through once, in constant memory.
+    """Scan a file in one pass and constant memory.
 
-    The encoding is the one that a byte order mark names, UTF-16 where the text looks like it (see
-    `utf16_without_mark`), else the first of `ENCODINGS` that decodes the whole file.
+    The encoding is that of the byte order mark, if there is one. Otherwise it is UTF-16 if the text looks like it (see
+    `utf16_without_mark`), or the first of `ENCODINGS` that decodes the whole file.
 
     Args:
-        lossless: keep bytes that cannot be decoded as `\\xNN`, so that one of them does not stand in the way of a
-            million rows. Also compute the hash.
+        lossless: whether to keep bytes that cannot be decoded, as `\\xNN`, and to compute the hash.
 
     Raises:
-        InputError: the file cannot be read, or has such bytes and `lossless` is false.
+        InputError: the file cannot be read, or `lossless` is false and it has such bytes.
     """
     return _scan(path, None, lossless)[0]
 
 
 def scan_lines(path: Path, new_survey: Callable[[], AnySurvey], *, lossless: bool) -> tuple[TextFile, AnySurvey]:
-    """Scan a file as `scan` does, and hand each of its lines to a survey on the way.
+    """Scan a file like `scan`, and pass each of its lines to a survey.
 
     Args:
-        new_survey: makes a survey. There may be several, since reading begins again if the encoding turns out to
-            be another one.
+        new_survey: a function that makes a survey. It may be called several times, since reading starts again if the
+            first encoding turns out to be wrong.
 
     Returns:
-        The file, and the survey that has been given all of its lines.
+        The file, and the survey of all its lines.
     """
     file, lines = _scan(path, new_survey, lossless)
     if not lines.is_incomplete:
@@ -113,10 +112,10 @@ def scan_lines(path: Path, new_survey: Callable[[], AnySurvey], *, lossless: boo
     return file, survey
 
 
-def _scan(path: Path, new_survey: Callable | None, lossless: bool) -> tuple[TextFile, "_SurveyedLines | None"]:
+def _scan(path: Path, new_survey: Callable | None, lossless: bool) -> tuple[TextFile, _SurveyedLines | None]:
     digest = None
     if lossless:
-        import hashlib  # only now: it takes four megabytes of memory
+        import hashlib  # imported here because it takes four megabytes of memory
 
         digest = hashlib.sha256()
     with as_input_error(path), open(path, "rb") as file:
@@ -140,11 +139,12 @@ def _scan(path: Path, new_survey: Callable | None, lossless: bool) -> tuple[Text
             chunk = file.read(CHUNK_BYTES)
     undecodable = None if best.failed_at is None else _undecodable(path, decodings)
     sha256 = digest.hexdigest() if digest else None
-    return TextFile(Path(path), best.encoding, best.line_end, best.num_lines, sha256, undecodable), best.lines
+    file = TextFile(Path(path), best.encoding, best.line_end, best.num_lines, best.has_nul, sha256, undecodable)
+    return file, best.lines
 
 
-def _read_from_start(file: IO[bytes], decoding: "_Decoding", final: bool) -> None:
-    """Let a decoding read what has been read of a file, up to the first byte that it cannot decode."""
+def _read_from_start(file: IO[bytes], decoding: _Decoding, final: bool) -> None:
+    """Let a decoding catch up with the position in the file, up to the first byte that it cannot decode."""
     end = file.tell()
     file.seek(0)
     while decoding.failed_at is None and (left := end - file.tell()):
@@ -154,24 +154,27 @@ def _read_from_start(file: IO[bytes], decoding: "_Decoding", final: bool) -> Non
     file.seek(end)
 
 
-def _undecodable(path: str | os.PathLike, decodings: "list[_Decoding]") -> str:
+def _undecodable(path: str | os.PathLike, decodings: list[_Decoding]) -> str:
     failures = (f"{each.encoding.upper()} (byte {each.failed_at:,} cannot be decoded)" for each in decodings)
-    return f"{path} is not text in {' nor in '.join(failures)}; save it as UTF-8"
+    sign = "; its NUL bytes suggest that it is not a text file" if any(each.has_nul for each in decodings) else ""
+    return f"{path} is not text in {' or '.join(failures)}{sign}; save it as text in UTF-8"
 
 
 class _Decoding:
-    """The text that an encoding makes of the bytes of a file, chunk by chunk.
+    """An attempt to decode a file with one encoding, chunk by chunk.
 
     Attributes:
-        failed_at: the offset of the first byte that cannot be decoded; None as long as there is none.
-        lines: what surveys the lines of the text, if anything does.
+        failed_at: the offset of the first byte that cannot be decoded; None so far.
+        has_nul: whether the text so far has NUL characters.
+        lines: the survey of the lines of the text, or None.
     """
 
-    def __init__(self, encoding: str, lines: "_SurveyedLines | None"):
+    def __init__(self, encoding: str, lines: _SurveyedLines | None) -> None:
         self.encoding = encoding
         self.failed_at: int | None = None
+        self.has_nul = False
         self.lines = lines
-        # Decoding with "-sig" would count the bytes from after the byte order mark.
+        # A codec with "-sig" would not count the bytes of the byte order mark.
         self._codec = encoding.removesuffix("-sig")
         self._decoder = codecs.getincrementaldecoder(self._codec)("strict")
         self._num_bytes = 0
@@ -198,6 +201,7 @@ class _Decoding:
             self._returns += text.count("\r")
         if text:
             self._last_character = text[-1]
+            self.has_nul = self.has_nul or "\0" in text
         if self.lines:
             self.lines.add(text)
             if final:
@@ -208,7 +212,7 @@ class _Decoding:
         try:
             return self._decoder.decode(chunk, final)
         except UnicodeDecodeError as error:
-            # The state has the start of a character that the end of the last chunk cut in two.
+            # The state holds the first bytes of a character that continues from the last chunk.
             self.failed_at = self._num_bytes - len(state[0]) + error.start
         self._decoder = codecs.getincrementaldecoder(self._codec)(KEEP_BYTES)
         self._decoder.setstate(state)
@@ -216,14 +220,14 @@ class _Decoding:
 
 
 class _SurveyedLines:
-    """Hands the lines of a text that comes in chunks to a survey.
+    """A splitter that passes the lines of a text in chunks to a survey.
 
     Attributes:
-        is_incomplete: whether it has given up, because lines seem to end with `\\r` alone. That is certain at the end
-            of the file only, and keeping the text until then could take any amount of memory.
+        is_incomplete: whether it has stopped because lines seem to end with `\\r` alone. Only the end of the file makes
+            that certain, and keeping the text until then could take any amount of memory.
     """
 
-    def __init__(self, survey: Survey):
+    def __init__(self, survey: Survey) -> None:
         self.survey = survey
         self.is_incomplete = False
         self._has_newline = self._has_return = False
@@ -255,7 +259,7 @@ class _SurveyedLines:
 
 
 def _likely_encodings(start: bytes) -> tuple[str, ...]:
-    """Return the encodings to try for a file that begins with these bytes, the likeliest first."""
+    """Return the encodings to try for a file that begins with these bytes, the most likely first."""
     if start.startswith(codecs.BOM_UTF8):
         return ("utf-8-sig",)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -267,19 +271,19 @@ def _likely_encodings(start: bytes) -> tuple[str, ...]:
 def utf16_without_mark(start: bytes) -> str | None:
     """Return "utf-16-le" or "utf-16-be" for the start of a text in UTF-16 without a byte order mark, else None.
 
-    In UTF-16 a line end is a NUL byte beside `\\n`, always on the same side and at an even offset. A NUL byte that
-    has got into a text of another encoding shows none of this.
+    In UTF-16 a line end is a NUL byte beside `\\n`, always on the same side and at an even offset. Stray NUL bytes in
+    other encodings do not follow this pattern.
     """
     if b"\0" not in start:
         return None
-    # Latin letters in UTF-16 are valid UTF-8 as well, but every other byte of them is NUL.
+    # Latin letters in UTF-16 are valid UTF-8 too, but every other byte is NUL.
     may_be_utf8 = start.count(0) * 4 <= len(start) and _decoded(start, "utf-8") is not None
     for encoding in ("utf-16-le", "utf-16-be"):
         text = _decoded(start, encoding)
         if not text or SIGNS_OF_OTHER_ENCODING.search(text):
             continue
         line_ends = text.count("\n")
-        # A stray NUL byte may be beside one line end, but hardly beside all of several.
+        # A stray NUL byte may be beside one line end, but hardly beside several line ends.
         if may_be_utf8 and (line_ends < 2 or line_ends < start.count(b"\n")):
             continue
         if line_ends or "\r" in text:
@@ -288,7 +292,7 @@ def utf16_without_mark(start: bytes) -> str | None:
 
 
 def _decoded(start: bytes, encoding: str) -> str | None:
-    """Return the text of these bytes, without a character that their end cuts in two; None if they are no text."""
+    """Return the text of these bytes, without an incomplete last character, or None if they cannot be decoded."""
     try:
         return codecs.getincrementaldecoder(encoding)().decode(start)
     except UnicodeDecodeError:

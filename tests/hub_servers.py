@@ -1,0 +1,53 @@
+"""Servers that stand in for a hub that refuses or never answers."""
+
+import contextlib
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """Answers like the hub at its front page, and with the server's refusal everywhere else."""
+
+    def do_HEAD(self):
+        self.server.requests.append(self.path)
+        status, code = (200, None) if self.path == "/" else self.server.refusal
+        self.send_response(status)
+        if code:
+            self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_HEAD
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def refusing_server(status, code=None):
+    """Run a server that refuses every file with an HTTP status; yield its address and the list of its requests."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
+    server.refusal, server.requests = (status, code), []
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", server.requests
+    server.shutdown()
+    server.server_close()
+
+
+@contextlib.contextmanager
+def silent_server():
+    """Run a server that accepts connections and never answers; yield its address and the list of its connections."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    connections = []
+
+    def accept():
+        with contextlib.suppress(OSError):  # the listener is closed
+            while True:
+                connections.append(listener.accept()[0])
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", connections
+    listener.close()
+    for connection in connections:
+        connection.close()
