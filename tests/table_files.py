@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from serving.scoring.local_engine import VERDICT_TYPES
+from serving.scoring.local_engine import PREDICTION_TYPES
 from text.tables.kinds import open_format, open_table
 
 AWKWARD = [
@@ -49,5 +49,5 @@ def rows_of(path, **options):
 
 def written(kind, rows, columns=("text",), **options):
     """Return the content of a file of two parts."""
-    writer = open_format(kind, columns, VERDICT_TYPES, "text", **options)
+    writer = open_format(kind, columns, PREDICTION_TYPES, "text", **options)
     return writer.encode(rows[:1], True) + writer.encode(rows[1:], False)

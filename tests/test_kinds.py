@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from table_files import csv_of, labelled_rows, write
 
-from serving.scoring.local_engine import VERDICT_TYPES
+from serving.scoring.local_engine import PREDICTION_TYPES
 from system.errors import InputError
 from text.sources import CORPUS_SUFFIXES, iter_texts, read_labelled
 from text.tables import kinds
@@ -109,7 +109,7 @@ class TestKinds:
         import application
 
         assert set(application.FILE_KINDS) == set(KIND_NAMES)
-        assert set(VERDICT_TYPES) == {"label", "probability", "confidence", "problem"}
+        assert set(PREDICTION_TYPES) == {"label", "probability", "confidence", "problem"}
 
     def test_each_suffix_is_known_in_one_place(self, tmp_path):
         assert set(TABLE_SUFFIXES) == {suffix for suffix, kind in KINDS.items() if kind != "txt"}

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 from table_files import AWKWARD
 
-from serving.scoring.local_engine import VERDICT_TYPES
+from serving.scoring.local_engine import PREDICTION_TYPES
 from system.errors import InputError
 from text.sources import read_labelled
 from text.tables import kinds
@@ -19,7 +19,7 @@ from text.tables.kinds import open_format
 from text.tables.parquet import ExactValue, exact_values, open_parquet
 from text.tables.rows import as_text
 
-VERDICTS = VERDICT_TYPES
+VERDICTS = PREDICTION_TYPES
 NANOSECOND = 1_700_000_000_123_456_789
 NO_DATE = 2**62
 COLUMNS = {
