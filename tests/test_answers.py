@@ -74,6 +74,7 @@ class TestJson:
         (prediction,) = predictor.predict([text])
         names = ("text", "label", "probability", "confidence", "is_truncated")
         assert json.loads(line) == {name: getattr(prediction, name) for name in names}
+        assert list(json.loads(line)) == list(names)
         assert "他说" in line
 
     @pytest.mark.parametrize(("threshold", "label"), [(0, "正面"), (1, "负面")])

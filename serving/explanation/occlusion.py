@@ -88,8 +88,8 @@ class _Occlusions(NamedTuple):
 def explain(predictor: Predictor, text: str) -> Explanation:
     """Return the prediction for a text with the effect of each word.
 
-    Each token is left out of the windows that contain it, all in one batch; no gradients are needed. Tokens after the
-    first `MOST_TOKENS` have no effect computed.
+    Each token is left out of the windows that contain it, all in one batch; no gradients are needed. Only the first
+    `MOST_TOKENS` tokens are examined.
     """
     reading = predictor.read(text)
     if reading.problem:
@@ -139,7 +139,7 @@ def _variant_logits(
         occluded: the logits of the windows that lack a token, (occlusions, outputs).
     """
     num_variants, num_windows = 1 + len(tokens), len(whole)
-    # (variants, windows, outputs): every variant of the text has the logits of the whole text, but in its own windows.
+    # (variants, windows, outputs): the logits of the whole text, except for the windows that lack a token.
     variants = np.tile(whole, (num_variants, 1, 1))
     variants[1 + np.searchsorted(tokens, occlusions.tokens), occlusions.windows] = occluded
     # The variants are aggregated as texts of as many windows; a window keeps its weight when it lacks a token.

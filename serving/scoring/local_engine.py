@@ -28,7 +28,7 @@ from text.tables.rows import Format, Row
 PREDICTION_TYPES = {"label": "string", "probability": "double", "confidence": "double", "problem": "string"}
 DECIMALS = 6
 PROBLEMS_SHOWN = 5
-PROGRESS_ROWS = 2000  # a shorter file needs no progress bar
+PROGRESS_ROWS = 2000  # a shorter file has a progress bar only at a terminal
 REMEDY = "wait for it to finish, or give --output another name"  # if another run writes the same file
 
 
@@ -76,7 +76,7 @@ class ScoredBlock(NamedTuple):
 
 
 class _Totals:
-    """The counts of all blocks."""
+    """The counts of all blocks, which become the summary of a run."""
 
     def __init__(self) -> None:
         self.num_rows = self.num_rows_before = self.num_problems = 0
@@ -98,12 +98,13 @@ class _Totals:
             print(f"{source_name}: {more:,} more rows have no prediction", file=sys.stderr)
 
     def __str__(self) -> str:
-        speed = (self.num_rows - self.num_rows_before) / max(time.monotonic() - self._started, 1e-9)
         before = f" ({self.num_rows_before:,} scored before)" if self.num_rows_before else ""
-        counts = [f"{count:,} {label}" for label, count in self.labels.most_common()]
+        counts = [f"{self.num_rows:,} rows{before}"]
+        counts += [f"{count:,} {label}" for label, count in self.labels.most_common()]
         if self.num_problems:
             counts.append(f"{self.num_problems:,} without a prediction")
-        return f"{', '.join([f'{self.num_rows:,} rows{before}', *counts])}; {speed:,.0f} rows per second"
+        speed = (self.num_rows - self.num_rows_before) / max(time.monotonic() - self._started, 1e-9)
+        return f"{', '.join(counts)}; {speed:,.0f} rows per second"
 
 
 def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
@@ -141,8 +142,10 @@ def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
         with _open_parts(plan, source, output_format, kind) as parts:
             totals = _score(predictor, source, output_format, names, parts, plan.strict)
             totals.print_problems(source.name)
+            summary = str(totals)  # before the parts are joined, which takes time too
             parts.finish()
-    print(f"{totals}{f'; saved to {plan.output}' if to_file else ''}", file=sys.stderr)
+    saved = f"; saved to {plan.output}" if to_file else ""
+    print(f"{summary}{saved}", file=sys.stderr)
 
 
 def _check_output(plan: ScoringPlan, to_file: bool) -> None:

@@ -28,10 +28,9 @@ class Stream:
 
     Attributes:
         num_done: 0, because a stream cannot be resumed.
-        num_parts: the number of parts that are kept, 0.
     """
 
-    num_done = num_parts = 0
+    num_done = 0
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
