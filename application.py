@@ -1,4 +1,4 @@
-"""Says whether Chinese reviews are positive or negative: for --text, for the rows of a --file, or at a prompt."""
+"""Predict whether Chinese reviews are positive or negative: from --text, from the rows of --file, or at a prompt."""
 
 from __future__ import annotations
 
@@ -25,96 +25,112 @@ FILE_OPTIONS = ("text_column", "format", "output", "output_format", "strict", "r
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(description=f"{__doc__} Without --text and --file it asks for reviews until you type {EXIT_WORD}.")
-    asked = parser.add_mutually_exclusive_group()
-    asked.add_argument("--text", action="append", metavar="REVIEW", help="a review to judge; may be given repeatedly")
-    asked.add_argument(
-        "--file", metavar="FILE", help="CSV, TSV, JSONL, Parquet or plain text file to judge; - is standard input"
+    """Return the parser of the command line."""
+    parser = Parser(description=f"{__doc__} Without --text and --file it starts a prompt; type {EXIT_WORD} to leave.")
+    inputs = parser.add_mutually_exclusive_group()
+    inputs.add_argument("--text", action="append", metavar="TEXT", help="text to predict; repeatable")
+    inputs.add_argument(
+        "--file", metavar="FILE", help="CSV, TSV, JSONL, Parquet or plain text file to predict; -: standard input"
     )
+    _add_prediction_options(parser.add_argument_group("prediction"))
 
-    verdict = parser.add_argument_group("verdict")
-    verdict.add_argument(
-        "--model", default=here_or_beside(MODEL_PATH, __file__), metavar="FILE", help="the model that judges"
+    answers = parser.add_argument_group("output for --text and at the prompt")
+    answers.add_argument("--json", action="store_true", help="print one JSON object per text")
+    answers.add_argument("--explain", action="store_true", help="mark the words that influenced the prediction")
+    answers.add_argument("--explain-output", metavar="FILE", help="write the texts with marked words to an HTML page")
+
+    windows = parser.add_argument_group("long texts (default: the settings of the model's training)")
+    for name, argument in WINDOW_OPTIONS.items():
+        add_option(windows, name, **argument)
+    _add_file_options(parser.add_argument_group("files"))
+    return parser
+
+
+def _add_prediction_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--model", default=here_or_beside(MODEL_PATH, __file__), metavar="FILE", help="model file, .keras or .onnx"
     )
-    verdict.add_argument(
+    group.add_argument(
         "--threshold",
         type=_threshold,
         default=POSITIVE_THRESHOLD,
         metavar="P",
-        help="lowest probability of a positive verdict, 0 to 1; auto: the best by the model's validation",
+        help="lowest probability of a positive prediction, 0 to 1; auto: the best one on the model's validation split",
     )
-    verdict.add_argument(
+    group.add_argument(
         "--abstain",
         type=probability,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="leave reviews undecided whose probability lies between the two",
+        help="leave texts undecided whose probability lies between LOW and HIGH",
     )
-    verdict.add_argument(
+    group.add_argument(
         "--runtime",
         choices=("auto", "onnx", "keras"),
         default="auto",
-        help="what runs the model; auto: ONNX Runtime if the model has a file for it",
+        help="library that runs the model; auto: ONNX Runtime if the model has an .onnx file, else Keras",
     )
-    verdict.add_argument(
-        "--batch-size", type=positive_int, default=32, help="windows, at most, that the model reads together"
+    group.add_argument(
+        "--batch-size", type=positive_int, default=32, metavar="N", help="maximum number of windows per batch"
     )
 
-    answers = parser.add_argument_group("answers to --text and at the prompt")
-    answers.add_argument("--json", action="store_true", help="answer with one JSON object a line")
-    answers.add_argument("--explain", action="store_true", help="mark the words that pushed the verdict")
-    answers.add_argument("--explain-output", metavar="FILE", help="write the marked reviews to an HTML page")
 
-    windows = parser.add_argument_group("long reviews; what is not given is as the model was trained")
-    for name, argument in WINDOW_OPTIONS.items():
-        add_option(windows, name, **argument)
-
-    files = parser.add_argument_group("files")
-    files.add_argument("--text-column", metavar="NAME", help="column of the text; found by itself if usual")
-    files.add_argument("--format", choices=FILE_KINDS, help="kind of --file; by its suffix, txt for standard input")
-    files.add_argument("--output", metavar="FILE", help="where the judged rows go; - or none: standard output")
-    files.add_argument("--output-format", choices=FILE_KINDS, help="kind of --output; by its suffix, else as --file")
-    files.add_argument("--strict", action="store_true", help="end at the first row that cannot be judged")
-    files.add_argument("--resume", action="store_true", help="go on with a run that was ended early")
-    return parser
+def _add_file_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--text-column", metavar="NAME", help="column of the texts (default: the usual names)")
+    group.add_argument(
+        "--format", choices=FILE_KINDS, help="format of --file (default: by its suffix; txt for standard input)"
+    )
+    group.add_argument("--output", metavar="FILE", help="file for the scored rows (default or -: standard output)")
+    group.add_argument(
+        "--output-format",
+        choices=FILE_KINDS,
+        help="format of --output (default: by its suffix, else as --file); every row keeps its columns, followed by "
+        "label, probability, confidence and problem; txt has no header, tabs between columns, and the text last",
+    )
+    group.add_argument("--strict", action="store_true", help="stop at the first row without a prediction")
+    group.add_argument("--resume", action="store_true", help="continue an interrupted run")
 
 
 def _threshold(text: str) -> float | str:
-    return text if text == "auto" else probability(text)
+    if text == "auto":
+        return text
+    try:
+        return probability(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor auto") from None
 
 
 @exits_with_status
 def main(argv: list[str] | None = None) -> int:
+    """Run the application and return its exit status."""
     args = _parse(argv)
     with _note_at_terminal("loading the model…"):
         predictor = _open_predictor(args, args.model)
     if args.file is not None:
         _score_file(predictor, args)
         return 0
-    from serving.answers import Answers  # with the others only where it is used: one answer is to be quick
+    from serving.answers import Answers  # imported here, as the modules below, to keep the start-up time short
 
     answers = Answers(predictor, as_json=args.json, explain=args.explain, page=args.explain_output)
     if args.text is not None:
-        return answers.give(args.text)
+        return answers.answer(args.text)
     from serving.prompt import Prompt
 
     return Prompt(answers, lambda path: _open_predictor(args, path), EXIT_WORD).run()
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    """Return the arguments, which fit together; others end the program."""
+    """Return the arguments, after checking that they can be combined."""
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.file is None and (given := [name for name in FILE_OPTIONS if getattr(args, name)]):
         parser.error(f"--{given[0].replace('_', '-')} needs --file")
     if args.file is not None and (args.explain or args.explain_output or args.json):
         parser.error(
-            "--json and --explain answer --text and the prompt; --output-format says the form of --file's rows"
+            "--json, --explain and --explain-output cannot be used with --file; choose its format with --output-format"
         )
     if is_closed(sys.stdout) and (args.file is None or is_standard_output(args.output or "-")):
-        raise InputError(
-            "there is no standard output to answer on, it is closed: send it to a file, or score a --file with --output"
-        )
+        raise InputError("standard output is closed; redirect it to a file, or use --file with --output")
     return args
 
 

@@ -1,1 +1,1 @@
-"""Serving: what turns a trained model's weights into answers."""
+"""Serving: from the weights of a trained model to predictions."""

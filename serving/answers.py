@@ -1,4 +1,4 @@
-"""What is said of each review: a line for a person, or JSON for a program."""
+"""Print the prediction for each text: a line for a person, or JSON for a program."""
 
 from __future__ import annotations
 
@@ -10,36 +10,45 @@ from typing import TYPE_CHECKING
 
 from serving.predictor import TRUNCATED_REMARK, Prediction, Predictor
 from system.files import check_writable, write_atomically
+from system.streams import is_stream
 
 if TYPE_CHECKING:
     from serving.explanation.occlusion import Explanation
 
 
 class Answers:
-    """Answers on standard output; what cannot be answered is told on standard error.
+    """Predictions printed to standard output, and problems to standard error.
 
     Args:
-        as_json: whether to answer with one JSON object a line.
-        explain: whether to mark the words that pushed a verdict.
-        page: an HTML file to which all reviews go with their words marked; None writes none.
+        predictor: the model.
+        as_json: whether to print one JSON object per text.
+        explain: whether to mark the words that influenced a prediction.
+        page: an HTML file for all texts with their words marked; None for no page.
 
     Raises:
         InputError: the page cannot be written.
     """
 
-    def __init__(self, predictor: Predictor, *, as_json: bool = False, explain: bool = False, page: str | None = None):
+    def __init__(
+        self, predictor: Predictor, *, as_json: bool = False, explain: bool = False, page: str | None = None
+    ) -> None:
         self.predictor = predictor
         self.as_json = as_json
         self.explain = explain
         self.page = page
         self._explanations: list[Explanation] = []
+        self._is_page_announced = False
         if page is not None:
             check_writable(page, allow_stream=True)
 
-    def give(self, texts: Sequence[str]) -> int:
-        """Answers each text; returns 1 where one of them has no verdict, else 0."""
+    def answer(self, texts: Sequence[str]) -> int:
+        """Print the prediction for each text.
+
+        Returns:
+            The exit status: 1 if a text has no prediction, else 0.
+        """
         status = 0
-        for prediction, explanation in self._judged(texts):
+        for prediction, explanation in self._predictions(texts):
             if prediction.problem:
                 print(f"error: {prediction.problem}: {prediction.text!r}", file=sys.stderr)
                 status = 1
@@ -50,7 +59,7 @@ class Answers:
             self._write_page()
         return status
 
-    def _judged(self, texts: Sequence[str]) -> Iterator[tuple[Prediction, Explanation | None]]:
+    def _predictions(self, texts: Sequence[str]) -> Iterator[tuple[Prediction, Explanation | None]]:
         if not self.explain and self.page is None:
             yield from ((prediction, None) for prediction in self.predictor.predict(texts))
             return
@@ -67,11 +76,14 @@ class Answers:
 
         with write_atomically(self.page) as file:
             file.write(html_page(self._explanations, self.predictor.labels))
+        if not self._is_page_announced and not is_stream(self.page):
+            print(f"explanations saved to {self.page}", file=sys.stderr)
+            self._is_page_announced = True  # the prompt writes the page after every text
 
     def _as_text(self, prediction: Prediction, explanation: Explanation | None) -> str:
         remark = f"  {TRUNCATED_REMARK}" if prediction.is_truncated else ""
-        figures = f"probability {prediction.probability:.4f}  confidence {prediction.confidence:.4f}"
-        line = f"{prediction.label}  {figures}{remark}"
+        probabilities = f"probability {prediction.probability:.4f}  confidence {prediction.confidence:.4f}"
+        line = f"{prediction.label}  {probabilities}{remark}"
         if not self.explain:
             return line
         from serving.explanation.marking import marked_for_terminal, wants_colour

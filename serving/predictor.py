@@ -1,4 +1,4 @@
-"""One way from a text to a prediction, for the one-shot call, the prompt, files and programs."""
+"""Predict the labels of texts: the one path used by the command line, the prompt, files and programs."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Prediction:
     """The prediction for one text.
 
     Attributes:
-        text: as it was given.
-        label: the name of the label, such as 正面; None where the text has no prediction.
-        probability: of the text being positive, 0..1; None where the text has no prediction.
-        confidence: the probability of the label: `probability`, or 1 minus it for a negative one; of a text that is
-            left undecided, the larger of the two.
-        is_truncated: whether the text is longer than the model reads, so that its end was not looked at.
-        problem: why the text has no prediction; None where it has one.
+        text: the text, unchanged.
+        label: the name of the label, such as 正面; None without a prediction.
+        probability: the probability that the text is positive, 0..1; None without a prediction.
+        confidence: the probability of the label: `probability`, or 1 minus it for a negative label; for an undecided
+            text the larger of the two.
+        is_truncated: whether the text is longer than the model reads, so that its end was ignored.
+        problem: why there is no prediction; None if there is one.
     """
 
     text: str
@@ -51,10 +51,10 @@ class Reading(NamedTuple):
     """A text as the model reads it.
 
     Attributes:
-        windows: its windows.
-        offsets: where each token stands in the text, in characters.
-        spans: the first token of each window, and the one behind its last.
-        problem: why there can be no prediction; None where there can.
+        windows: the windows of the text.
+        offsets: the start and end of each token in the text, in characters.
+        spans: the index of each window's first token, and the index after its last token.
+        problem: why there can be no prediction; None if there can.
     """
 
     windows: Windows
@@ -64,7 +64,7 @@ class Reading(NamedTuple):
 
 
 class Predictor:
-    """Predicts with a trained model; several threads may use it at once.
+    """A trained model that predicts labels; several threads may use it at once.
 
     Example:
         >>> predictor = Predictor("mini_bert_sentiment_classifier.keras")
@@ -73,18 +73,19 @@ class Predictor:
 
     Args:
         model_path: a `.keras` file that `fine_tuning.py` or `model.py` wrote, or an `.onnx` file.
-        threshold: the lowest probability of a positive verdict, 0..1; "auto" takes the one that the model's validation
-            part says is best.
-        abstain: (low, high), between which, both excluded, a text is left undecided; None decides all.
+        threshold: the lowest probability of a positive prediction, 0..1; "auto" is the best threshold on the model's
+            validation split.
+        abstain: (low, high); texts with a probability between the two, both excluded, stay undecided. None: no text
+            stays undecided.
         runtime: "auto", "onnx" or "keras"; see `serving.runtimes.selection.open_runtime`.
-        batch_size: windows, at most, that the network reads together.
-        windows: values of `WindowSettings` that differ from those that the model was trained with.
+        batch_size: the maximum number of windows per batch.
+        windows: fields of `WindowSettings` to change from the settings of the model's training.
 
     Attributes:
-        model_path: the file of the model.
-        labels: `text.labels.LabelSet`, the labels in the order of the columns of `predict_proba`.
-        window_settings: how it reads a text, `text.tokens.window_settings.WindowSettings`.
-        temperature: the number by which the logits of a text are divided.
+        model_path: the model file.
+        labels: the labels, in the order of the columns of `predict_proba`.
+        window_settings: how texts are split into windows.
+        temperature: the divisor of the logits of a text.
 
     Raises:
         InputError: the model cannot be loaded, or an argument is out of range.
@@ -98,21 +99,22 @@ class Predictor:
         abstain: tuple[float, float] | None = None,
         runtime: str = "auto",
         batch_size: int = BATCH_SIZE,
-        windows: dict | None = None,
-    ):
+        windows: dict[str, int | str | None] | None = None,
+    ) -> None:
         if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool) or batch_size < 1:
             raise InputError(f"the batch size must be a whole number above 0, not {batch_size!r}")
-        if unknown := (windows or {}).keys() - {field.name for field in dataclasses.fields(WindowSettings)}:
-            raise InputError(f"windows have no setting {', '.join(map(repr, sorted(unknown)))}")
+        names = [field.name for field in dataclasses.fields(WindowSettings)]
+        if unknown := (windows or {}).keys() - set(names):
+            raise InputError(f"unknown window setting {min(unknown)!r}; choose from {', '.join(names)}")
         self.model_path = model_path
         self._runtime = open_runtime(model_path, runtime)
         self._tokenizer = tokenizer_from_json(self._runtime.tokenizer_file, where=str(model_path))
-        self._not_text = special_ids(self._tokenizer)
+        self._special_ids = special_ids(self._tokenizer)
         self._metadata = self._runtime.metadata
         self.labels = self._metadata.labels
         self.temperature = self._metadata.temperature
         self.window_settings = dataclasses.replace(self._metadata.windows, **windows or {})
-        self.window_settings.capacity(self._runtime.max_seq_len)  # raises where they do not fit
+        self.window_settings.capacity(self._runtime.max_seq_len)  # raises an InputError if they do not fit
         self.batch_size = int(batch_size)
         self.abstain = abstain
         self.threshold = threshold
@@ -131,12 +133,12 @@ class Predictor:
     def threshold(self, value: float | str) -> None:
         value = self._metadata.threshold if value == CALIBRATED else value
         if not _is_number(value) or not 0 <= value <= 1:
-            raise InputError(f"the threshold must be from 0 to 1, and {value} is not")
+            raise InputError(f"the threshold must be a number from 0 to 1, or 'auto', not {value!r}")
         self._threshold = value
 
     @property
     def abstain(self) -> tuple[float, float] | None:
-        """The probabilities between which a text is left undecided."""
+        """The probabilities between which a text stays undecided."""
         return self._abstain
 
     @abstain.setter
@@ -144,11 +146,11 @@ class Predictor:
         if value is not None:
             is_pair = isinstance(value, Sequence) and len(value) == 2 and all(map(_is_number, value))
             if not (is_pair and 0 <= value[0] < value[1] <= 1):
-                raise InputError(f"to abstain takes a lower and a higher number from 0 to 1, not {value}")
+                raise InputError(f"abstain needs a lower and a higher number from 0 to 1, not {value!r}")
         self._abstain = value
 
     def description(self) -> dict:
-        """Return all that predictions depend on, as JSON values: equal descriptions give equal predictions."""
+        """Return all that predictions depend on, as JSON values; equal descriptions mean equal predictions."""
         return {
             "model": sha256_of_file(self.model_path),
             "runtime": self.runtime,
@@ -159,12 +161,12 @@ class Predictor:
         }
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Return one prediction a text, in their order; a text without one says why in `problem`."""
+        """Return one prediction per text, in the same order; `problem` says why a text has none."""
         windows, is_known = self._encode_known(texts)
         return self._predictions(texts, windows, self._known_window_logits(windows, is_known), is_known)
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
-        """Return the probability of each label, float64, (texts, labels); NaN for a text without a prediction."""
+        """Return the probability of each label, float64, (texts, labels); NaN for texts without a prediction."""
         windows, is_known = self._encode_known(texts)
         probabilities = self._probabilities(windows, self._known_window_logits(windows, is_known))
         probabilities[~is_known] = np.nan
@@ -178,7 +180,7 @@ class Predictor:
         return windows.document_logits(self.window_logits(windows.input_ids))
 
     def read(self, text: str) -> Reading:
-        """Return a text as the model reads it, with the place of each token."""
+        """Return a text as the model reads it, with the position of each token."""
         encoding = self._tokenizer.encode(_readable(text), add_special_tokens=False)
         max_seq_len, settings = self._runtime.max_seq_len, self.window_settings
         windows = windows_of([encoding.ids], self._tokenizer, max_seq_len, settings)
@@ -187,15 +189,15 @@ class Predictor:
         return Reading(windows, encoding.offsets, spans, problem)
 
     def encode(self, texts: Iterable[str]) -> Windows:
-        """Return the windows of the texts, as the model reads them."""
+        """Return the windows of the texts."""
         return encode_windows(self._tokenizer, texts, self._runtime.max_seq_len, self.window_settings)
 
     def window_logits(self, input_ids: np.ndarray) -> np.ndarray:
-        """Return the logits of each window, float32, (windows, outputs), for int32 ids, (windows, max_seq_len)."""
+        """Return the logits, float32, (windows, outputs), of windows of ids, int32, (windows, max_seq_len)."""
         return self._runtime.logits(input_ids, self.batch_size)
 
     def to_predictions(self, texts: Sequence[str], windows: Windows, window_logits: np.ndarray) -> list[Prediction]:
-        """Return one prediction a text from the logits, (windows, outputs), of the texts' windows."""
+        """Return one prediction per text from the logits, (windows, outputs), of their windows."""
         return self._predictions(texts, windows, window_logits, self._is_known_text(windows))
 
     def _predictions(
@@ -203,7 +205,7 @@ class Predictor:
     ) -> list[Prediction]:
         probabilities = self._probabilities(windows, window_logits)
         decisions = self.labels.decide(probabilities, self.threshold, self.abstain)
-        confidences = probabilities.max(axis=1)  # of what is left undecided
+        confidences = probabilities.max(axis=1)  # the confidence of undecided texts
         is_decided = decisions >= 0
         confidences[is_decided] = probabilities[is_decided, decisions[is_decided]]
         columns = (is_known, decisions, probabilities[:, 1], confidences, windows.is_truncated)
@@ -220,14 +222,14 @@ class Predictor:
         return self.labels.probabilities(windows.document_logits(window_logits) / self.temperature)
 
     def _encode_known(self, texts: Sequence[str]) -> tuple[Windows, np.ndarray]:
-        """Return the windows of the texts, and whether the model knows something of each, bool, (texts,)."""
-        if isinstance(texts, str):  # its characters would be taken for texts
-            raise InputError("the texts are one string: give a list of them")
+        """Return the windows of the texts, and whether the model knows any token of each, bool, (texts,)."""
+        if isinstance(texts, str):  # a sequence too, of its characters
+            raise InputError("the texts must be a list of strings, not one string")
         windows = self.encode(map(_readable, texts))
         return windows, self._is_known_text(windows)
 
     def _known_window_logits(self, windows: Windows, is_known_text: np.ndarray) -> np.ndarray:
-        """Return the logits of the windows, zeros for those of texts of which the model knows nothing."""
+        """Return the logits of the windows, zeros for texts of which the model knows no token."""
         is_known = is_known_text[windows.text_index]
         logits = np.zeros((len(is_known), self.labels.num_outputs), np.float32)
         if is_known.any():
@@ -235,9 +237,9 @@ class Predictor:
         return logits
 
     def _is_known_text(self, windows: Windows) -> np.ndarray:
-        """Return bool, (texts,): whether a window of the text has a token that the model knows."""
+        """Return whether the model knows any token of each text, bool, (texts,)."""
         is_known = np.zeros(len(windows.is_truncated), bool)
-        np.logical_or.at(is_known, windows.text_index, ~np.isin(windows.input_ids, self._not_text).all(axis=1))
+        np.logical_or.at(is_known, windows.text_index, ~np.isin(windows.input_ids, self._special_ids).all(axis=1))
         return is_known
 
 
@@ -246,5 +248,5 @@ def _is_number(value: object) -> bool:
 
 
 def _readable(text: object) -> str:
-    """Return the text as the tokenizer can take it: nothing in place of what is no text."""
+    """Return the text, or "" if the tokenizer cannot read it."""
     return "" if text_problem(text) else text

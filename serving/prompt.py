@@ -1,4 +1,4 @@
-"""The prompt: reviews are typed, pasted or piped in, and commands begin with a slash."""
+"""Run the prompt: texts are typed, pasted or piped in, and commands begin with a slash."""
 
 from __future__ import annotations
 
@@ -13,92 +13,94 @@ from serving.answers import Answers
 from serving.predictor import Predictor
 from system.errors import InputError
 
-PASTE_SECONDS = 0.05  # lines that come faster than this were not typed
+PASTE_SECONDS = 0.05  # lines that follow each other faster than this were pasted, not typed
+OTHER_EXIT_WORDS = ("quit", "退出")
 
 
-class Misuse(Exception):
-    """A command was given what it does not take."""
+class UsageError(Exception):
+    """A command was called with wrong arguments."""
 
 
 class Command(NamedTuple):
-    """What may be typed instead of a review; `obey` gets what follows the name, "" where nothing does."""
+    """A command of the prompt.
 
-    takes: str
-    does: str
-    obey: Callable[[str], None]
+    Attributes:
+        usage: its arguments, as /help shows them; "" for none.
+        help: what it does.
+        run: called with the rest of the line, "" if there is none.
+    """
+
+    usage: str
+    help: str
+    run: Callable[[str], None]
 
 
 class Prompt:
-    """Asks for reviews and judges them.
+    """A loop that reads texts and predicts them.
 
-    Answers go to standard output, all else to standard error.
+    Predictions go to standard output, everything else to standard error.
 
     Args:
-        answers: what answers.
-        load: returns the predictor of another model's path.
-        exit_word: what ends the conversation.
+        answers: prints the predictions.
+        load: returns the predictor of a model file.
+        exit_word: the word that ends the loop; `OTHER_EXIT_WORDS` end it too.
     """
 
-    def __init__(self, answers: Answers, load: Callable[[str], Predictor], exit_word: str = "exit"):
+    def __init__(self, answers: Answers, load: Callable[[str], Predictor], exit_word: str = "exit") -> None:
         self.answers = answers
         self.load = load
-        self.exit_word = exit_word
+        self.exit_words = (exit_word, *OTHER_EXIT_WORDS)
         self._is_typed = sys.stdin is not None and sys.stdin.isatty()
-        self._settings = {}  # what was set here, which another model keeps
+        self._settings: dict[str, object] = {}  # set by commands; they apply to other models as well
         self._commands = {
-            "/threshold": Command("P|auto", "lowest probability of a positive verdict", self._set_threshold),
-            "/abstain": Command("[LOW HIGH]", "leave those between the two undecided, or none", self._set_abstain),
-            "/explain": Command("", "mark the words that pushed the verdict, or stop that", self._toggle_explain),
-            "/json": Command("", "answer with JSON, or with text again", self._toggle_json),
-            "/model": Command("PATH", "ask another model", self._open_model),
-            "/help": Command("", "show this", self._show_help),
+            "/threshold": Command("P|auto", "lowest probability of a positive prediction", self._set_threshold),
+            "/abstain": Command("[LOW HIGH]", "leave texts between LOW and HIGH undecided", self._set_abstain),
+            "/explain": Command("", "start or stop marking influential words", self._toggle_explain),
+            "/json": Command("", "switch between JSON and text", self._toggle_json),
+            "/model": Command("FILE", "use another model", self._open_model),
+            "/help": Command("", "show this help", self._show_help),
         }
 
     def run(self) -> int:
-        """Goes on until the exit word, the end of the input or Ctrl-C; returns the exit status, 0."""
-        if sys.stdin is None:  # the process was started with it closed
+        """Read texts until an exit word, the end of the input or Ctrl-C; return the exit status, 0."""
+        if sys.stdin is None:  # it was closed when the process started
             return 0
-        if hasattr(sys.stdin, "reconfigure"):  # one undecodable line is no reason to lose the others
+        if hasattr(sys.stdin, "reconfigure"):  # a line that cannot be decoded must not end the loop
             sys.stdin.reconfigure(errors="surrogateescape")
         if self._is_typed:
-            with contextlib.suppress(ImportError):  # line editing and history, where the platform has them
-                import readline
-
-                if os.environ.get("TERM") != "dumb":  # which cannot say what is pasted
-                    # Python turns it off, and then each line of what is pasted ends a review.
-                    readline.parse_and_bind("set enable-bracketed-paste on")
-        _say(f"Type a review and press Enter; /help shows more, {self.exit_word} ends.")
+            _enable_line_editing()
+        _say(f"Type a text and press Enter; /help lists the commands, {self.exit_words[0]} leaves.")
         try:
             while True:
                 text = self._read()
                 if self._is_exit(text):
                     return 0
-                if text.strip() or not self._is_typed:
+                if text.strip():
                     self._respond(text)
         except (EOFError, KeyboardInterrupt):
             if self._is_typed:
-                _say("")  # the shell's own prompt begins a line
+                _say("")  # the shell's prompt starts on a new line
             return 0
 
     def _read(self) -> str:
-        """Returns the next line, or all lines of what was pasted.
+        """Return the next line, or all lines of a paste.
 
         Raises:
-            EOFError: there are no more.
+            EOFError: the input has ended.
         """
         if not self._is_typed:
             return input()
-        # Lines that wait already were typed while the last answer was made: each is a review of its own.
-        is_typed_ahead = _more_is_waiting(0)
+        # Lines that are waiting already were typed during the last prediction: each is a text of its own.
+        is_typed_ahead = _is_input_waiting(0)
         if sys.stdout.isatty():
             lines = [input("> ")]
         else:
-            # `input` writes its question to standard output, where only answers belong.
+            # `input` writes its prompt to standard output, which is for predictions only.
             print("> ", end="", file=sys.stderr, flush=True)
             lines = [input()]
-        # Where the terminal does not say what is pasted, its speed does; commands stand alone.
-        stands_alone = is_typed_ahead or self._is_exit(lines[0]) or self._command(lines[0])[0]
-        while not stands_alone and _more_is_waiting(PASTE_SECONDS):
+        # Some terminals do not mark pastes; there the speed of the lines does. A command is never part of a paste.
+        is_single_line = is_typed_ahead or self._is_exit(lines[0]) or self._parse_command(lines[0])[0]
+        while not is_single_line and _is_input_waiting(PASTE_SECONDS):
             try:
                 lines.append(input())
             except EOFError:
@@ -108,93 +110,107 @@ class Prompt:
     def _respond(self, text: str) -> None:
         try:
             if text.lstrip().startswith("/") and "\n" not in text:
-                self._obey(text)
+                self._run_command(text)
             else:
-                self.answers.give([text])
+                self.answers.answer([text])
         except InputError as error:
             _say(f"error: {error}")
 
     def _is_exit(self, text: str) -> bool:
-        return text.strip().lower().removeprefix("/") == self.exit_word
+        return text.strip().lower().removeprefix("/") in self.exit_words
 
-    def _command(self, line: str) -> tuple[Command | None, str, str]:
-        """Returns the command, None where there is none of its name, the name, and what follows."""
+    def _parse_command(self, line: str) -> tuple[Command | None, str, str]:
+        """Return the command, or None if it is unknown, its name, and the rest of the line."""
         name, argument = (*line.split(maxsplit=1), "", "")[:2]
         return self._commands.get(name.lower()), name, argument.strip()
 
-    def _obey(self, line: str) -> None:
-        command, name, argument = self._command(line)
+    def _run_command(self, line: str) -> None:
+        command, name, argument = self._parse_command(line)
         if command is None:
-            raise InputError(f"there is no command {name}; /help shows those that there are")
+            raise InputError(f"unknown command {name}; /help lists the commands")
         try:
-            command.obey(argument)
-        except Misuse:
-            takes = f"takes {command.takes}" if command.takes else "takes nothing"
-            raise InputError(f"{name} {takes}, not {argument!r}" if argument else f"{name} {takes}") from None
+            command.run(argument)
+        except UsageError:
+            expected = f"expects {command.usage}" if command.usage else "expects no argument"
+            raise InputError(f"{name} {expected}, not {argument!r}" if argument else f"{name} {expected}") from None
 
-    def _set(self, name: str, value) -> None:
+    def _set(self, name: str, value: object) -> None:
         setattr(self.answers.predictor, name, value)
         self._settings[name] = value
 
     def _set_threshold(self, argument: str) -> None:
         self._set("threshold", "auto" if argument.lower() == "auto" else _numbers(argument, 1)[0])
-        _say(f"positive from a probability of {self.answers.predictor.threshold} on")
+        _say(f"positive if the probability is at least {self.answers.predictor.threshold}")
 
     def _set_abstain(self, argument: str) -> None:
         self._set("abstain", _numbers(argument, 2) if argument else None)
-        _say("undecided between {} and {}".format(*self.answers.predictor.abstain) if argument else "none is undecided")
+        if argument:
+            _say("undecided between {} and {}".format(*self.answers.predictor.abstain))
+        else:
+            _say("no text is left undecided")
 
     def _toggle_explain(self, argument: str) -> None:
-        _refuse(argument)
+        _expect_no_argument(argument)
         self.answers.explain = not self.answers.explain
-        _say(f"words are marked {'from now on' if self.answers.explain else 'no longer'}")
+        _say(f"marking words is {'on' if self.answers.explain else 'off'}")
 
     def _toggle_json(self, argument: str) -> None:
-        _refuse(argument)
+        _expect_no_argument(argument)
         self.answers.as_json = not self.answers.as_json
-        _say(f"answers are {'JSON' if self.answers.as_json else 'text'} from now on")
+        _say(f"predictions are printed as {'JSON' if self.answers.as_json else 'text'}")
 
     def _open_model(self, path: str) -> None:
         if not path:
-            raise Misuse
+            raise UsageError
         try:
             predictor = self.load(path)
         except ModuleNotFoundError as error:
-            raise InputError(f"{error.name} is not installed, and {path} needs it") from None
+            raise InputError(f"{path} needs {error.name}, which is not installed") from None
         for name, value in self._settings.items():
             setattr(predictor, name, value)
         self.answers.predictor = predictor
-        _say(f"{path} answers from now on")
+        _say(f"using {path}")
 
     def _show_help(self, argument: str) -> None:
-        _refuse(argument)
-        rows = [("REVIEW", "judge a review; several lines pasted at once are one")]
-        rows += [(f"{name} {command.takes}".strip(), command.does) for name, command in self._commands.items()]
-        rows.append((self.exit_word, "end; so do Ctrl-D and Ctrl-C"))
+        _expect_no_argument(argument)
+        rows = [("TEXT", "predict a text; lines pasted together are one text")]
+        rows += [(f"{name} {command.usage}".strip(), command.help) for name, command in self._commands.items()]
+        exit_word, *others = self.exit_words
+        rows.append((exit_word, f"leave; so do {', '.join(others)}, Ctrl-D and Ctrl-C"))
         width = max(len(usage) for usage, _ in rows)
-        _say("\n".join(f"  {usage:{width}}  {does}" for usage, does in rows))
+        _say("\n".join(f"  {usage:{width}}  {help}" for usage, help in rows))
+
+
+def _enable_line_editing() -> None:
+    """Turn on line editing, history and the marking of pastes, where the platform has them."""
+    with contextlib.suppress(ImportError):
+        import readline
+
+        if os.environ.get("TERM") != "dumb":  # such a terminal does not mark pastes
+            # Python turns it off, and then each pasted line would be a text of its own.
+            readline.parse_and_bind("set enable-bracketed-paste on")
 
 
 def _numbers(argument: str, count: int) -> tuple[float, ...]:
     try:
         numbers = tuple(map(float, argument.split()))
     except ValueError:
-        raise Misuse from None
+        raise UsageError from None
     if len(numbers) != count:
-        raise Misuse
+        raise UsageError
     return numbers
 
 
-def _refuse(argument: str) -> None:
+def _expect_no_argument(argument: str) -> None:
     if argument:
-        raise Misuse
+        raise UsageError
 
 
-def _more_is_waiting(seconds: float) -> bool:
-    """Return whether there is something to read, or comes within that time."""
+def _is_input_waiting(seconds: float) -> bool:
+    """Return whether there is input to read, now or within that time."""
     try:
         return bool(select.select([sys.stdin], [], [], seconds)[0])
-    except OSError:  # Windows asks sockets only
+    except OSError:  # on Windows `select` works on sockets only
         return False
 
 

@@ -13,3 +13,11 @@ def logits_of(positive) -> np.ndarray:
     """The logits, (texts, 1), of probabilities of the second label, (texts,), within 0..1 but not at its ends."""
     positive = np.asarray(positive, float)
     return (np.log(positive) - np.log1p(-positive))[:, None]
+
+
+def random_ids(shape, vocab_size=1500) -> np.ndarray:
+    """Return random windows of random lengths, int32, (windows, max_seq_len); 0 is padding."""
+    generator = np.random.default_rng(0)
+    ids = generator.integers(5, vocab_size, shape)
+    lengths = generator.integers(1, shape[1] + 1, shape[0])
+    return np.where(np.arange(shape[1]) < lengths[:, None], ids, 0).astype(np.int32)

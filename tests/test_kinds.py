@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from table_files import ADDED_TYPES, csv_of, labelled_rows, write
 
-from serving.scoring.local_engine import VERDICT_TYPES
+from serving.scoring.local_engine import PREDICTION_TYPES
 from system.errors import InputError
 from text.sources import CORPUS_SUFFIXES, iter_texts, read_labelled
 from text.tables import kinds
@@ -114,7 +114,7 @@ class TestKinds:
         import application
 
         assert set(application.FILE_KINDS) == set(KIND_NAMES)
-        assert VERDICT_TYPES == ADDED_TYPES
+        assert PREDICTION_TYPES == ADDED_TYPES
 
     def test_every_suffix_is_one_of_text_or_table(self, tmp_path):
         assert set(TABLE_SUFFIXES) == {suffix for suffix, kind in KINDS.items() if kind != "txt"}

@@ -1,4 +1,4 @@
-"""How an explanation looks: in a terminal, through a pipe, and as an HTML page."""
+"""Show an explanation at a terminal, through a pipe, and as an HTML page."""
 
 import io
 import re
@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 from arrays import logits_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.explanation.marking import display_width, html_page, marked_for_terminal, wants_colour
@@ -16,11 +16,11 @@ from text.labels import SENTIMENT, LabelSet
 
 LABELS = SENTIMENT
 ESCAPE = re.compile("\x1b\\[[0-9;]*m")
-ORDERS = "\x1b[2J\x07\x9b\u202e\r"  # what a terminal would obey
+CONTROLS = "\x1b[2J\x07\x9b\u202e\r"  # characters that a terminal would obey
 
 
 def explanation_of(*parts, probability=0.8, **fields):
-    """Of words, (text, effect), and what stands between them, a text."""
+    """Return the explanation of a text made of words, (text, effect), and of strings between them."""
     words, text = [], ""
     for part in parts:
         if isinstance(part, tuple):
@@ -35,8 +35,6 @@ MIXED = explanation_of(("房间", 0.2), ("很干净", 4.0), " ，", ("but", -0.8
 ANY_EXPLANATION = st.lists(st.text() | st.tuples(st.text(min_size=1), st.floats(-40, 40)), min_size=1, max_size=8).map(
     lambda parts: explanation_of(*parts)
 )
-
-
 LABEL_SETS = st.lists(st.text(min_size=1).filter(str.strip), min_size=2, max_size=2, unique=True).map(
     lambda names: LabelSet(tuple(names))
 )
@@ -98,7 +96,7 @@ class TestTerminal:
     @given(
         words=st.lists(st.tuples(st.text("很a，e\u0301😀ｗ[", min_size=1), st.floats(-40, 40)), min_size=1, max_size=8)
     )
-    def test_the_second_column_begins_at_the_same_place(self, words):
+    def test_the_second_column_is_aligned(self, words):
         explanation = explanation_of(*words)
         *_, table = re.split(
             "^(?=  towards)", marked_for_terminal(explanation, LABELS, colour=False), flags=re.MULTILINE
@@ -116,9 +114,9 @@ class TestTerminal:
             assert display_width(row) - display_width(cell) == begin
 
     @pytest.mark.parametrize("colour", [True, False])
-    def test_a_review_gives_the_terminal_no_orders(self, colour):
-        shown = marked_for_terminal(explanation_of(ORDERS, (f"好{ORDERS}", 1.0), ORDERS), LABELS, colour)
-        assert not set(ORDERS) - {"\x1b"} - set("[2J") & set(shown)
+    def test_a_text_cannot_control_the_terminal(self, colour):
+        shown = marked_for_terminal(explanation_of(CONTROLS, (f"好{CONTROLS}", 1.0), CONTROLS), LABELS, colour)
+        assert not set(CONTROLS) - {"\x1b"} - set("[2J") & set(shown)
         assert "\x1b" not in ESCAPE.sub("", shown)
         assert "\\x1b[2J\\x07\\x9b\\u202e\\r" in shown
 
@@ -136,41 +134,41 @@ class TestTerminal:
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page: its elements, their attributes, and the texts of its paragraphs."""
+    """A page as a browser reads it: its elements, their attributes, and the texts of its paragraphs."""
 
     def __init__(self, page):
         super().__init__()
-        self.elements, self.attributes, self.paragraphs, self.headings, self._open = [], [], [], [], []
+        self.elements, self.attributes, self.paragraphs, self.headings, self.open = [], [], [], [], []
         self.feed(page)
         self.close()
 
     def handle_starttag(self, tag, attributes):
         self.elements.append(tag)
         self.attributes += attributes
-        if tag not in ("meta",):
-            self._open.append(tag)
+        if tag != "meta":
+            self.open.append(tag)
         if tag == "p":
             self.paragraphs.append("")
         if tag == "h2":
             self.headings.append("")
 
     def handle_endtag(self, tag):
-        assert self._open.pop() == tag
+        assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "p" in self._open:
+        if "p" in self.open:
             self.paragraphs[-1] += data
-        if "h2" in self._open:
+        if "h2" in self.open:
             self.headings[-1] += data
 
 
 class TestPage:
     ELEMENTS = {"html", "head", "meta", "title", "style", "body", "article", "h2", "p", "mark", "footer"}
 
-    def test_all_reviews_with_their_verdicts(self):
-        unjudged = Explanation(Prediction("\ud83d<", problem="the text is <not> valid Unicode"), [])
+    def test_all_texts_with_their_predictions(self):
+        without_prediction = Explanation(Prediction("\ud83d<", problem="the text is <not> valid Unicode"), [])
         truncated = explanation_of(("好", 1.0), "…", is_truncated=True)
-        page = html_page([MIXED, unjudged, truncated], LABELS)
+        page = html_page([MIXED, without_prediction, truncated], LABELS)
         assert page.encode("utf-8").startswith(b"<!doctype html>")
         parsed = Page(page)
         assert parsed.paragraphs == [MIXED.prediction.text, "\\ud83d<", "好…"]
@@ -178,11 +176,8 @@ class TestPage:
         assert parsed.elements.count("mark") == 6
 
     def test_green_and_red_by_strength(self):
-        styles = dict(
-            re.findall('<mark style="background: ([^"]+)" title="([^"]+)">', html_page([MIXED], LABELS))[i][::-1]
-            for i in range(5)
-        )
-        assert styles == {
+        marks = re.findall('<mark style="background: ([^"]+)" title="([^"]+)">', html_page([MIXED], LABELS))
+        assert {effect: colour for colour, effect in marks} == {
             "+0.20": "hsl(130 75% 55% / 0.05)",
             "+4.00": "hsl(130 75% 55% / 1.00)",
             "-0.80": "hsl(0 75% 55% / 0.20)",
@@ -190,14 +185,15 @@ class TestPage:
             "+1.00": "hsl(130 75% 55% / 0.25)",
         }
 
+    @settings(max_examples=40)
     @given(explanations=st.lists(ANY_EXPLANATION, max_size=4), labels=LABEL_SETS)
-    def test_no_text_is_taken_for_markup(self, explanations, labels):
+    def test_no_text_becomes_markup(self, explanations, labels):
         parsed = Page(html_page(explanations, labels))
         assert parsed.paragraphs == [explanation.prediction.text for explanation in explanations]
         assert set(parsed.elements) <= self.ELEMENTS
-        assert parsed._open == []
+        assert parsed.open == []
 
-    def test_a_review_full_of_markup(self):
+    def test_a_text_full_of_markup(self):
         text = "</p><script>alert('1')</script>\"&lt;{articles}%s"
         parsed = Page(html_page([explanation_of(text, (text, 1.0), text)], LabelSet(("<b>", "&amp;"))))
         assert parsed.paragraphs == [text * 3]

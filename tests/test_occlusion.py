@@ -1,4 +1,4 @@
-"""The words that pushed a verdict: what is said of each is what becomes of the text without it."""
+"""Measure how much each word influenced a prediction: the effect of a word is what leaving it out changes."""
 
 import csv
 import itertools
@@ -37,6 +37,25 @@ def predictor(predictors):
     return predictors[0]
 
 
+class CountingPredictor(Predictor):
+    """A predictor that keeps the sizes of its batches and the texts that it reads, and tokenizes in no other way."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.sizes, self.texts = [], []
+
+    def window_logits(self, input_ids):
+        self.sizes.append(len(input_ids))
+        return super().window_logits(input_ids)
+
+    def read(self, text):
+        self.texts.append(text)
+        return super().read(text)
+
+    def encode(self, texts):
+        raise AssertionError("the text is tokenized a second time")
+
+
 def aggregated(logits, spans, aggregate):
     weights = np.array([max(end - start, 1) for start, end in spans])
     if aggregate == "harmonic":
@@ -53,7 +72,7 @@ def load_tokenizer(predictor):
 
 
 def effects_of_tokens(predictor, text):
-    """By where it stands, the effect of each token that is read: computed one by one, from ids put together here."""
+    """Return the position and the effect of each token that the model reads, computed one by one from ids made here."""
     _, offsets, spans, _ = predictor.read(text)
     tokenizer = load_tokenizer(predictor)
     ids = tokenizer.encode(text, add_special_tokens=False).ids
@@ -117,8 +136,8 @@ class TestExplain:
         return words
 
     def test_no_word_is_idle(self, predictor):
-        """What is above would pass if nothing had an effect."""
-        effects = [word.effect for word in explain(predictor, GOOD).words]
+        """The tests above would pass if nothing had an effect."""
+        effects = [word.effect for word in explain(predictor, GOOD + BAD).words]
         assert len(effects) > 4
         assert min(map(abs, effects)) > 1e-4
         assert min(effects) < 0 < max(effects)
@@ -128,29 +147,16 @@ class TestExplain:
         assert offsets.count((1, 2)) > 1
         assert [word.text for word in explain(predictor, "好㍿好").words] == ["好", "㍿", "好"]
 
-    def test_all_in_one_batch_of_windows_that_are_made_once(self, predictor, monkeypatch):
-        sizes, texts = [], []
-        window_logits, read = predictor.window_logits, predictor.read
-
-        def counted_logits(input_ids):
-            sizes.append(len(input_ids))
-            return window_logits(input_ids)
-
-        def counted_read(text):
-            texts.append(text)
-            return read(text)
-
-        monkeypatch.setattr(predictor, "window_logits", counted_logits)
-        monkeypatch.setattr(predictor, "read", counted_read)
-        monkeypatch.setattr(predictor, "encode", None)  # which would tokenize a second time
+    def test_one_batch_of_windows_from_one_reading(self, tiny_model):
+        predictor = CountingPredictor(tiny_model, runtime="onnx")
         explain(predictor, LONG)
-        spans = read(LONG).spans
-        # A token that stands in two windows is left out of each.
-        assert sizes == [len(spans) + sum(end - start for start, end in spans)]
-        assert texts == [LONG]
+        spans = predictor.read(LONG).spans
+        # A token of two windows is left out of each.
+        assert predictor.sizes == [len(spans) + sum(end - start for start, end in spans)]
+        assert predictor.texts == [LONG, LONG]  # the second time here
 
     @pytest.mark.parametrize("text", ["", " \n", "ꙮ", "\x00", "\ud800"])
-    def test_without_a_verdict(self, predictor, text):
+    def test_a_text_without_a_prediction_has_no_words(self, predictor, text):
         explanation = explain(predictor, text)
         assert explanation.prediction.problem
         assert explanation.words == explanation.strongest(3) == explanation.pushing(1) == []
@@ -169,7 +175,7 @@ class TestStrongest:
             (0.9, [0.5, -3, 2, 1, 0, 0.1], [2, 1, 0.5]),
             (0.1, [0.5, -3, 2, -1, 0, -0.1], [-3, -1, -0.1]),
             (0.9, [-3, 2], [2]),
-            # What holds it there is much weaker than what pulls it down.
+            # The words for the prediction are much weaker than the one against it.
             (0.51, [0.1, -5], [-5]),
             (0.9, [-3, 0.5], [-3]),
             (0.9, [-3, -2], [-3, -2]),
@@ -203,9 +209,9 @@ def without(text, words):
     return text
 
 
-def test_the_strongest_words_move_the_verdict_more_than_random_ones():
-    """On nine in ten reviews; one that is left without a verdict, as it had no more than three words, is not counted
-    as moved."""
+@pytest.mark.slow
+def test_the_strongest_words_move_the_prediction_more_than_random_words():
+    """At least nine in ten reviews; a review that has no prediction without the words does not count as moved."""
     predictor = Predictor(ROOT / "mini_bert_sentiment_classifier.keras")
     with open(ROOT / "data" / "sample_reviews.csv", encoding="utf-8", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
@@ -218,12 +224,11 @@ def test_the_strongest_words_move_the_verdict_more_than_random_ones():
         whole += [explanation.prediction.probability] * 2
         for chosen in (explanation.strongest(3), generator.sample(words, min(3, len(words)))):
             shortened.append(without(text, chosen))
-    judged = [prediction.probability for prediction in predictor.predict(shortened)]
     moves = [
-        np.nan if probability is None else abs(probability - before)
-        for probability, before in zip(judged, whole, strict=True)
+        np.nan if prediction.problem else abs(prediction.probability - before)
+        for prediction, before in zip(predictor.predict(shortened), whole, strict=True)
     ]
     by_strongest, by_random = np.array(moves).reshape(-1, 2).T
-    share = np.mean(by_strongest > by_random)
-    print(f"the three strongest words moved {share:.1%} of the reviews more than three random ones")
-    assert share >= 0.9
+    fraction = np.mean(by_strongest > by_random)
+    print(f"the three strongest words moved {fraction:.1%} of the reviews more than three random words")
+    assert fraction >= 0.9

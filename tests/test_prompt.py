@@ -1,4 +1,4 @@
-"""The prompt: in this process with a predictor that is made up, through a pipe, and typed at a pseudo-terminal."""
+"""Run the prompt in this process, through a pipe, and at a pseudo-terminal."""
 
 import io
 import json
@@ -8,35 +8,30 @@ import select
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from scripts import accept_interrupts
+from scripts import application as command
+from tiny_models import save_with_metadata
 
-from network.model_file import load_model, save_model
-from serving.export.onnx_file import export_onnx
 from serving.predictor import Predictor
 from serving.prompt import Prompt
 from system.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[1]
 GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"
-PATIENCE = 60  # seconds after which a program that says nothing is taken for one that hangs
+PATIENCE = 60  # seconds until a program without output counts as hanging
 ESCAPE = re.compile("\x1b\\[[0-9;?]*[a-zA-Z]")
 PASTE_ON = "\x1b[?2004h"
 
 
-def command(model, *arguments):
-    return [sys.executable, str(ROOT / "application.py"), "--model", str(model), *arguments]
-
-
 class Recorder:
-    """Stands for the answers: keeps what is asked."""
+    """Answers that only record the texts."""
 
     def __init__(self, predictor):
         self.predictor, self.texts, self.problem = predictor, [], None
         self.explain = self.as_json = False
 
-    def give(self, texts):
+    def answer(self, texts):
         self.texts += texts
         if self.problem:
             raise InputError(self.problem)
@@ -49,7 +44,7 @@ class TestCommands:
 
     @pytest.fixture
     def talk(self, predictor, monkeypatch, capsys):
-        """Says lines at a prompt; returns what it keeps and what it told, without the greeting."""
+        """Return the function that types lines at a prompt; it returns the answers and the lines on standard error."""
 
         def talk(*lines, load=None, problem=None):
             monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
@@ -58,19 +53,24 @@ class TestCommands:
             assert Prompt(answers, load).run() == 0
             captured = capsys.readouterr()
             assert captured.out == ""
-            greeting, *told = captured.err.splitlines()
+            greeting, *printed = captured.err.splitlines()
             assert "/help" in greeting and "exit" in greeting
-            return answers, told
+            return answers, printed
 
         return talk
 
-    @pytest.mark.parametrize("end", ["exit", " EXIT ", "/exit", "/Exit"])
-    def test_exit(self, talk, end):
-        answers, told = talk("好", end, "坏")
-        assert (answers.texts, told) == (["好"], [])
+    @pytest.mark.parametrize("end", ["exit", " EXIT ", "/exit", "/Exit", "quit", "Quit ", "/quit", "退出", " /退出"])
+    def test_exit_words(self, talk, end):
+        answers, printed = talk("好", end, "坏")
+        assert (answers.texts, printed) == (["好"], [])
 
     def test_end_of_input(self, talk):
-        assert talk("好", "exit it is not")[0].texts == ["好", "exit it is not"]
+        texts = ["好", "exit it is not", "q", "不退出"]
+        assert talk(*texts)[0].texts == texts
+
+    def test_blank_lines_are_ignored(self, talk):
+        answers, printed = talk("", "好", "  ", "\u3000", "坏", "")
+        assert (answers.texts, printed) == (["好", "坏"], [])
 
     def test_no_standard_input(self, predictor, monkeypatch):
         monkeypatch.setattr(sys, "stdin", None)
@@ -79,13 +79,13 @@ class TestCommands:
     def test_ctrl_c_while_answering(self, predictor, monkeypatch):
         monkeypatch.setattr(sys, "stdin", io.StringIO("好\n"))
         answers = Recorder(predictor)
-        monkeypatch.setattr(answers, "give", lambda texts: signal.raise_signal(signal.SIGINT))
+        monkeypatch.setattr(answers, "answer", lambda texts: signal.raise_signal(signal.SIGINT))
         assert Prompt(answers, None).run() == 0
 
     def test_threshold(self, talk, predictor):
-        answers, told = talk("/threshold 0.25")
+        answers, printed = talk("/threshold 0.25")
         assert predictor.threshold == 0.25
-        assert told == ["positive from a probability of 0.25 on"]
+        assert printed == ["positive if the probability is at least 0.25"]
         talk("/THRESHOLD  auto ")
         assert predictor.threshold == 0.4  # as the file says
         assert answers.texts == []
@@ -93,33 +93,35 @@ class TestCommands:
     def test_abstain(self, talk, predictor):
         assert talk("/abstain 0.2  0.8")[1] == ["undecided between 0.2 and 0.8"]
         assert predictor.abstain == (0.2, 0.8)
-        assert talk("/abstain")[1] == ["none is undecided"]
+        assert talk("/abstain")[1] == ["no text is left undecided"]
         assert predictor.abstain is None
 
-    def test_explain_and_json(self, talk):
-        for name, attribute in (("/explain", "explain"), ("/json", "as_json")):
-            answers, (told,) = talk(name)
-            assert getattr(answers, attribute) is True
-            answers, (first, second) = talk(name, name)
-            assert getattr(answers, attribute) is False
-            assert first == told != second
+    @pytest.mark.parametrize(
+        ("name", "attribute", "on", "off"),
+        [
+            ("/explain", "explain", "marking words is on", "marking words is off"),
+            ("/json", "as_json", "predictions are printed as JSON", "predictions are printed as text"),
+        ],
+    )
+    def test_switches(self, talk, name, attribute, on, off):
+        answers, printed = talk(name)
+        assert (getattr(answers, attribute), printed) == (True, [on])
+        answers, printed = talk(name, name)
+        assert (getattr(answers, attribute), printed) == (False, [on, off])
 
     def test_model(self, talk, predictor, tiny_model, tmp_path):
-        opened, other_model = [], tmp_path / "other.keras"
-        classifier = load_model(tiny_model)
-        classifier.metadata["threshold"] = 0.6
-        save_model(classifier, other_model)
-        export_onnx(other_model)
+        opened = []
+        other_model = save_with_metadata(tiny_model, tmp_path / "other.keras", {"threshold": 0.6})
 
         def load(path):
             opened.append(path)
             return Predictor(other_model, 0.9, abstain=(0.1, 0.2), runtime="onnx")
 
-        answers, told = talk("/model  some path.keras ", load=load)
+        answers, printed = talk("/model  some path.keras ", load=load)
         assert opened == ["some path.keras"]
-        assert told == ["some path.keras answers from now on"]
+        assert printed == ["using some path.keras"]
         assert answers.predictor is not predictor
-        # What was not set here is as the command line says; what was, is as it was set, for this model's own meaning.
+        # Settings of the prompt go to the new model, and "auto" means its own threshold; the others stay.
         assert (answers.predictor.threshold, answers.predictor.abstain) == (0.9, (0.1, 0.2))
         answers, _ = talk("/threshold auto", "/abstain", "/model x", load=load)
         assert (answers.predictor.threshold, answers.predictor.abstain) == (0.6, None)
@@ -128,101 +130,117 @@ class TestCommands:
         ("error", "words"),
         [
             (InputError("x: no such model file"), "x: no such model file"),
-            (ModuleNotFoundError("No module named 'keras'", name="keras"), "keras is not installed"),
+            (ModuleNotFoundError("No module named 'keras'", name="keras"), "x needs keras, which is not installed"),
         ],
     )
     def test_a_model_that_cannot_be_opened(self, talk, predictor, error, words):
         def load(path):
             raise error
 
-        answers, (told,) = talk("/model x", "好", load=load)
-        assert told.startswith("error: ") and words in told
+        answers, (printed,) = talk("/model x", "好", load=load)
+        assert printed.startswith("error: ") and words in printed
         assert answers.predictor is predictor
         assert answers.texts == ["好"]
 
     @pytest.mark.parametrize(
         ("line", "words"),
         [
-            ("/", "no command /"),
-            ("/treshold 0.5", "no command /treshold"),
-            (" /好", "no command /好"),
-            ("/threshold", "/threshold takes P|auto"),
+            ("/", "unknown command /; /help"),
+            ("/treshold 0.5", "unknown command /treshold; /help"),
+            (" /好", "unknown command /好; /help"),
+            ("/threshold", "/threshold expects P|auto"),
             ("/threshold high", "not 'high'"),
-            ("/threshold 0.5 0.6", "/threshold takes"),
+            ("/threshold 0.5 0.6", "/threshold expects P|auto, not '0.5 0.6'"),
             ("/threshold 1.5", "from 0 to 1"),
             ("/threshold nan", "from 0 to 1"),
-            ("/abstain 0.5", "/abstain takes [LOW HIGH]"),
-            ("/abstain 0.1 0.2 0.3", "/abstain takes"),
-            ("/abstain a b", "/abstain takes"),
+            ("/abstain 0.5", "/abstain expects [LOW HIGH]"),
+            ("/abstain 0.1 0.2 0.3", "/abstain expects"),
+            ("/abstain a b", "/abstain expects"),
             ("/abstain 0.8 0.2", "a lower and a higher"),
             ("/abstain nan nan", "a lower and a higher"),
-            ("/explain all", "/explain takes nothing"),
-            ("/json yes", "/json takes nothing"),
-            ("/help me", "/help takes nothing"),
-            ("/model", "/model takes PATH"),
-            ("/model ", "/model takes PATH"),
+            ("/explain all", "/explain expects no argument"),
+            ("/json yes", "/json expects no argument"),
+            ("/help me", "/help expects no argument"),
+            ("/model", "/model expects FILE"),
+            ("/model ", "/model expects FILE"),
         ],
     )
-    def test_what_is_no_command_is_told(self, talk, predictor, line, words):
+    def test_a_wrong_command_is_an_error(self, talk, predictor, line, words):
         before = (predictor.threshold, predictor.abstain)
-        answers, (told,) = talk(line, "好")
-        assert told.startswith("error: ") and words in told
+        answers, (printed,) = talk(line, "好")
+        assert printed.startswith("error: ") and words in printed
         assert answers.texts == ["好"]
         assert (predictor.threshold, predictor.abstain, answers.explain, answers.as_json) == (*before, False, False)
 
-    def test_what_keeps_an_answer_back_is_told(self, talk):
-        answers, told = talk("好", "坏", problem="cannot write the page")
+    def test_an_error_does_not_end_the_prompt(self, talk):
+        answers, printed = talk("好", "坏", problem="cannot write the page")
         assert answers.texts == ["好", "坏"]
-        assert told == ["error: cannot write the page"] * 2
+        assert printed == ["error: cannot write the page"] * 2
 
     def test_help_is_a_table(self, talk):
         _, rows = talk("/help")
         usages, descriptions = zip(*(re.fullmatch(r"  (\S.*?)  +(\S.*)", row).groups() for row in rows), strict=True)
-        assert {row.index(does, len(use)) for row, use, does in zip(rows, usages, descriptions, strict=True)} == {23}
+        columns = {row.index(help, len(usage)) for row, usage, help in zip(rows, usages, descriptions, strict=True)}
+        assert columns == {23}
         assert [usage.split()[0] for usage in usages] == [
-            *("REVIEW", "/threshold", "/abstain", "/explain", "/json", "/model", "/help", "exit")
+            *("TEXT", "/threshold", "/abstain", "/explain", "/json", "/model", "/help", "exit")
         ]
         assert max(map(len, rows)) < 80
+        assert "quit, 退出, Ctrl-D and Ctrl-C" in rows[-1]
+
+
+@pytest.fixture(scope="module")
+def piped(tiny_model, environment):
+    """A process of the prompt that got these lines through a pipe, the last one without an end."""
+    lines = [
+        *(GOOD, "/json", BAD, "", "\u3000", "/nonsense", "/explain", GOOD, "/threshold 0"),
+        *(f"/model {tiny_model}", BAD, "ꙮ", "\udcff\udcfe", "还行", "/help"),
+    ]
+    return subprocess.run(
+        command(tiny_model),
+        input="\n".join(lines).encode("utf-8", "surrogateescape"),
+        # Strict, as in most locales; in the C locale Python itself accepts undecodable bytes.
+        env=environment | {"PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+    )
 
 
 class TestPipe:
-    def test_each_line_is_a_review_and_only_answers_are_on_standard_output(self, tiny_model, environment):
-        lines = [
-            GOOD,
-            "/json",
-            BAD,
-            "",
-            "/nonsense",
-            "/explain",
-            GOOD,
-            "/threshold 0",
-            f"/model {tiny_model}",
-            BAD,
-            "/help",
-        ]
-        process = subprocess.run(
-            command(tiny_model),
-            input="\n".join(lines),  # the last one without an end
-            env=environment | {"PYTHONUTF8": "1"},
-            capture_output=True,
-            encoding="utf-8",
-        )
-        assert process.returncode == 0
-        first, *answers = process.stdout.splitlines()
+    def test_only_predictions_are_on_standard_output(self, piped, tiny_model):
+        assert piped.returncode == 0
+        first, *answers = piped.stdout.decode("utf-8").splitlines()
         assert re.fullmatch(r"..  probability \S+  confidence \S+", first)
         answers = [json.loads(answer) for answer in answers]
-        assert [answer["text"] for answer in answers] == [BAD, GOOD, BAD]
-        assert ["words" in answer for answer in answers] == [False, True, True]
-        assert answers[2]["label"] == "正面"  # /threshold goes for the next model as well
-        assert "error: the text is empty" in process.stderr
-        assert "error: there is no command /nonsense" in process.stderr
-        assert f"{tiny_model} answers from now on" in process.stderr
-        assert process.stderr.splitlines()[-1].startswith("  exit ")
-        assert "Traceback" not in process.stderr and "\x1b" not in process.stdout and "> " not in process.stderr
+        assert [answer["text"] for answer in answers] == [BAD, GOOD, BAD, "还行"]
+        assert ["words" in answer for answer in answers] == [False, True, True, True]
+        predictions = Predictor(tiny_model).predict([BAD, GOOD, BAD, "还行"])
+        expected = [prediction.probability for prediction in predictions]
+        assert [answer["probability"] for answer in answers] == pytest.approx(expected, abs=1e-5)
+        assert answers[2]["label"] == "正面"  # /threshold applies to the next model too
+
+    def test_errors_and_notes_are_on_standard_error(self, piped, tiny_model):
+        errors = piped.stderr.decode("utf-8")
+        assert "exit leaves" in errors.splitlines()[0]
+        assert errors.count("error: ") == 3
+        assert "error: unknown command /nonsense" in errors
+        assert "error: the model knows no character of the text" in errors
+        assert "error: the text is not valid Unicode" in errors
+        assert f"using {tiny_model}" in errors
+        assert errors.splitlines()[-1].startswith("  exit ")
+
+    def test_there_is_no_traceback_and_nothing_for_a_terminal(self, piped):
+        errors = piped.stderr.decode("utf-8")
+        assert "Traceback" not in errors and b"\x1b" not in piped.stdout and "> " not in errors
+
+    def test_the_exit_word_ends_it(self, tiny_model, environment):
+        lines = "好\n Exit \n坏\n".encode()
+        process = subprocess.run(command(tiny_model), input=lines, env=environment, capture_output=True)
+        assert process.returncode == 0
+        assert process.stdout.count(b"\n") == 1
 
 
 class Typist:
-    """A program at a pseudo-terminal, which is its standard input and error and, unless it is a pipe, its output."""
+    """A person at a pseudo-terminal: the standard streams of a program, except an output that is given."""
 
     def __init__(self, arguments, environment, output=None):
         import fcntl
@@ -232,8 +250,7 @@ class Typist:
 
         def take_terminal():
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C reaches it
-            # Whoever started the tests in the background has made them, and all their children, deaf to Ctrl-C.
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            accept_interrupts()
 
         self.process = subprocess.Popen(
             arguments,
@@ -247,13 +264,13 @@ class Typist:
         os.close(own)
 
     def read(self, until=None):
-        """Returns what the program shows up to `until`, a regular expression, or up to its end."""
+        """Return the output of the program up to `until`, a regular expression, or to its end."""
         shown = b""
         while until is None or not re.search(until, shown.decode(errors="replace")):
             assert select.select([self.terminal], [], [], PATIENCE)[0], f"hangs after {shown!r}"
             try:
                 more = os.read(self.terminal, 65536)
-            except OSError:  # what Linux says where the program has ended
+            except OSError:  # on Linux, when the program has ended
                 more = b""
             if not more:
                 assert until is None, f"ends after {shown!r}"
@@ -265,14 +282,14 @@ class Typist:
         os.write(self.terminal, keys.encode())
 
     def interrupt(self):
-        """Types Ctrl-C, again if it came just before Python began to wait for keys: Python then keeps it to itself."""
+        """Type Ctrl-C until there is output: Python ignores one that comes just before it waits for keys."""
         for _ in range(PATIENCE // 2):
             self.type("\x03")
             if select.select([self.terminal], [], [], 2)[0]:
                 break
 
     def answer(self, keys):
-        """Types, and returns the JSON of the answers up to the next question."""
+        """Type keys; return the JSON objects up to the next prompt."""
         self.type(keys)
         shown = self.read(r"\}\s(?s:.*)> $")
         return [json.loads(line) for line in ESCAPE.sub("", shown).splitlines() if line.strip("\r").startswith("{")]
@@ -301,11 +318,11 @@ class TestTerminal:
         pasted = f"{GOOD}\r/json\r\r{BAD}"
         (answer,) = typist.answer(f"\x1b[200~{pasted}\r\x1b[201~\r")
         assert answer["text"] == pasted.replace("\r", "\n")
-        # Arrow up brings the last review, Ctrl-A goes to its beginning.
+        # Arrow up recalls the last text, Ctrl-A goes to its beginning.
         (answer,) = typist.answer("还行\r")
         (answer,) = typist.answer("\x1b[A\x01真的\r")
         assert answer["text"] == "真的还行"
-        # Without a review there is nothing to judge.
+        # An empty line is ignored.
         typist.type("\r")
         assert "error" not in typist.read("> $")
         typist.type("exit\r")
@@ -317,7 +334,7 @@ class TestTerminal:
         assert PASTE_ON not in typist.read("> $")
         (answer,) = typist.answer(f"{GOOD}\r\r{BAD}\r")
         assert answer["text"] == f"{GOOD}\n\n{BAD}"
-        # Commands are no part of a review that follows, nor is the exit word.
+        # Commands and exit words are never part of a paste.
         (answer,) = typist.answer("/threshold 0\r/threshold 0\r好\r")
         assert (answer["text"], answer["label"]) == ("好", "正面")
         typist.type("exit\rexit\r")
@@ -325,7 +342,7 @@ class TestTerminal:
         assert typist.process.wait(PATIENCE) == 0
 
     @pytest.mark.parametrize("variables", [{}, {"TERM": "dumb"}])
-    def test_reviews_typed_before_the_first_question_stay_apart(self, typist, variables):
+    def test_texts_typed_before_the_first_prompt_stay_apart(self, typist, variables):
         typist = typist("--json", **variables)
         typist.type(f"{GOOD}\r{BAD}\r好\r/json\r/json\rexit\r")
         shown = ESCAPE.sub("", typist.read())
@@ -364,7 +381,7 @@ class TestTerminal:
         assert ("\x1b[48;5;" in shown) is coloured
         assert bool(re.search(r"\[[+-]", shown)) is not coloured
 
-    def test_answers_that_go_elsewhere(self, typist, tmp_path):
+    def test_predictions_that_go_to_a_file(self, typist, tmp_path):
         with open(tmp_path / "answers.txt", "wb") as output:
             typist = typist("--explain", output=output)
             typist.read("> $")

@@ -1,4 +1,4 @@
-"""The rows of files that are to be scored: none is lost, whatever stands in the file."""
+"""Read the rows of files: none is lost, whatever the file contains."""
 
 import hashlib
 import io
@@ -10,14 +10,32 @@ from types import SimpleNamespace
 import pyarrow
 import pyarrow.parquet
 import pytest
+from scored_files import score
 
-from serving.predictor import Prediction
-from serving.scoring import source as rows
-from serving.scoring.local_engine import ScoringPlan, score_file
+from serving.scoring import source as source_module
 from serving.scoring.source import blocks, open_source
 from system.errors import InputError
 
 LINES = ["好", "", '"没有结束', "a,b\tc", " "]
+
+
+def lines_of_text(texts):
+    return texts
+
+
+def lines_of_csv(texts):
+    return ["text,n", *(f"{text},1" for text in texts)]
+
+
+def lines_of_tsv(texts):
+    return ["text\tn", *(f"{text}\t1" for text in texts)]
+
+
+def lines_of_json(texts):
+    return [json.dumps({"text": text, "n": 1}, ensure_ascii=False) for text in texts]
+
+
+LINES_OF = {"txt": lines_of_text, "csv": lines_of_csv, "tsv": lines_of_tsv, "jsonl": lines_of_json}
 
 
 def read(path, kind=None, column=None, **options):
@@ -59,65 +77,52 @@ class TestLines:
         assert source.text_column == "text"
 
     @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-    @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
-    def test_tables(self, write, kind, end):
-        tables = {
-            "csv": ["text,n", "好,1", "", "坏,2"],
-            "tsv": ["text\tn", "好\t1", "", "坏\t2"],
-            "jsonl": ['{"text": "好", "n": "1"}', "", '{"text": "坏", "n": "2"}'],
-        }
-        path = write(f"a.{kind}", end.join(tables[kind]) + end + end)
-        found, source = read(path)
+    @pytest.mark.parametrize(
+        ("kind", "lines", "first_row"),
+        [
+            ("csv", ["text,n", "好,1", "", "坏,2"], 2),
+            ("tsv", ["text\tn", "好\t1", "", "坏\t2"], 2),
+            ("jsonl", ['{"text": "好", "n": "1"}', "", '{"text": "坏", "n": "2"}'], 1),
+        ],
+    )
+    def test_tables(self, write, kind, lines, first_row, end):
+        found, source = read(write(f"a.{kind}", end.join(lines) + end + end))
         assert [row.values for row in found] == [{"text": "好", "n": "1"}, {}, {"text": "坏", "n": "2"}, {}]
         assert [row.problem for row in found] == [None, "the line is empty"] * 2
-        first = 1 if kind == "jsonl" else 2
-        assert [row.number for row in found] == [first, first + 1, first + 2, first + 3]
+        assert [row.number for row in found] == [first_row, first_row + 1, first_row + 2, first_row + 3]
 
-    def test_a_return_within_a_line_ends_none(self, write):
+    def test_a_carriage_return_within_a_line_does_not_end_it(self, write):
         assert texts_and_problems(write("a.txt", "a\rb\nc\u2028d\x0be\n")) == [("a\rb", None), ("c\u2028d\x0be", None)]
 
+    # 上 has the byte of a line end in UTF-16.
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
-    @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.jsonl"])
-    def test_encodings(self, write, name, encoding):
-        # 上 has the byte of a line end in UTF-16.
-        first, second = ("上海", "坏"), ("text", "n")
-        lines = {
-            "a.txt": [first[0], first[1]],
-            "a.csv": ["text,n", *(f"{text},1" for text in first)],
-            "a.tsv": ["text\tn", *(f"{text}\t1" for text in first)],
-            "a.jsonl": [json.dumps(dict(zip(second, (text, 1), strict=True)), ensure_ascii=False) for text in first],
-        }
-        assert texts_and_problems(write(name, "\n".join(lines[name]), encoding)) == [("上海", None), ("坏", None)]
+    @pytest.mark.parametrize("kind", LINES_OF)
+    def test_encodings(self, write, kind, encoding):
+        lines = LINES_OF[kind](["上海", "坏"])
+        assert texts_and_problems(write(f"a.{kind}", "\n".join(lines), encoding)) == [("上海", None), ("坏", None)]
 
     @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-    @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.jsonl"])
-    def test_utf16_without_a_mark(self, write, name, encoding):
+    @pytest.mark.parametrize("kind", LINES_OF)
+    def test_utf16_without_a_byte_order_mark(self, write, kind, encoding):
         texts = ["上海", "一般", "房间很干净"]
-        lines = {
-            "a.txt": texts,
-            "a.csv": ["text,n", *(f"{text},1" for text in texts)],
-            "a.tsv": ["text\tn", *(f"{text}\t1" for text in texts)],
-            "a.jsonl": [json.dumps({"text": text}, ensure_ascii=False) for text in texts],
-        }
-        path = write(name, "".join(f"{line}\n" for line in lines[name]), encoding)
+        path = write(f"a.{kind}", "".join(f"{line}\n" for line in LINES_OF[kind](texts)), encoding)
         assert texts_and_problems(path) == [(text, None) for text in texts]
         source = read(path)[1]
         assert source.line_count == len(texts)
-        assert source.has_spreadsheet_encoding == (name == "a.csv")
+        assert source.has_spreadsheet_encoding == (kind == "csv")
 
-    @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv"])
-    def test_a_stray_nul_byte_is_a_problem_of_its_row(self, write, name):
-        lines = [*(["text"] if name != "a.txt" else []), "好", "一\0般", "坏", ""]
-        assert texts_and_problems(write(name, "\n".join(lines))) == [
+    @pytest.mark.parametrize(("name", "header"), [("a.txt", ""), ("a.csv", "text\n"), ("a.tsv", "text\n")])
+    def test_a_stray_nul_byte_is_a_problem_of_its_row(self, write, name, header):
+        assert texts_and_problems(write(name, header + "好\n一\0般\n坏\n")) == [
             ("好", None),
             ("", "the text has a NUL byte"),
             ("坏", None),
         ]
 
-    def test_bytes_that_are_no_text_are_kept_and_told(self, write, capsys):
+    def test_undecodable_bytes_are_kept_and_reported(self, write, capsys):
         path = write("a.txt", "好\n坏".encode() + b"\xff\n")
         assert texts_and_problems(path) == [("好", None), ("坏\\xff", None)]
-        assert "bytes that no known encoding decodes" in capsys.readouterr().err
+        assert "bytes that no known encoding can decode" in capsys.readouterr().err
         with pytest.raises(InputError, match="byte 7 cannot be decoded"):
             read(path, strict=True)
 
@@ -134,7 +139,7 @@ class TestProblems:
             ("好", None),
         ]
 
-    def test_a_wrong_number_of_columns_keeps_what_stands_there(self, write):
+    def test_a_row_with_a_wrong_number_of_columns_keeps_its_values(self, write):
         found, source = read(write("a.csv", "text,n\n好\n贵,但是好,1\n坏,0\n"))
         assert [row.values for row in found] == [
             {"text": "好"},
@@ -148,7 +153,7 @@ class TestProblems:
         ]
         assert source.text_of(found[1]) == ("", found[1].problem)
 
-    def test_json_lines_after_many_that_are_none(self, write):
+    def test_json_lines_after_many_damaged_lines(self, write):
         found, source = read(write("a.jsonl", "\n" * 150 + "{\n" * 150 + '{"text": "好"}\n{"new": 1}\n'))
         assert len(found) == 302
         assert source.table.columns == ["text", "new"]
@@ -169,18 +174,18 @@ class TestProblems:
             ("a.xlsx", "text", "choose the kind with --format"),
         ],
     )
-    def test_a_file_that_is_no_table(self, write, name, content, words):
+    def test_a_file_that_is_not_a_table(self, write, name, content, words):
         with pytest.raises(InputError, match=words):
             read(write(name, content))
 
     def test_no_such_file_or_column(self, tmp_path, write):
-        with pytest.raises(InputError, match="no file .*missing.csv"):
+        with pytest.raises(InputError, match="missing.csv: no such file"):
             read(tmp_path / "missing.csv")
-        with pytest.raises(InputError, match="is a folder; name a file in it"):
+        with pytest.raises(InputError, match="this is a folder; name a file in it"):
             read(tmp_path)
         with pytest.raises(InputError, match="no column 'b'"):
             read(write("a.csv", "text,n\n好,1\n"), column="b")
-        with pytest.raises(InputError, match="plain text, which has no column 'b'"):
+        with pytest.raises(InputError, match="plain text has no column 'b'"):
             read(write("a.txt", "好\n"), column="b")
 
     def test_duplicate_columns_are_kept(self, write, tmp_path):
@@ -197,8 +202,8 @@ class TestProblems:
 class TestBlocks:
     @pytest.fixture
     def small_blocks(self, monkeypatch):
-        monkeypatch.setattr(rows, "BLOCK_ROWS", 3)
-        monkeypatch.setattr(rows, "BLOCK_CHARACTERS", 10)
+        monkeypatch.setattr(source_module, "BLOCK_ROWS", 3)
+        monkeypatch.setattr(source_module, "BLOCK_CHARACTERS", 10)
 
     @pytest.mark.parametrize(
         ("lines", "sizes"),
@@ -228,35 +233,36 @@ class TestStandardInput:
         standard_input(buffer.getvalue())
         assert texts_and_problems("-", "parquet") == [("好", None)]
 
-    def test_a_closed_one(self, monkeypatch):
+    def test_closed_standard_input(self, monkeypatch):
         monkeypatch.setattr(sys, "stdin", None)
-        with pytest.raises(InputError, match="it is closed"):
+        with pytest.raises(InputError, match="standard input is closed"):
             read("-")
 
 
-class TestNumberOfPasses:
-    @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.jsonl"])
-    def test_scoring_reads_a_file_twice(self, tmp_path, count_bytes_read, name):
-        header, line = {
-            "a.txt": ("", "好评如潮\n"),
-            "a.csv": ("text,n\n", "好评如潮,1\n"),
-            "a.tsv": ("text\tn\n", "好评如潮\t1\n"),
-            "a.jsonl": ("", '{"text": "好评如潮"}\n'),
-        }[name]
-        path = tmp_path / name
-        path.write_bytes((header + line * 20_000).encode())
-        predictor = SimpleNamespace(predict=lambda texts: [Prediction(text, "正面", 0.9, 0.9) for text in texts])
-        score_file(predictor, ScoringPlan(str(path), str(tmp_path / "out.jsonl")))
-        assert count_bytes_read[path] == 2 * path.stat().st_size
-        assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 20_000
+@pytest.mark.parametrize(
+    ("name", "header", "line"),
+    [
+        ("a.txt", "", "好评如潮\n"),
+        ("a.csv", "text,n\n", "好评如潮,1\n"),
+        ("a.tsv", "text\tn\n", "好评如潮\t1\n"),
+        ("a.jsonl", "", '{"text": "好评如潮"}\n'),
+    ],
+)
+def test_scoring_reads_a_file_twice(write, tmp_path, count_bytes_read, name, header, line):
+    path = write(name, header + line * 10_000)
+    score(path, tmp_path / "out.jsonl")
+    assert count_bytes_read[path] == 2 * path.stat().st_size
+    assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 10_000
 
-    @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
-    def test_the_hash_is_that_of_the_file(self, tmp_path, name):
-        path = tmp_path / name
-        if name == "a.csv":
-            path.write_text("text\n好\n", encoding="utf-8")
-        else:
-            pyarrow.parquet.write_table(pyarrow.table({"text": ["好"]}), path)
+
+class TestHash:
+    def test_of_a_text_file(self, write):
+        path = write("a.csv", "text\n好\n")
+        assert read(path)[1].sha256() == hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def test_of_a_parquet_file(self, tmp_path):
+        path = tmp_path / "a.parquet"
+        pyarrow.parquet.write_table(pyarrow.table({"text": ["好"]}), path)
         assert read(path)[1].sha256() == hashlib.sha256(path.read_bytes()).hexdigest()
 
 

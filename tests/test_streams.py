@@ -11,7 +11,7 @@ import pytest
 from system.streams import is_standard_output, is_stream, open_stream
 
 ROOT = Path(__file__).resolve().parents[1]
-NOWHERE = "error: there is no standard output to answer on, it is closed"
+NOWHERE = "error: standard output is closed; "
 
 
 @pytest.mark.parametrize("path", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
@@ -172,7 +172,7 @@ class TestScoringToAStream:
     def test_parquet_is_refused_before_the_pipe_is_opened(self, shell):
         done = shell(f'mkfifo "$out/pipe.parquet"; {self.COMMAND} "$out/pipe.parquet"')
         assert done.returncode == 1
-        assert "Parquet is no text for" in done.stderr
+        assert "Parquet cannot be written to" in done.stderr
 
     def test_a_link_stays_a_link(self, shell, out):
         (out / "disk").mkdir()

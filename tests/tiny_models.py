@@ -1,10 +1,17 @@
 """Small models with random weights, for the tokenizer that knows the sample corpus."""
 
+from pathlib import Path
+
 import keras
+import numpy as np
 from layer_checks import randomize
 from tiny import sample_tokenizer
 
-from network.bert import BertClassifier, BertConfig, BertMaskedLM
+from network.bert import BertClassifier, BertConfig, BertMaskedLM, logits_model
+from network.model_file import load_model, save_model
+from serving.export.onnx_file import export_onnx
+from text.sources import iter_texts
+from text.tokens.windows import encode_windows
 
 
 def config(**sizes) -> BertConfig:
@@ -21,8 +28,21 @@ def masked_lm(**sizes) -> BertMaskedLM:
 
 
 def classifier(metadata: dict | None = None, **sizes) -> BertClassifier:
-    """Return a small classifier."""
+    """Return a small classifier, which is about as likely to say positive as negative."""
     keras.utils.set_random_seed(0)
     model = BertClassifier(config(**sizes), sample_tokenizer().to_str(), metadata)
     randomize(model)
+    bias = model.get_layer("classification_output").bias
+    windows = encode_windows(sample_tokenizer(), list(iter_texts(["sample"]))[:50], model.config.max_seq_len)
+    logits = keras.ops.convert_to_numpy(logits_model(model)(windows.inputs))
+    bias.assign(bias - np.median(windows.document_logits(logits)))
     return model
+
+
+def save_with_metadata(model_path: Path, target: Path, metadata: dict) -> Path:
+    """Save the classifier of `model_path` with other metadata, as a `.keras` and an `.onnx` file; return `target`."""
+    model = load_model(model_path)
+    model.metadata |= metadata
+    save_model(model, target)
+    export_onnx(target)
+    return target

@@ -1,1 +1,1 @@
-"""Which words pushed a verdict, and how that is shown."""
+"""Explain predictions by the words that influenced them."""

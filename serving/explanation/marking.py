@@ -1,4 +1,4 @@
-"""Shows an explanation: marked words in a terminal, and as an HTML page that needs no other file."""
+"""Show an explanation: marked words at a terminal, or an HTML page that needs no other file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from serving.explanation.occlusion import Explanation, Word
 from serving.predictor import TRUNCATED_REMARK
 from text.labels import LabelSet
 
-STRONGEST_SHOWN = 3  # each way
-WEAKEST_MARKED = 0.25  # of the strongest word's effect: where every word is marked, none stands out
-# What would move a terminal's cursor, colour it or turn its writing round, all but tab and end of line.
+STRONGEST_SHOWN = 3  # in each direction
+WEAKEST_MARKED = 0.25  # as a fraction of the strongest effect; if every word is marked, none stands out
+# Characters that move a terminal's cursor, colour its text or reverse its direction, except tab and newline.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-UNSEEN = ("Mn", "Me", "Cf")  # Unicode's categories of what takes no place of its own
-# Of the terminal's 256 colours, from weak to strong, with a text colour that can be read on each.
+ZERO_WIDTH = ("Mn", "Me", "Cf")  # Unicode categories of characters without a column of their own
+# Backgrounds of the 256-colour palette, from weak to strong, each with a readable text colour.
 GREENS, REDS = (
     ("48;5;194;38;5;16", "48;5;120;38;5;16", "48;5;34;38;5;231"),
     ("48;5;224;38;5;16", "48;5;217;38;5;16", "48;5;160;38;5;231"),
@@ -42,7 +42,7 @@ footer {{ color: #666; font-size: .8em; }}
 </head>
 <body>
 {articles}
-<footer>Green words push towards {positive}, red ones towards {negative}. Point at a word to see by how much it moves
+<footer>Green words push towards {positive}, red words towards {negative}. Hover over a word to see its effect on
 the logit.</footer>
 </body>
 </html>
@@ -50,41 +50,44 @@ the logit.</footer>
 
 
 def wants_colour(stream: IO[str]) -> bool:
-    """Returns whether to colour what is written to `stream`: a terminal, unless NO_COLOR is set (no-color.org)."""
+    """Return whether to write colours to `stream`: to a terminal, unless NO_COLOR is set (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def marked_for_terminal(explanation: Explanation, labels: LabelSet, colour: bool) -> str:
-    """Returns the text with its words marked, and a table of the strongest of them.
+    """Return the text with its words marked, and a table of the strongest words.
 
-    Without colour a word that pushes towards the positive stands in [+…], another in [-…].
+    Without colour, [+…] marks a word that pushes towards the positive label and [-…] one that pushes away from it.
 
     Args:
-        labels: of the model.
+        explanation: a prediction with its words.
+        labels: the labels of the model.
+        colour: whether to mark words with colours.
     """
     text, words = explanation.prediction.text, explanation.words
-    strength = _relative_strength(words)
     parts, done = [], 0
-    for word in words:
-        parts.append(_shown(text[done : word.start]))
-        parts.append(_marked(word, strength(word), colour))
+    for word, strength in zip(words, _relative_strengths(words), strict=True):
+        parts.append(_escape_controls(text[done : word.start]))
+        parts.append(_marked(word, strength, colour))
         done = word.end
-    return "\n".join(["".join([*parts, _shown(text[done:])]), *_table(explanation, labels)])
+    parts.append(_escape_controls(text[done:]))
+    return "\n".join(["".join(parts), *_table(explanation, labels)])
 
 
 def display_width(text: str) -> int:
-    """Returns how many columns of a terminal the text takes: a Chinese character takes two, an accent none."""
+    """Return the width of a text in terminal columns: two for a Chinese character, none for a combining accent."""
     return sum(
-        (unicodedata.category(character) not in UNSEEN) * (1 + (unicodedata.east_asian_width(character) in "WF"))
+        (unicodedata.category(character) not in ZERO_WIDTH) * (1 + (unicodedata.east_asian_width(character) in "WF"))
         for character in text
     )
 
 
 def html_page(explanations: Sequence[Explanation], labels: LabelSet) -> str:
-    """Returns a page with the texts and their verdicts.
+    """Return an HTML page with the texts, their words marked, and their predictions.
 
     Args:
-        labels: of the model.
+        explanations: predictions with their words.
+        labels: the labels of the model.
     """
     articles = "\n".join(_article(explanation) for explanation in explanations)
     negative, positive = map(html.escape, labels.names)
@@ -96,33 +99,32 @@ def _article(explanation: Explanation) -> str:
     if prediction.problem:
         text = prediction.text.encode("utf-8", "backslashreplace").decode("utf-8")
         return f"<article><h2>{html.escape(prediction.problem)}</h2><p>{html.escape(text)}</p></article>"
-    strength = _relative_strength(words)
     parts, done = [], 0
-    for word in words:
+    for word, strength in zip(words, _relative_strengths(words), strict=True):
         parts.append(html.escape(prediction.text[done : word.start]))
         hue = 130 if word.effect > 0 else 0
         parts.append(
-            f'<mark style="background: hsl({hue} 75% 55% / {strength(word):.2f})" title="{word.effect:+.2f}">'
+            f'<mark style="background: hsl({hue} 75% 55% / {strength:.2f})" title="{word.effect:+.2f}">'
             f"{html.escape(word.text)}</mark>"
         )
         done = word.end
     parts.append(html.escape(prediction.text[done:]))
     remark = f" {TRUNCATED_REMARK}" if prediction.is_truncated else ""
-    verdict = f"{html.escape(prediction.label)} {prediction.probability:.4f}{remark}"
-    return f"<article><h2>{verdict}</h2><p>{''.join(parts)}</p></article>"
+    heading = f"{html.escape(prediction.label)} {prediction.probability:.4f}{remark}"
+    return f"<article><h2>{heading}</h2><p>{''.join(parts)}</p></article>"
 
 
 def _table(explanation: Explanation, labels: LabelSet) -> list[str]:
-    """Returns the lines of two columns: what holds the probability where it is, and what pushes the other way."""
+    """Return the lines of a table: the strongest words, and beside them those that push in the other direction."""
     strongest = explanation.strongest(STRONGEST_SHOWN)
     if not strongest:
         return []
     direction = 1 if strongest[0].effect > 0 else -1
     columns = []
-    for way, words in ((direction, strongest), (-direction, explanation.pushing(-direction)[:STRONGEST_SHOWN])):
+    for sign, words in ((direction, strongest), (-direction, explanation.pushing(-direction)[:STRONGEST_SHOWN])):
         if words:
-            cells = [f"{word.effect:+6.2f}  {' '.join(_shown(word.text).split())}" for word in words]
-            columns.append([f"towards {labels.names[way > 0]}", *cells])
+            cells = [f"{word.effect:+6.2f}  {' '.join(_escape_controls(word.text).split())}" for word in words]
+            columns.append([f"towards {labels.names[sign > 0]}", *cells])
     widths = [max(map(display_width, column)) for column in columns]
     rows = zip_longest(*columns, fillvalue="")
     padded = (
@@ -131,13 +133,13 @@ def _table(explanation: Explanation, labels: LabelSet) -> list[str]:
     return ["  ".join(["", *row]).rstrip() for row in padded]
 
 
-def _shown(text: str) -> str:
-    """Returns the text with its control characters spelt out: a review must not give a terminal orders."""
+def _escape_controls(text: str) -> str:
+    """Return the text with control characters spelt out, so that a text cannot control the terminal."""
     return CONTROLS.sub(lambda match: repr(match[0])[1:-1], text.replace("\r\n", "\n"))
 
 
 def _marked(word: Word, strength: float, colour: bool) -> str:
-    text = _shown(word.text)
+    text = _escape_controls(word.text)
     if strength < WEAKEST_MARKED:
         return text
     if not colour:
@@ -146,7 +148,7 @@ def _marked(word: Word, strength: float, colour: bool) -> str:
     return f"\x1b[{shades[min(int(strength * len(shades)), len(shades) - 1)]}m{text}\x1b[0m"
 
 
-def _relative_strength(words: Sequence[Word]):
-    """Returns the function from a word to how strong it is beside the strongest, 0..1."""
-    most = max((abs(word.effect) for word in words), default=0) or 1
-    return lambda word: abs(word.effect) / most
+def _relative_strengths(words: Sequence[Word]) -> list[float]:
+    """Return the effect of each word as a fraction of the strongest effect, 0..1."""
+    strongest = max((abs(word.effect) for word in words), default=0) or 1
+    return [abs(word.effect) / strongest for word in words]

@@ -1,4 +1,4 @@
-"""Which words pushed a prediction: by what becomes of it without them.
+"""Measure how much each word influenced a prediction, by leaving it out.
 
 Li, Monroe and Jurafsky, "Understanding Neural Networks through Representation Erasure" (2016), section 2.
 """
@@ -13,18 +13,20 @@ import numpy as np
 from serving.predictor import Prediction, Predictor
 from text.tokens.windows import Windows
 
-CLASSIFY_OFFSET = 1  # [CLS] stands before the first token of a window
-MOST_TOKENS = 2000  # what a person might look at; time and memory grow with its product with the number of windows
+CLASSIFY_OFFSET = 1  # [CLS] comes before the first token of a window
+MOST_TOKENS = 2000  # more than a person reads; time and memory grow with the tokens times the windows
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word of a text, as the tokenizer cuts it.
+    """A word of a text: one token, or several that share characters.
 
     Attributes:
-        text: as it stands in the text.
-        start, end: where, in characters.
-        effect: by how much it raises the logit of the text's being positive; below 0 it lowers it.
+        text: the characters of the word.
+        start: the position of its first character in the text.
+        end: the position after its last character.
+        effect: the logit of the whole text minus the logit without the word; positive if the word pushes towards the
+            positive label.
     """
 
     text: str
@@ -35,10 +37,12 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A prediction and the words of its text, in their order; no words where there is no prediction.
+    """A prediction and the words of its text.
 
     Attributes:
-        logit: of the text being positive, after calibration.
+        prediction: the prediction for the text.
+        words: the words in the order of the text; empty without a prediction.
+        logit: the logit of the positive label, after calibration.
     """
 
     prediction: Prediction
@@ -48,13 +52,13 @@ class Explanation:
     def strongest(self, count: int) -> list[Word]:
         """Return the words whose removal changes the probability most, the strongest first.
 
-        All push in the same direction, the one whose words together move the probability further; otherwise their
-        effects would cancel.
+        All push in the same direction, because otherwise their effects would cancel. It is the direction whose words
+        together change the probability more.
         """
 
         def shift(words: list[Word]) -> tuple[float, float]:
             push = sum(word.effect for word in words)
-            # The second decides where the first is rounded to nothing.
+            # The second value decides if the first is rounded to 0.
             return abs(_probability(self.logit - push) - _probability(self.logit)), abs(push)
 
         if not self.words:
@@ -62,18 +66,18 @@ class Explanation:
         return max((self.pushing(direction)[:count] for direction in (1, -1)), key=shift)
 
     def pushing(self, direction: int) -> list[Word]:
-        """Return the words that push towards the positive (1) or the negative (-1), the strongest first."""
+        """Return the words that push towards the positive (1) or negative (-1) label, the strongest first."""
         pushing = (word for word in self.words if word.effect * direction > 0)
         return sorted(pushing, key=lambda word: -abs(word.effect))
 
 
 class _Occlusions(NamedTuple):
-    """Which token is left out of which window; a token in overlapping windows is left out of each.
+    """Pairs of a token and a window that it is left out of; a token of overlapping windows has several.
 
     Attributes:
-        tokens: (occlusions,), the number of the token in the text.
-        windows: (occlusions,), the number of the window.
-        positions: (occlusions,), where the token stands in the window.
+        tokens: the index of the token in the text, (occlusions,).
+        windows: the index of the window, (occlusions,).
+        positions: the position of the token in the window, (occlusions,).
     """
 
     tokens: np.ndarray
@@ -84,8 +88,8 @@ class _Occlusions(NamedTuple):
 def explain(predictor: Predictor, text: str) -> Explanation:
     """Return the prediction for a text with the effect of each word.
 
-    Each word is left out of the windows that it stands in, all in one batch; no gradients are needed. Words behind the
-    first `MOST_TOKENS` tokens are left as they are.
+    Each token is left out of the windows that contain it, all in one batch; no gradients are needed. Only the first
+    `MOST_TOKENS` tokens are examined.
     """
     reading = predictor.read(text)
     if reading.problem:
@@ -97,14 +101,15 @@ def explain(predictor: Predictor, text: str) -> Explanation:
     whole, occluded = logits[:num_windows], logits[num_windows:]
     prediction = predictor.to_predictions([text], reading.windows, whole)[0]
 
-    tokens = np.unique(occlusions.tokens)  # the others lie behind the last window
+    tokens = np.unique(occlusions.tokens)  # no window contains the others
     text_logits = _variant_logits(reading.windows, tokens, occlusions, whole, occluded)[:, 0] / predictor.temperature
-    words = _words(text, [reading.offsets[token] for token in tokens], text_logits[0] - text_logits[1:])
-    return Explanation(prediction, words, float(text_logits[0]))
+    whole_logit, logits_without_token = text_logits[0], text_logits[1:]
+    words = _words(text, [reading.offsets[token] for token in tokens], whole_logit - logits_without_token)
+    return Explanation(prediction, words, float(whole_logit))
 
 
 def _occlusions(spans: list[tuple[int, int]]) -> _Occlusions:
-    """Return what is left out of a text whose windows hold the tokens of `spans`."""
+    """Return which token to leave out of which window, for windows of the tokens in `spans`."""
     tokens = np.concatenate([np.arange(start, end) for start, end in spans])
     windows = np.repeat(np.arange(len(spans)), [end - start for start, end in spans])
     positions = np.concatenate([np.arange(end - start) for start, end in spans]) + CLASSIFY_OFFSET
@@ -113,32 +118,37 @@ def _occlusions(spans: list[tuple[int, int]]) -> _Occlusions:
 
 
 def _shortened(input_ids: np.ndarray, occlusions: _Occlusions) -> np.ndarray:
-    """Return the windows, (occlusions, max_seq_len), each without its token."""
+    """Return the windows without their tokens, (occlusions, max_seq_len): later tokens move forward."""
     shortened = input_ids[occlusions.windows]
-    is_after = np.arange(shortened.shape[1] - 1) >= occlusions.positions[:, None]
-    shortened[:, :-1] = np.where(is_after, shortened[:, 1:], shortened[:, :-1])
-    shortened[:, -1] = 0
+    is_moved = np.arange(shortened.shape[1] - 1) >= occlusions.positions[:, None]
+    shortened[:, :-1] = np.where(is_moved, shortened[:, 1:], shortened[:, :-1])
+    shortened[:, -1] = 0  # padding
     return shortened
 
 
 def _variant_logits(
     windows: Windows, tokens: np.ndarray, occlusions: _Occlusions, whole: np.ndarray, occluded: np.ndarray
 ) -> np.ndarray:
-    """Return the logits, (1 + tokens, outputs), of the whole text, and of the text without each token.
+    """Return the logits of the whole text and of the text without each token, (1 + tokens, outputs).
 
     Args:
-        tokens: the numbers of the tokens that are left out.
-        whole: (windows, outputs), the logits of the windows.
-        occluded: (occlusions, outputs), those of the windows that lack a token.
+        windows: the windows of the whole text.
+        tokens: the sorted indices of the tokens that are left out.
+        occlusions: the token and the window of each row of `occluded`.
+        whole: the logits of the windows, (windows, outputs).
+        occluded: the logits of the windows that lack a token, (occlusions, outputs).
     """
-    num_variants = 1 + len(tokens)
+    num_variants, num_windows = 1 + len(tokens), len(whole)
+    # (variants, windows, outputs): the logits of the whole text, except for the windows that lack a token.
     variants = np.tile(whole, (num_variants, 1, 1))
     variants[1 + np.searchsorted(tokens, occlusions.tokens), occlusions.windows] = occluded
-    text_index = np.repeat(np.arange(num_variants), len(whole))
-    # A window counts by its tokens, also by the one that is left out of it.
-    num_tokens = np.tile(windows.num_tokens, num_variants)
-    repeated = windows._replace(num_tokens=num_tokens, text_index=text_index, is_truncated=np.zeros(num_variants, bool))
-    return repeated.document_logits(variants.reshape(-1, whole.shape[1]))
+    # The variants are aggregated as texts of as many windows; a window keeps its weight when it lacks a token.
+    repeated = windows._replace(
+        num_tokens=np.tile(windows.num_tokens, num_variants),
+        text_index=np.repeat(np.arange(num_variants), num_windows),
+        is_truncated=np.zeros(num_variants, bool),
+    )
+    return repeated.document_logits(variants.reshape(num_variants * num_windows, -1))
 
 
 def _probability(logit: float) -> float:
@@ -146,7 +156,7 @@ def _probability(logit: float) -> float:
 
 
 def _words(text: str, offsets: list[tuple[int, int]], effects: np.ndarray) -> list[Word]:
-    """Return the words; tokens that are made of the same characters are one."""
+    """Return the words; tokens that share characters form one word, whose effect is their sum."""
     words = []
     for (start, end), effect in zip(offsets, effects.tolist(), strict=True):
         if words and start < words[-1].end:

@@ -1,1 +1,1 @@
-"""Writes a trained classifier for other runtimes."""
+"""Write a trained classifier for other runtimes."""

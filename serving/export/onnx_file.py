@@ -1,4 +1,6 @@
-"""Writes a classifier for ONNX Runtime, beside its `.keras` file."""
+"""Write a classifier for ONNX Runtime, beside its `.keras` file."""
+
+from __future__ import annotations
 
 import base64
 import json
@@ -16,18 +18,21 @@ from system.libraries import quiet_imports
 
 
 def onnx_path(model_path: str | os.PathLike) -> Path:
-    """Return where the file for ONNX Runtime stands that belongs to a `.keras` file: beside it."""
+    """Return the path of the `.onnx` file that belongs to a `.keras` file."""
     return Path(model_path).with_suffix(".onnx")
 
 
 def export_onnx(model_path: str | os.PathLike) -> Path:
-    """Write the classifier in a `.keras` file for ONNX Runtime as well, beside it; return where.
+    """Write the classifier of a `.keras` file as an `.onnx` file beside it.
 
-    It reads windows of any length up to the model's, holds the tokenizer and the metadata, and knows the weights
-    that it was made from, whose SHA-256 stands in both. An earlier file is kept as `NAME.previous.onnx`.
+    The new file contains the tokenizer and the metadata, and accepts windows of any length up to the model's maximum.
+    Both files record the SHA-256 of the weights. An earlier `.onnx` file is kept as `NAME.previous.onnx`.
+
+    Returns:
+        The path of the `.onnx` file.
 
     Raises:
-        InputError: the model cannot be loaded, or the file not be written.
+        InputError: the model cannot be loaded, or the file cannot be written.
     """
     with quiet_imports():
         from network.bert import BertClassifier
@@ -37,7 +42,7 @@ def export_onnx(model_path: str | os.PathLike) -> Path:
     classifier = load_model(model_path, BertClassifier)
     graph = classifier_graph(classifier)
     sha256 = sha256_of_weights(classifier)
-    if weights_sha256(model_path) != sha256:  # a file of an older version, or one that was written by Keras alone
+    if weights_sha256(model_path) != sha256:  # written by an older version, or by Keras itself
         with replace_atomically(model_path) as temporary:
             shutil.copyfile(model_path, temporary)
             stamp_weights(temporary, sha256)

@@ -1,8 +1,8 @@
-"""The classifier as an ONNX graph, built from its weights operation by operation.
+"""Build the ONNX graph of a classifier from its weights, operation by operation.
 
-Keras' own export gives the same answers by way of TensorFlow and a converter, in 344 operations instead of 70, at two
-thirds of the speed (docs/EXPERIMENTS.md), and not on every backend. There is no input for segments: all tokens of a
-review are in the first.
+Keras' own export returns the same logits, but with 344 operations instead of 70, at two thirds of the speed
+(docs/EXPERIMENTS.md), and not on every backend. The graph has no input for segments: all tokens of a text are in the
+first segment.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from serving.runtimes.onnx_runtime import INPUT, OUTPUT
 
 OPSET = 17  # the first with LayerNormalization
 IR_VERSION = 9
-MASKED = -1e9  # added to the score of a padding position: far below any other
+MASKED = -1e9  # added to the attention scores of padding; far below any other score
 
 
 def classifier_graph(classifier: BertClassifier) -> onnx.ModelProto:
-    """Returns the graph from `input_ids`, int32, (batch, length), to `logits`, float32, (batch, outputs).
+    """Return the graph from `input_ids`, int32, (batch, length), to `logits`, float32, (batch, outputs).
 
-    `length` may be anything up to the model's `max_seq_len`.
+    `length` is at most the model's `max_seq_len`.
     """
     graph = _Graph()
     embedding, *encoders = backbone_layers(classifier)
@@ -36,7 +36,7 @@ def classifier_graph(classifier: BertClassifier) -> onnx.ModelProto:
     is_padding = graph.add("Equal", INPUT, graph.constant(np.int32(PADDING_ID)))
     bias = graph.add("Where", is_padding, graph.floats(MASKED), graph.floats(0.0))
     bias = graph.add("Unsqueeze", bias, graph.integers([1, 2]))  # (batch, 1, 1, length), for all heads and queries
-    # The bias is 0 everywhere where there is none.
+    # Without padding the bias is 0 everywhere.
     has_padding = graph.add("Cast", graph.add("ReduceMin", bias, keepdims=0), to=TensorProto.BOOL)
     rows = _embedding(graph, embedding, shape)
     for encoder in encoders:
@@ -51,31 +51,31 @@ def classifier_graph(classifier: BertClassifier) -> onnx.ModelProto:
 
 
 class _Padding(NamedTuple):
-    """Where padding stands in a batch.
+    """The padding of a batch, as names of values in the graph.
 
     Attributes:
-        is_there: whether there is any.
-        bias: what is added to the scores of attention so that nothing looks there, (batch, 1, 1, length).
+        exists: whether there is any padding.
+        bias: the number to add to each attention score, so that no token attends to padding, (batch, 1, 1, length).
     """
 
-    is_there: str
+    exists: str
     bias: str
 
 
 class _Graph:
-    """Operations and constants, under names that are counted up."""
+    """The operations and constants of a graph; names are numbered."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._nodes, self._constants, self._count = [], [], itertools.count()
 
-    def add(self, operation: str, *inputs: str, output: str | None = None, **attributes) -> str:
-        """Adds an operation; returns the name of its output."""
+    def add(self, operation: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
+        """Add an operation; return the name of its output."""
         output = output or f"{operation}_{next(self._count)}"
         self._nodes.append(helper.make_node(operation, inputs, [output], **attributes))
         return output
 
     def choose(self, condition: str, then: Callable[[], str], otherwise: Callable[[], str]) -> str:
-        """Adds two ways to a float result, of which one is gone; each function adds its operations."""
+        """Add two branches with a float result, of which one runs; each function adds the operations of its branch."""
         return self.add("If", condition, then_branch=self._branch(then), else_branch=self._branch(otherwise))
 
     def _branch(self, add_operations: Callable[[], str]) -> onnx.GraphProto:
@@ -84,21 +84,22 @@ class _Graph:
         nodes, self._nodes = self._nodes, outer
         return helper.make_graph(nodes, output, [], [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)])
 
-    def constant(self, values: np.ndarray) -> str:
+    def constant(self, values: np.typing.ArrayLike) -> str:
         name = f"constant_{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
-    def floats(self, values) -> str:
+    def floats(self, values: np.typing.ArrayLike) -> str:
         return self.constant(np.asarray(values, np.float32))
 
-    def integers(self, values) -> str:
+    def integers(self, values: np.typing.ArrayLike) -> str:
         return self.constant(np.asarray(values, np.int64))
 
-    def weight(self, variable) -> str:
+    def weight(self, variable: keras.Variable) -> str:
         return self.floats(_numpy(variable))
 
-    def model(self, graph_input, graph_output) -> onnx.ModelProto:
+    def model(self, graph_input: onnx.ValueInfoProto, graph_output: onnx.ValueInfoProto) -> onnx.ModelProto:
+        """Return the checked model with one input and one output."""
         graph = helper.make_graph(self._nodes, "bert_classifier", [graph_input], [graph_output], self._constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="mini-bert")
         model.ir_version = IR_VERSION
@@ -106,12 +107,12 @@ class _Graph:
         return model
 
 
-def _numpy(variable) -> np.ndarray:
+def _numpy(variable: keras.Variable) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
 
 
 def _embedding(graph: _Graph, layer: BertEmbedding, shape: str) -> str:
-    """Returns the embedded tokens, (batch × length, d_model), as the matrix products below take them."""
+    """Add the embedding; return its output as a matrix, (batch × length, d_model)."""
     positions = _numpy(layer.position_embedding.embeddings) + _numpy(layer.segment_embedding.embeddings)[0]
     length = graph.add("Slice", shape, graph.integers([1]), graph.integers([2]))
     positions = graph.add("Slice", graph.floats(positions), graph.integers([0]), length)
@@ -121,7 +122,7 @@ def _embedding(graph: _Graph, layer: BertEmbedding, shape: str) -> str:
 
 
 def _encoder(graph: _Graph, layer: TransformerEncoder, rows: str, padding: _Padding, shape: str) -> str:
-    def feed_forward(rows):
+    def feed_forward(rows: str) -> str:
         hidden = graph.add("Relu", _dense(graph, layer.feed_forward_hidden, rows))
         return _dense(graph, layer.feed_forward_output, hidden)
 
@@ -138,7 +139,7 @@ def _attention(graph: _Graph, layer: TransformerEncoder, rows: str, padding: _Pa
     attention, d_model, head_width = layer.attention, layer.d_model, layer.d_model // layer.num_heads
     by_head = graph.add("Concat", shape, graph.integers([layer.num_heads, head_width]), axis=0)
 
-    def projected(dense, order, scale=1.0):
+    def projected(dense: keras.layers.EinsumDense, order: tuple[int, ...], scale: float = 1.0) -> str:
         kernel, offset = _numpy(dense.kernel).reshape(d_model, d_model), _numpy(dense.bias).reshape(d_model)
         values = graph.add("Gemm", rows, graph.floats(kernel * scale), graph.floats(offset * scale))
         return graph.add("Transpose", graph.add("Reshape", values, by_head), perm=order)
@@ -147,13 +148,13 @@ def _attention(graph: _Graph, layer: TransformerEncoder, rows: str, padding: _Pa
     keys = projected(attention.key_dense, (0, 2, 3, 1))
     values = projected(attention.value_dense, (0, 2, 1, 3))
     scores = graph.add("MatMul", queries, keys)
-    # The application's batches have no padding, and without masking take 4 to 8% less time.
-    shares = graph.choose(
-        padding.is_there,
+    # The application's batches have no padding, and take 4 to 8% less time without masking.
+    attention_weights = graph.choose(
+        padding.exists,
         lambda: graph.add("Softmax", graph.add("Add", scores, padding.bias), axis=-1),
         lambda: graph.add("Softmax", scores, axis=-1),
     )
-    mixed = graph.add("MatMul", shares, values)
+    mixed = graph.add("MatMul", attention_weights, values)
     mixed = graph.add("Transpose", mixed, perm=(0, 2, 1, 3))
     mixed = graph.add("Reshape", mixed, graph.integers([-1, d_model]))
     kernel = _numpy(attention.output_dense.kernel).reshape(d_model, d_model)
@@ -161,7 +162,7 @@ def _attention(graph: _Graph, layer: TransformerEncoder, rows: str, padding: _Pa
 
 
 def _mean(graph: _Graph, rows: str, is_padding: str, shape: str, d_model: int) -> str:
-    """Returns the mean over the real tokens, (batch, d_model)."""
+    """Add the mean over the real tokens, (batch, d_model); return its name."""
     weights = graph.add("Cast", graph.add("Not", is_padding), to=TensorProto.FLOAT)
     count = graph.add("Max", graph.add("ReduceSum", weights, graph.integers([1])), graph.floats(1.0))
     weights = graph.add("Unsqueeze", graph.add("Div", weights, count), graph.integers([1]))  # (batch, 1, length)

@@ -1,1 +1,1 @@
-"""What runs a trained network: ONNX Runtime where there is a file for it, else Keras."""
+"""Run a trained network: with ONNX Runtime if there is a file for it, else with Keras."""

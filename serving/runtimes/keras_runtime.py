@@ -1,4 +1,6 @@
-"""Runs a classifier through Keras, on the backend that it is set to."""
+"""Run a classifier with Keras, on its current backend."""
+
+from __future__ import annotations
 
 import os
 
@@ -11,20 +13,24 @@ BATCH_SIZE = 256
 
 
 class KerasRuntime:
-    """A loaded classifier.
+    """A classifier loaded by Keras.
+
+    Args:
+        model_path: a `.keras` file.
 
     Attributes:
-        tokenizer_file: the tokenizer that it was trained with, the bytes of a `tokenizer.json`.
-        metadata: what its file says about it.
-        max_seq_len: tokens that it reads at once.
+        tokenizer_file: the tokenizer of its training, the bytes of a `tokenizer.json`.
+        metadata: the metadata in the file.
+        max_seq_len: the maximum length of a window, in tokens.
 
     Raises:
         InputError: the file cannot be used.
+        ModuleNotFoundError: Keras or its backend is not installed.
     """
 
     name = "keras"
 
-    def __init__(self, model_path: str | os.PathLike):
+    def __init__(self, model_path: str | os.PathLike) -> None:
         with quiet_imports():
             import keras
 
@@ -43,12 +49,12 @@ class KerasRuntime:
 
         Args:
             input_ids: int32, (windows, max_seq_len), at least one.
-            batch_size: windows that the network reads together.
+            batch_size: the maximum number of windows per batch.
         """
         batches = []
         for start in range(0, len(input_ids), batch_size):
             batch = input_ids[start : start + batch_size]
-            # Called, not `predict`ed: for a single text that takes a tenth of the time.
+            # A call takes a tenth of the time of `predict` for a single text.
             outputs = self._model({"input_ids": batch, "token_type_ids": np.zeros_like(batch)}, training=False)
             batches.append(self._to_numpy(outputs))
         return np.concatenate(batches)

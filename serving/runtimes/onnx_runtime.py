@@ -1,4 +1,4 @@
-"""Runs a classifier through ONNX Runtime, from the `.onnx` file that fine-tuning writes beside the `.keras` file."""
+"""Run a classifier with ONNX Runtime, from the `.onnx` file that fine-tuning writes beside the `.keras` file."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 BATCH_SIZE = 32
-# The entries of the file's own metadata, of which ONNX Runtime keeps copies: the tokenizer is compressed.
+# The keys of the metadata in the file. ONNX Runtime keeps copies of the values, so the tokenizer is compressed.
 ABOUT, TOKENIZER, WEIGHTS_SHA256 = "mini_bert", "tokenizer.json.zlib.base64", "weights_sha256"
 INPUT, OUTPUT = "input_ids", "logits"
-FORMAT = 2  # the number of this form of the file: the first gave probabilities
+FORMAT = 2  # the version of the file format; version 1 returned probabilities
 
 
 class OnnxRuntime:
-    """A loaded classifier; several threads may use it at once, and processes that fork.
+    """A classifier loaded by ONNX Runtime; several threads may use it at once, and processes may fork.
+
+    Args:
+        model_path: an `.onnx` file.
 
     Attributes:
-        tokenizer_file: the tokenizer that it was trained with, the bytes of a `tokenizer.json`.
-        metadata: what its file says about it.
-        max_seq_len: tokens that it reads at once.
-        weights_sha256: of the `.keras` file that it was made from, see `network.metadata.weights_sha256`.
+        tokenizer_file: the tokenizer of its training, the bytes of a `tokenizer.json`.
+        metadata: the metadata in the file.
+        max_seq_len: the maximum length of a window, in tokens.
+        weights_sha256: the hash of the weights; see `network.metadata.weights_sha256`.
 
     Raises:
         InputError: the file cannot be used.
@@ -40,29 +43,29 @@ class OnnxRuntime:
 
     name = "onnx"
 
-    def __init__(self, model_path: str | os.PathLike):
+    def __init__(self, model_path: str | os.PathLike) -> None:
         disable_telemetry()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        # Matrices as small as these gain more from several batches at a time than from several threads a batch.
+        # For matrices this small, running batches in parallel is faster than several threads per batch.
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            # By its path: a file's content would be kept in memory for good.
+            # From its path, because the bytes of a file would stay in memory.
             self._session = onnxruntime.InferenceSession(str(model_path), options, providers=["CPUExecutionProvider"])
             own = self._session.get_modelmeta().custom_metadata_map
             about = json.loads(own[ABOUT])
             if about.get("format") != FORMAT:
-                raise ValueError(f"it has format {about.get('format', 1)}, and this version reads format {FORMAT}")
+                raise ValueError(f"format {about.get('format', 1)}; this version reads format {FORMAT}")
             self.max_seq_len = about["max_seq_len"]
             self.weights_sha256 = own[WEIGHTS_SHA256]
             self.tokenizer_file = zlib.decompress(base64.b64decode(own[TOKENIZER]))
-        except Exception as error:  # the library's own kinds of error have no common base
-            reason = f"no {error}" if isinstance(error, KeyError) else first_line(error)
+        except Exception as error:  # the library's exceptions have no common base
+            reason = f"{error} is missing" if isinstance(error, KeyError) else first_line(error)
             raise InputError(
-                f"{model_path}: not an ONNX file that this version of the project wrote, or a damaged one ({reason}); "
-                "`python -m recipes.export FILE.keras` writes one"
+                f"{model_path}: damaged, or not an ONNX file of this version of the project ({reason}); "
+                "recreate it with `python -m recipes.export FILE.keras`"
             ) from None
         self.metadata = Metadata.from_json(about["metadata"], str(model_path))
         self._num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -73,17 +76,19 @@ class OnnxRuntime:
 
         Args:
             input_ids: int32, (windows, max_seq_len), at least one.
-            batch_size: windows, at most, that the network reads together; they are of one length, so that it reads no
-                padding and masks none.
+            batch_size: the maximum number of windows per batch; the windows of a batch have equal lengths, so that
+                there is no padding.
         """
         lengths = np.count_nonzero(input_ids, axis=1)
-        order = np.argsort(-lengths, kind="stable")  # the last ones are the quickest: no thread waits long for another
-        of_one_length = np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1)
+        order = np.argsort(-lengths, kind="stable")  # longest first, so that the threads end together
+        groups_of_equal_length = np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1)
         batches = [
-            rows[start : start + batch_size] for rows in of_one_length for start in range(0, len(rows), batch_size)
+            rows[start : start + batch_size]
+            for rows in groups_of_equal_length
+            for start in range(0, len(rows), batch_size)
         ]
 
-        def run(rows):
+        def run(rows: np.ndarray) -> np.ndarray:
             batch = np.ascontiguousarray(input_ids[rows, : lengths[rows[0]]])
             return self._session.run(None, {INPUT: batch})[0]
 
@@ -94,8 +99,8 @@ class OnnxRuntime:
         return logits
 
     def _threads(self) -> ThreadPoolExecutor:
-        """Return the threads, started when they are first needed: a single answer does without them."""
-        # The child of a fork has the pool without its threads, and would wait for them forever.
+        """Return the threads, which start when they are first needed: a single text does not need them."""
+        # The child of a fork inherits the pool without its threads, and would wait for them forever.
         if self._pool_process != os.getpid():
             from concurrent.futures import ThreadPoolExecutor
 

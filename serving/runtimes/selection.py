@@ -1,4 +1,4 @@
-"""Chooses what a model file is run with."""
+"""Choose the runtime of a model file."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ RUNTIMES = ("auto", "onnx", "keras")
 
 
 def open_runtime(model_path: str | os.PathLike, runtime: str = "auto") -> OnnxRuntime | KerasRuntime:
-    """Returns an `OnnxRuntime` or a `KerasRuntime` with the model loaded.
+    """Load a model for prediction.
 
     Args:
-        model_path: a `.keras` file, beside which its `.onnx` file is looked for, or an `.onnx` file alone.
-        runtime: "onnx", "keras", or "auto": ONNX Runtime if it is installed and the `.onnx` file was made from the
-            `.keras` file as it is now; otherwise Keras, and standard error says why.
+        model_path: a `.keras` file, whose `.onnx` file lies beside it, or an `.onnx` file alone.
+        runtime: "onnx", "keras" or "auto". "auto" chooses ONNX Runtime if it is installed and the `.onnx` file was
+            made from the current `.keras` file; otherwise it chooses Keras and says why on standard error.
 
     Raises:
-        InputError: the model cannot be loaded, or not by the runtime that is asked for.
+        InputError: the model cannot be loaded, or cannot be loaded by this runtime.
+        ModuleNotFoundError: `runtime` is "keras", and Keras or its backend is not installed.
     """
     path = Path(model_path)
     refuse_folder(path)
     if runtime not in RUNTIMES:
-        raise InputError(f"there is no runtime {runtime!r}: choose one of {', '.join(RUNTIMES)}")
+        raise InputError(f"unknown runtime {runtime!r}; choose from {', '.join(RUNTIMES)}")
     if path.suffix == ".onnx":
         if runtime == "keras":
-            raise InputError(f"{path}: Keras runs a .keras file, not this one")
+            raise InputError(f"{path}: Keras cannot run an .onnx file; name a .keras file, or choose another runtime")
         return _open_onnx(path)
-    if not path.is_file():  # Keras' loader would say so too, seconds later
+    if not path.is_file():  # Keras' loader would say so too, but seconds later
         beside = path.with_suffix(".onnx")
-        remedy = f"give {beside}, which is there" if beside.is_file() else "`python fine_tuning.py` makes one"
+        remedy = f"use {beside} instead" if beside.is_file() else "train one with `python fine_tuning.py`"
         raise InputError(f"{path}: no such model file; {remedy}")
     if runtime == "keras":
         return _open_keras(path)
@@ -48,21 +49,19 @@ def open_runtime(model_path: str | os.PathLike, runtime: str = "auto") -> OnnxRu
     except InputError as error:
         if runtime == "onnx":
             raise
-        loaded = _open_keras(path)
-        print(f"note: Keras answers, which takes seconds to start: {error}", file=sys.stderr)
-        return loaded
+        return _open_keras_instead(path, error)
 
 
 def _open_onnx(path: Path, made_from: Path | None = None) -> OnnxRuntime:
     from serving.runtimes.onnx_runtime import OnnxRuntime
 
     if not path.is_file():
-        how = f"; `python -m recipes.export {made_from}` makes it" if made_from else ""
-        raise InputError(f"there is no file {path}{how}")
+        remedy = f"create it with `python -m recipes.export {made_from or 'FILE.keras'}`"
+        raise InputError(f"{path}: no such model file; {remedy}")
     try:
         runtime = OnnxRuntime(path)
     except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is not installed: `pip install {error.name}`") from None
+        raise InputError(f"{error.name} is not installed; run `pip install {error.name}`") from None
     if made_from:
         _require_weights_of(runtime, path, made_from)
     return runtime
@@ -71,15 +70,28 @@ def _open_onnx(path: Path, made_from: Path | None = None) -> OnnxRuntime:
 def _require_weights_of(runtime: OnnxRuntime, path: Path, made_from: Path) -> None:
     sha256 = weights_sha256(made_from)
     if sha256 is None:
-        problem = f"{made_from} does not say which weights it holds"
+        problem = f"{made_from} does not record the hash of its weights"
     elif sha256 != runtime.weights_sha256:
-        problem = f"{path} holds other weights than {made_from}"
+        problem = f"{path} and {made_from} have different weights"
     else:
         return
-    raise InputError(f"{problem}; `python -m recipes.export {made_from}` makes {path.name} anew")
+    raise InputError(f"{problem}; recreate {path.name} with `python -m recipes.export {made_from}`")
 
 
 def _open_keras(path: Path) -> KerasRuntime:
     from serving.runtimes.keras_runtime import KerasRuntime
 
     return KerasRuntime(path)
+
+
+def _open_keras_instead(path: Path, reason: InputError) -> KerasRuntime:
+    """Load a model with Keras because ONNX Runtime cannot; say why on standard error."""
+    try:
+        runtime = _open_keras(path)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{reason}; Keras can neither run nor export {path}, because {error.name} is not installed: "
+            "run `pip install -r requirements.txt`"
+        ) from None
+    print(f"note: using Keras, which takes seconds to start: {reason}", file=sys.stderr)
+    return runtime

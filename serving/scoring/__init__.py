@@ -1,1 +1,1 @@
-"""Scores whole files: rows in, the same rows with their verdicts out."""
+"""Score whole files: rows in, the same rows with their predictions out."""

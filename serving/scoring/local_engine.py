@@ -1,12 +1,10 @@
-"""Scores a file: every row comes out once, in its place, with a verdict or the reason why it has none."""
+"""Score a file: every row is written once, in order, with its prediction or the reason why it has none."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,6 +15,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from serving.predictor import Predictor
+from serving.scoring.background import in_background
 from serving.scoring.parts import Parts, Stream
 from serving.scoring.source import STANDARD_STREAM, Source, blocks, open_source
 from system.errors import InputError, OutputError
@@ -26,27 +25,26 @@ from system.streams import is_closed, is_standard_output, is_stream, open_stream
 from text.tables.kinds import kind_of, open_format
 from text.tables.rows import Format, Row
 
-VERDICT_TYPES = {"label": "string", "probability": "double", "confidence": "double", "problem": "string"}
+PREDICTION_TYPES = {"label": "string", "probability": "double", "confidence": "double", "problem": "string"}
 DECIMALS = 6
 PROBLEMS_SHOWN = 5
-BLOCKS_AHEAD = 2
-SCORED_BEFORE = "scored before"
-REMEDY = "wait until it has ended, or give --output another name"  # where another run writes the same file
+PROGRESS_ROWS = 2000  # a shorter file has a progress bar only at a terminal
+REMEDY = "wait for it to finish, or give --output another name"  # if another run writes the same file
 
 
 @dataclass(frozen=True)
 class ScoringPlan:
-    """What to score and where to put it.
+    """The input, the output and the options of a scoring run.
 
     Attributes:
         source: a file, or "-" for standard input.
         output: a file, a pipe or a device, or "-" for standard output.
-        text_column: found by its usual names where None.
-        source_kind: of `text.tables.kinds.KIND_NAMES`; by the suffix where None.
-        output_kind: the same; that of the source where the file has no suffix.
-        strict: whether the first row without a verdict ends the run.
-        resume: whether to go on with a run that was ended before its end.
-        settings: whatever else the verdicts depend on, as JSON values; a run goes on with the same only.
+        text_column: the column of the texts; None: the usual names.
+        source_kind: one of `text.tables.kinds.KIND_NAMES`; None: by the suffix.
+        output_kind: likewise; None: by the suffix, and without a suffix the kind of the source.
+        strict: whether to stop at the first row without a prediction.
+        resume: whether to continue an interrupted run.
+        settings: whatever else the predictions depend on, as JSON values; only a run with equal settings is resumed.
     """
 
     source: str
@@ -56,34 +54,68 @@ class ScoringPlan:
     output_kind: str | None = None
     strict: bool = False
     resume: bool = False
-    settings: dict = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
 
 
 class ScoredBlock(NamedTuple):
-    """Some rows with their verdicts, as they are written, and what there is to say of them.
+    """Some rows with their predictions, in the format of the output.
 
     Attributes:
-        content: a part of the output; None where an earlier run has written it.
-        num_rows: how many there are.
-        verdicts: how many rows have each.
-        problems: why the others have none.
+        content: a part of the output; None if an earlier run has written it.
+        num_rows: the number of rows.
+        labels: the number of rows with each label.
+        num_problems: the number of rows without a prediction.
+        problems: why these have none; empty for a part of an earlier run.
     """
 
     content: bytes | None
     num_rows: int
-    verdicts: Counter
+    labels: Counter[str]
+    num_problems: int
     problems: list[str]
 
 
-def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
-    """Write the rows of a file with their verdicts, and a summary to standard error.
+class _Totals:
+    """The counts of all blocks, which become the summary of a run."""
 
-    A file appears whole or not at all: until its end the scored rows lie in a folder beside it, part by part, and a run
-    that is killed goes on from there. A second run with the same output is refused meanwhile. Standard output, a pipe
-    or a device gets the rows as they come.
+    def __init__(self) -> None:
+        self.num_rows = self.num_rows_before = self.num_problems = 0
+        self.labels: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self._started = time.monotonic()
+
+    def add(self, block: ScoredBlock) -> None:
+        self.num_rows += block.num_rows
+        self.num_rows_before += block.num_rows if block.content is None else 0
+        self.labels.update(block.labels)
+        self.num_problems += block.num_problems
+        self.problems += block.problems[: PROBLEMS_SHOWN - len(self.problems)]
+
+    def print_problems(self, source_name: str) -> None:
+        for problem in self.problems:
+            print(f"{source_name}, {problem}", file=sys.stderr)
+        if more := self.num_problems - len(self.problems):
+            print(f"{source_name}: {more:,} more rows have no prediction", file=sys.stderr)
+
+    def __str__(self) -> str:
+        before = f" ({self.num_rows_before:,} scored before)" if self.num_rows_before else ""
+        counts = [f"{self.num_rows:,} rows{before}"]
+        counts += [f"{count:,} {label}" for label, count in self.labels.most_common()]
+        if self.num_problems:
+            counts.append(f"{self.num_problems:,} without a prediction")
+        speed = (self.num_rows - self.num_rows_before) / max(time.monotonic() - self._started, 1e-9)
+        return f"{', '.join(counts)}; {speed:,.0f} rows per second"
+
+
+def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
+    """Write the rows of a file with their predictions, and a summary to standard error.
+
+    The output file appears when it is complete. Until then the scored rows are in a folder beside it, part by part, and
+    a killed run can be resumed. No second run may write the same output meanwhile. Standard output, a pipe or a device
+    gets the rows at once.
 
     Raises:
-        InputError: the file cannot be read or written, or, if the plan is strict, a row cannot be judged.
+        InputError: the file cannot be read or written, or the plan is strict and a row has no prediction.
     """
     to_file = not is_stream(plan.output)
     _check_output(plan, to_file)
@@ -91,61 +123,69 @@ def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
         owned(plan.output, REMEDY) if to_file else contextlib.nullcontext(),
         open_source(plan.source, plan.source_kind, plan.text_column, strict=plan.strict) as source,
     ):
-        names = verdict_columns(source.table.columns)
+        names = prediction_columns(source.table.columns)
         kind = plan.output_kind or source.kind
         if Path(plan.output).suffix:
             kind = kind_of(plan.output, plan.output_kind, "--output-format")
         if kind == "parquet" and not to_file:
-            raise InputError("Parquet is no text for standard output, a pipe or a device: name a file with --output")
+            raise InputError(
+                "Parquet cannot be written to standard output, a pipe or a device; name a file with --output"
+            )
         output_format = open_format(
             kind,
             source.table.columns,
-            dict(zip(names, VERDICT_TYPES.values(), strict=True)),
+            dict(zip(names, PREDICTION_TYPES.values(), strict=True)),
             source.text_column,
             byte_order_mark=source.has_spreadsheet_encoding,
             schema=source.schema,
         )
         with _open_parts(plan, source, output_format, kind) as parts:
-            try:
-                summary = _score(predictor, source, output_format, names, parts, plan.strict)
-                parts.finish()
-            except (KeyboardInterrupt, OutputError):
-                if to_file:
-                    print("what is scored is kept: the same command with --resume goes on with it", file=sys.stderr)
-                raise
-    print(summary + (f"; saved to {plan.output}" if to_file else ""), file=sys.stderr)
+            totals = _score(predictor, source, output_format, names, parts, plan.strict)
+            totals.print_problems(source.name)
+            summary = str(totals)  # before the parts are joined, which takes time too
+            parts.finish()
+    saved = f"; saved to {plan.output}" if to_file else ""
+    print(f"{summary}{saved}", file=sys.stderr)
 
 
 def _check_output(plan: ScoringPlan, to_file: bool) -> None:
-    """Raise an InputError where the output cannot be written, before anything is read."""
+    """Raise an InputError if the output cannot be written, before anything is read."""
     if to_file:
         check_writable(plan.output)
         if plan.source != STANDARD_STREAM and os.path.realpath(plan.source) == os.path.realpath(plan.output):
-            raise InputError(f"{plan.output} is the file that is to be scored: give --output another name")
+            raise InputError(f"{plan.output} is also the input; give --output another name")
     elif plan.resume:
-        raise InputError("--resume goes on with a file: name it with --output")
+        raise InputError("--resume needs an output file; name it with --output")
     elif is_standard_output(plan.output):
         if is_closed(sys.stdout):
-            raise InputError("there is no standard output, it is closed: name a file with --output")
+            raise InputError("standard output is closed; name a file with --output")
     else:
         check_writable(plan.output, allow_stream=True)
 
 
 @contextlib.contextmanager
 def _open_parts(plan: ScoringPlan, source: Source, output_format: Format, kind: str) -> Iterator[Stream | Parts]:
+    """Open the destination; if the block fails, keep the parts of a file that are scored."""
     if is_stream(plan.output):
         with open_stream(plan.output) as stream:
             yield Stream(stream)
         return
-    # A link stays a link: the file that it leads to is written.
+    # A symbolic link stays, and its target is written.
     output = Path(os.path.realpath(plan.output))
     parts = Parts(output, output_format, _description(plan, source, kind), plan.strict)
     parts.open(plan.resume)
-    yield parts
+    try:
+        yield parts
+    except BaseException as error:
+        if not parts.num_parts:
+            parts.discard()
+        elif isinstance(error, KeyboardInterrupt | OutputError):
+            print("the scored rows are kept; run the same command with --resume to continue", file=sys.stderr)
+        raise
 
 
-def _description(plan: ScoringPlan, source: Source, kind: str) -> dict:
-    """Returns what a run must have in common with the one that it goes on with."""
+def _description(plan: ScoringPlan, source: Source, kind: str) -> dict[str, object]:
+    """Return what a run must have in common with the run that it resumes."""
     return {
         "source": source.sha256(),
         "source kind": source.kind,
@@ -155,63 +195,62 @@ def _description(plan: ScoringPlan, source: Source, kind: str) -> dict:
     }
 
 
-def verdict_columns(columns: Iterable[str]) -> list[str]:
-    """Returns the names of the four columns that are added; one that is taken already gets "predicted_" before it."""
-    taken, names = set(columns), []
-    for name in VERDICT_TYPES:
-        while name in taken:
+def prediction_columns(columns: Iterable[str]) -> list[str]:
+    """Return the names of the four added columns; "predicted_" precedes a name that is already in use."""
+    used, names = set(columns), []
+    for name in PREDICTION_TYPES:
+        while name in used:
             name = f"predicted_{name}"
         names.append(name)
-        taken.add(name)
+        used.add(name)
     return names
 
 
-def _score(predictor, source: Source, output_format: Format, names: list[str], parts, strict: bool) -> str:
-    num_rows, verdicts, problems, started = 0, Counter(), [], time.monotonic()
+def _score(
+    predictor: Predictor,
+    source: Source,
+    output_format: Format,
+    names: list[str],
+    parts: Stream | Parts,
+    strict: bool,
+) -> _Totals:
+    """Score the blocks that are not done yet, and write them as parts."""
+    totals = _Totals()
     bar = tqdm(
         desc="scoring",
         total=source.line_count,
         unit=" rows",
         unit_scale=True,
         mininterval=0.2 if sys.stderr.isatty() else 15,
-        disable=None if source.line_count < BLOCKS_AHEAD * 1000 else False,
+        disable=None if source.line_count < PROGRESS_ROWS else False,
         leave=False,
     )
 
-    def scored():
+    def scored_blocks() -> Iterator[ScoredBlock]:
         for number, block in enumerate(in_background(blocks(source))):
             if number < parts.num_done:
-                yield ScoredBlock(None, len(block), Counter({SCORED_BEFORE: len(block)}), [])
+                yield ScoredBlock(None, len(block), *parts.summary(number), [])
             else:
                 yield _score_block(predictor, source, output_format, names, block, number == 0)
 
-    with bar, contextlib.closing(in_background(scored())) as results:
+    with bar, contextlib.closing(in_background(scored_blocks())) as results:
         for number, block in enumerate(results):
             if strict and block.problems:
                 raise InputError(f"{source.name}, {block.problems[0]}")
             if block.content is not None:
-                parts.write(number, block.content)
+                parts.write(number, block.content, [block.labels, block.num_problems])
             bar.update(block.num_rows)
-            num_rows += block.num_rows
-            verdicts.update(block.verdicts)
-            verdicts["without a verdict"] += len(block.problems)
-            problems += block.problems[: PROBLEMS_SHOWN - len(problems)]
-    if not num_rows:
-        parts.write(0, output_format.encode([], True))
-    for problem in problems:
-        print(f"{source.name}, {problem}", file=sys.stderr)
-    if more := verdicts["without a verdict"] - len(problems):
-        print(f"{source.name}: {more:,} rows more are without a verdict", file=sys.stderr)
-    speed = (num_rows - verdicts[SCORED_BEFORE]) / max(time.monotonic() - started, 1e-9)
-    described = "".join(f", {count:,} {name}" for name, count in verdicts.most_common() if count)
-    return f"{num_rows:,} rows{described}; {speed:,.0f} a second"
+            totals.add(block)
+    if not totals.num_rows:
+        parts.write(0, output_format.encode([], True), [{}, 0])
+    return totals
 
 
 def _score_block(
     predictor: Predictor, source: Source, output_format: Format, names: list[str], block: list[Row], is_first: bool
 ) -> ScoredBlock:
     texts, problems = zip(*(source.text_of(row) for row in block), strict=True)
-    verdicts, described, rows = Counter(), [], []
+    labels, described, rows = Counter(), [], []
     for row, problem, prediction in zip(block, problems, predictor.predict(texts), strict=True):
         problem = problem or prediction.problem
         if problem:
@@ -219,7 +258,7 @@ def _score_block(
             described.append(problem)
             added = (None, None, None, problem)
         else:
-            verdicts[prediction.label] += 1
+            labels[prediction.label] += 1
             added = (
                 prediction.label,
                 round(prediction.probability, DECIMALS),
@@ -227,41 +266,4 @@ def _score_block(
                 None,
             )
         rows.append(row.values | dict(zip(names, added, strict=True)))
-    return ScoredBlock(output_format.encode(rows, is_first), len(block), verdicts, described)
-
-
-def in_background(items: Iterable) -> Iterator:
-    """Yields the items, which a thread fetches ahead: reading, judging and writing take place side by side."""
-    fetched, is_wanted = queue.Queue(BLOCKS_AHEAD), threading.Event()
-    is_wanted.set()
-
-    def fetch():
-        error = None
-        try:
-            for item in items:
-                while is_wanted.is_set():
-                    with contextlib.suppress(queue.Full):
-                        fetched.put((item, None), timeout=0.1)
-                        break
-                if not is_wanted.is_set():
-                    return
-        except BaseException as raised:  # goes on in the thread that asked
-            error = raised
-        while is_wanted.is_set():
-            with contextlib.suppress(queue.Full):
-                fetched.put((None, error or StopIteration()), timeout=0.1)
-                return
-
-    thread = threading.Thread(target=fetch, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, end = fetched.get()
-            if isinstance(end, StopIteration):
-                return
-            if end is not None:
-                raise end
-            yield item
-    finally:
-        is_wanted.clear()
-        thread.join()
+    return ScoredBlock(output_format.encode(rows, is_first), len(block), labels, len(described), described)

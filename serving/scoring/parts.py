@@ -1,4 +1,4 @@
-"""Where scored rows go: to a stream as they come, or to a file by way of parts that outlive a killed run."""
+"""Write scored rows: to a stream at once, or to a file through parts that survive a killed run."""
 
 from __future__ import annotations
 
@@ -16,122 +16,154 @@ from text.tables.rows import Format
 
 RUN_FILE = "run.json"
 STRICT = "--strict"
-# What stands in a folder of parts, with the temporary names that a killed run leaves.
-OWN_NAMES = re.compile(r"run\.json|\d{8,}\.part|joined(\..*)?|\.(run|\d{8,}|joined)\.[0-9a-f]{8}(\..*)?")
+# The names in a folder of parts, and the temporary names that a killed run leaves there.
+OWN_NAMES = re.compile(r"run\.json|\d{8,}\.(part|json)|joined(\..*)?|\.(run|\d{8,}|joined)\.[0-9a-f]{8}(\..*)?")
 
 
 class Stream:
-    """Writes the scored rows as they come to what keeps none of them: standard output, a pipe or a device.
+    """A destination that keeps no parts: standard output, a pipe or a device.
 
     Args:
         file: the opened stream.
 
     Attributes:
-        num_done: 0, since no earlier run can be continued.
+        num_done: 0, because a stream cannot be resumed.
     """
 
     num_done = 0
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
-    def write(self, number: int, content: bytes) -> None:
-        """Write part `number`; the parts come in their order."""
+    def write(self, number: int, content: bytes, summary: object) -> None:
+        """Write part `number`; the parts come in order."""
         self._file.write(content)
         self._file.flush()
 
     def finish(self) -> None:
-        """Do nothing: all is written."""
+        """Do nothing: everything is written."""
 
 
 class Parts:
-    """The parts of a file that is not finished, in the folder `NAME.parts` beside it.
+    """The parts of an unfinished file, in the folder `NAME.parts` beside it.
 
     Args:
         output: the file.
-        output_format: what puts the parts together.
-        description: what a run must have in common with the one that it goes on with.
-        strict: whether none of its rows is without a verdict; only from such a run can a strict one go on.
+        output_format: joins the parts.
+        description: what a run must have in common with the run that it resumes, as JSON values.
+        strict: whether every row has a prediction. A strict run can only resume a strict run.
 
     Attributes:
-        num_done: how many parts an earlier run has left.
+        num_done: the number of parts of the run that is resumed.
+        num_parts: the number of parts that are kept.
     """
 
-    def __init__(self, output: Path, output_format: Format, description: dict, strict: bool):
+    def __init__(self, output: Path, output_format: Format, description: dict[str, object], strict: bool) -> None:
         self.output = output
         self.folder = output.with_name(output.name + ".parts")
-        self.num_done = 0
-        self._num_parts = 0
+        self.num_done = self.num_parts = 0
         self._format = output_format
         self._description = json.loads(json.dumps(description)) | {STRICT: strict}
 
     def open(self, resume: bool) -> None:
-        """Makes the folder, or takes it over from the run that left it.
+        """Make the folder, or take over the folder of the run to resume.
 
         Raises:
-            InputError: that run was of another file, model or setting, or the folder is somebody else's.
+            InputError: that run has another file, model or setting, or the folder contains other files.
         """
         self._refuse_foreign_folder()
         earlier = self._earlier_run()
         if resume and earlier is None:
-            print(f"note: there is no run of {self.output} to go on with: it begins anew", file=sys.stderr)
+            print(f"note: no unfinished run of {self.output} to resume; starting from the first row", file=sys.stderr)
         if resume and earlier is not None:
             self._refuse_other_run(earlier)
-            while self._path(self.num_done).is_file():
+            while self._is_done(self.num_done):
                 self.num_done += 1
-            self._num_parts = self.num_done
+            self.num_parts = self.num_done
         else:
             if earlier is not None:
                 print(
-                    f"note: {self.folder}, of a run that was not finished, begins anew without --resume",
+                    f"note: discarding the unfinished run in {self.folder}; --resume would have continued it",
                     file=sys.stderr,
                 )
             shutil.rmtree(self.folder, ignore_errors=True)
         with write_atomically(self.folder / RUN_FILE) as file:
             json.dump(self._description, file, ensure_ascii=False, indent=2)
 
-    def write(self, number: int, content: bytes) -> None:
-        """Writes part `number`, whole or not at all."""
+    def write(self, number: int, content: bytes, summary: object) -> None:
+        """Write part `number`, completely or not at all.
+
+        Args:
+            number: the index of the part.
+            content: the rows.
+            summary: JSON values for `summary`.
+        """
+        # The summary comes first, so that a part never lacks its summary.
+        with write_atomically(self._summary_path(number)) as file:
+            json.dump(summary, file, ensure_ascii=False)
         with write_atomically(self._path(number), "wb") as file:
             file.write(content)
-        self._num_parts = max(self._num_parts, number + 1)
+        self.num_parts = max(self.num_parts, number + 1)
+
+    def summary(self, number: int) -> object:
+        """Return the summary that part `number` was written with.
+
+        Raises:
+            ValueError: its file is damaged.
+            OSError: its file cannot be read.
+        """
+        return json.loads(self._summary_path(number).read_text(encoding="utf-8"))
 
     def finish(self) -> None:
-        """Puts the parts together."""
-        # First in the folder, which a later run clears away, so that a killed one leaves nothing beside the file.
+        """Join the parts into the file."""
+        # In the folder first, which a later run cleans up, so that a killed run leaves nothing else beside the file.
         joined = self.folder / f"joined{self.output.suffix}"
         with replace_atomically(joined) as temporary, open(temporary, "wb") as file:
-            self._format.join([self._path(number) for number in range(self._num_parts)], file)
+            self._format.join([self._path(number) for number in range(self.num_parts)], file)
         os.replace(joined, self.output)
         shutil.rmtree(self.folder)
 
-    def _earlier_run(self) -> dict | None:
+    def discard(self) -> None:
+        """Remove the folder and its parts."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _is_done(self, number: int) -> bool:
+        try:
+            self.summary(number)
+        except (OSError, ValueError):
+            return False
+        return self._path(number).is_file()
+
+    def _earlier_run(self) -> dict[str, object] | None:
         try:
             earlier = json.loads((self.folder / RUN_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return earlier if isinstance(earlier, dict) else None
 
-    def _refuse_other_run(self, earlier: dict) -> None:
+    def _refuse_other_run(self, earlier: dict[str, object]) -> None:
         names = sorted((earlier.keys() | self._description.keys()) - {STRICT})
         different = [name for name in names if earlier.get(name) != self._description.get(name)]
         if self._description[STRICT] and not earlier.get(STRICT):
             different.append(STRICT)
         if different:
             raise InputError(
-                f"{self.folder} was left by a run with another {', '.join(different)}: "
-                "go on with the same, or begin anew without --resume"
+                f"{self.folder} holds a run with a different {', '.join(different)}; "
+                "use the same settings, or start over without --resume"
             )
 
     def _refuse_foreign_folder(self) -> None:
         if self.folder.is_dir() and (foreign := [each for each in os.listdir(self.folder) if not _is_own(each)]):
             raise InputError(
-                f"{self.folder}, where the scored rows are kept until the end, holds something else ({foreign[0]}): "
+                f"{self.folder} is needed for the scored rows, but contains other files ({foreign[0]}); "
                 "give --output another name"
             )
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:08}.part"
+
+    def _summary_path(self, number: int) -> Path:
+        return self.folder / f"{number:08}.json"
 
 
 def _is_own(name: str) -> bool:

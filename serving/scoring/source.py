@@ -1,4 +1,4 @@
-"""The rows of a file to be scored, in blocks that fit into memory."""
+"""Read the rows of a file in blocks that fit into memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STANDARD_STREAM = "-"
 BLOCK_ROWS = 4096
-BLOCK_CHARACTERS = 4_000_000  # a block of long texts has fewer rows
+BLOCK_CHARACTERS = 4_000_000  # a block of long texts is shorter
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Source:
     """A file of rows.
 
     Attributes:
-        name: for messages.
-        path: where it lies; standard input is kept in a temporary file.
+        name: the name for messages.
+        path: the file; for standard input, a temporary file.
         kind: one of `text.tables.kinds.KIND_NAMES`.
-        table: its columns and, once, its rows.
-        text_column: the column that has the texts.
-        line_count: about as many rows as there are.
+        table: the columns and the rows, which can be read once.
+        text_column: the column of the texts.
+        line_count: the approximate number of rows.
         schema: the column types of a Parquet file; None for other kinds.
     """
 
@@ -50,7 +50,7 @@ class Source:
 
     @property
     def has_spreadsheet_encoding(self) -> bool:
-        """Return whether a CSV file is encoded as spreadsheets encode theirs, and not in bare UTF-8."""
+        """Whether this is a CSV file in an encoding that spreadsheets write, not in plain UTF-8."""
         return self.kind == "csv" and self.table.file.encoding != "utf-8"
 
     def sha256(self) -> str:
@@ -58,7 +58,7 @@ class Source:
         return self.table.file.sha256 if self.table.file else sha256_of_file(self.path)
 
     def text_of(self, row: Row) -> tuple[str, str | None]:
-        """Return the text of a row, "" if it cannot be used, and why it cannot be used, or None."""
+        """Return the text of a row and None, or "" and why the row has no usable text."""
         text = row.values.get(self.text_column)
         problem = row_problem(row, self.text_column)
         if problem is None and "\0" in text:  # a sign of damage
@@ -73,28 +73,35 @@ def open_source(
     """Open a file of rows, or standard input for "-".
 
     Args:
-        kind: the kind of file; if it is None, by the suffix, and plain text for standard input.
-        text_column: found by its usual names if it is None.
-        strict: whether bytes that no known encoding decodes are an error.
+        name: the file.
+        kind: the kind of file; None: by the suffix, and plain text for standard input.
+        text_column: the column of the texts; None: the usual names.
+        strict: whether bytes that no known encoding can decode are an error.
 
     Raises:
-        InputError: the file cannot be read, its kind cannot be told, or it has no such column.
+        InputError: the file cannot be read, its kind is unknown, or it has no such column.
     """
     if name != STANDARD_STREAM:
-        refuse_folder(name)
-        if not Path(name).is_file():
-            raise InputError(f"there is no file {name} to score")
+        _require_file(Path(name))
         yield _source(name, Path(name), kind_of(name, kind, "--format"), text_column, strict)
         return
     if sys.stdin is None:
-        raise InputError("there is no standard input: it is closed")
+        raise InputError("standard input is closed; name a file with --file")
     kind = kind or "txt"
-    # On disk, since its encoding and some kinds of file cannot be told from their beginning alone.
+    # On disk, because the encoding and some kinds of file need more than one pass.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"standard input.{kind}")
         with open(path, "wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         yield _source("standard input", path, kind, text_column, strict)
+
+
+def _require_file(path: Path) -> None:
+    refuse_folder(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if not path.is_file():
+        raise InputError(f"{path}: not a regular file; pipe it into --file -")
 
 
 def _source(name: str, path: Path, kind: str, text_column: str | None, strict: bool) -> Source:
@@ -108,11 +115,11 @@ def _source(name: str, path: Path, kind: str, text_column: str | None, strict: b
         if strict:
             table.file.refuse_undecodable()
         if table.file.undecodable:
-            print(f"note: {name} has bytes that no known encoding decodes: they are kept as \\xNN", file=sys.stderr)
+            print(f"note: {name} has bytes that no known encoding can decode; they are kept as \\xNN", file=sys.stderr)
         count = table.file.num_lines - (kind in ("csv", "tsv"))
     if kind == "txt":
         if text_column not in (None, "text"):
-            raise InputError(f"{name} is plain text, which has no column {text_column!r}")
+            raise InputError(f"{name}: plain text has no column {text_column!r}; leave out --text-column")
         text_column = "text"
     else:
         text_column = choose_column(
@@ -122,7 +129,7 @@ def _source(name: str, path: Path, kind: str, text_column: str | None, strict: b
 
 
 def blocks(source: Source) -> Iterator[list[Row]]:
-    """Yield all rows, some thousand at a time; where a block ends depends on the rows alone."""
+    """Yield all rows in blocks, whose ends depend on the rows alone."""
     block, characters = [], 0
     for row in source.table.rows:
         block.append(row)

@@ -1,4 +1,4 @@
-"""Predicts a batch, forks, and predicts it again in the child: prints both answers. Argument: the model."""
+"""Predict a batch, fork, and predict it again in the child; print both sums of probabilities. Argument: the model."""
 
 import os
 import sys

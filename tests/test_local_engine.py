@@ -1,31 +1,25 @@
-"""Whole files scored: every row comes out once, in its place, whatever it holds and whenever the run is killed."""
+"""Score files: every row is written once, in order, whatever it contains and whenever a run is interrupted."""
 
 import collections
-import csv
 import io
-import itertools
 import json
 import os
 import sys
-import time
-from pathlib import Path
 from types import SimpleNamespace
 
-import pyarrow
-import pyarrow.parquet
 import pytest
-from hypothesis import HealthCheck, settings
+from scored_files import FakePredictor, count_rows, prediction_of, read_dicts, read_rows, score, write_rows
 
-from serving.predictor import Prediction
-from serving.scoring import source as rows_module
-from serving.scoring.local_engine import ScoringPlan, in_background, score_file, verdict_columns
+from serving.scoring import source as source_module
+from serving.scoring.local_engine import prediction_columns
 from system.errors import InputError
-from text.problems import EMPTY
 from text.tables.kinds import KIND_NAMES
 
-ROOT = Path(__file__).resolve().parents[1]
 SUFFIXES = [f".{kind}" for kind in KIND_NAMES]
-VERDICTS = ["label", "probability", "confidence", "problem"]
+TABLES = [suffix for suffix in SUFFIXES if suffix != ".txt"]
+PREDICTIONS = ["label", "probability", "confidence", "problem"]
+# The same four columns for a source that has a column "label" already.
+RENAMED = ["predicted_label", *PREDICTIONS[1:]]
 TEXTS = [
     "房间很干净",
     'he said "no", twice',
@@ -39,122 +33,74 @@ TEXTS = [
     "line\u2028separator\x0bhere",
 ]
 BROKEN_LINES = ["tab\there", "line\nbreak", "windows\r\nbreak", "return\ralone", 'all ",\n\t"']
-FUZZED = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], database=None
-)
-
-
-class FakePredictor:
-    """Judges as the real one does, by the length of a text; remembers what it was asked."""
-
-    def __init__(self, fails_after=None):
-        self.asked = collections.Counter()
-        self.calls = 0
-        self.fails_after = fails_after
-
-    def predict(self, texts):
-        if self.calls == self.fails_after:
-            raise KeyboardInterrupt
-        self.calls += 1
-        self.asked.update(texts)
-        return [self._judge(text) for text in texts]
-
-    def _judge(self, text):
-        if not text.strip():
-            return Prediction(text, problem=EMPTY)
-        probability = 1 / (1 + len(text))
-        positive = probability > 0.2
-        return Prediction(text, "正面" if positive else "负面", probability, max(probability, 1 - probability))
-
-
-def score(source, output, predictor=None, **options):
-    score_file(predictor or FakePredictor(), ScoringPlan(str(source), str(output), **options))
-
-
-def write_rows(path, columns, rows):
-    """Writes a file of a kind without this project's help; `rows` are lists of texts."""
-    if path.suffix in (".csv", ".tsv"):
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file, delimiter="," if path.suffix == ".csv" else "\t").writerows([columns, *rows])
-    elif path.suffix == ".jsonl":
-        lines = [json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) for row in rows]
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    elif path.suffix == ".parquet":
-        arrays = [pyarrow.array(list(values), pyarrow.string()) for values in zip(*rows, strict=True)]
-        pyarrow.parquet.write_table(pyarrow.Table.from_arrays(arrays, columns), path)
-    else:
-        path.write_bytes("".join(f"{row[columns.index('text')]}\n" for row in rows).encode("utf-8"))
-
-
-def read_rows(path):
-    """Reads a scored file without this project's help, as lists of texts; the columns are the first row."""
-    if path.suffix in (".csv", ".tsv"):
-        text = path.read_bytes().decode("utf-8").removeprefix("\ufeff")
-        delimiter = "," if path.suffix == ".csv" else "\t"
-        csv.field_size_limit(sys.maxsize)
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    if path.suffix == ".jsonl":
-        found = [json.loads(line) for line in path.read_bytes().decode("utf-8").split("\n")[:-1]]
-        columns = list(dict.fromkeys(itertools.chain.from_iterable(found)))
-        return [columns, *([as_cell(row.get(column)) for column in columns] for row in found)]
-    if path.suffix == ".parquet":
-        table = pyarrow.parquet.ParquetFile(path).read()
-        columns = [column.to_pylist() for column in table.columns]
-        cells = [[as_cell(value) for value in row] for row in zip(*columns, strict=True)]
-        return [table.column_names, *cells]
-    return [line.split("\t") for line in path.read_bytes().decode("utf-8").split("\n")[:-1]]
-
-
-def as_cell(value):
-    return "" if value is None else value if isinstance(value, str) else repr(value)
-
-
-def count_rows(path):
-    return len(read_rows(path)) - (path.suffix != ".txt")
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(rows_module, "BLOCK_ROWS", 3)
+    monkeypatch.setattr(source_module, "BLOCK_ROWS", 3)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # thousands of files need no safety from power cuts
 
 
-class TestEveryKind:
-    @pytest.mark.parametrize("to", SUFFIXES)
-    @pytest.mark.parametrize("of", SUFFIXES)
-    def test_order_and_columns_are_kept(self, tmp_path, small_blocks, of, to):
-        texts = TEXTS if of == ".txt" else TEXTS + BROKEN_LINES  # a line of a text file is a text
-        columns = ["text"] if of == ".txt" else ["number", "text", "label", "more, columns"]
-        rows = [[str(number), text, "old", text[::-1]] for number, text in enumerate(texts)]
-        if of == ".txt":
-            rows = [[text] for text in texts]
-        write_rows(tmp_path / f"in{of}", columns, rows)
-        score(tmp_path / f"in{of}", tmp_path / f"out{to}")
-        found = read_rows(tmp_path / f"out{to}")
-        added = VERDICTS if of == ".txt" else ["predicted_label", *VERDICTS[1:]]
-        if to == ".txt":
-            order = [column for column in [*columns, *added] if column != "text"] + ["text"]
-            assert [len(row) for row in found] == [len(order)] * len(rows)
-            found = [order, *found]
+def check_predictions(rows, texts, columns):
+    """Check the four columns, whose names are given, of the rows of some texts."""
+    for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
+        prediction = prediction_of(text)
+        label, probability, confidence, problem = (row[column] for column in columns)
+        assert label == (prediction.label or ""), number
+        if prediction.problem:
+            assert probability == confidence == ""
+            assert problem.startswith("row ") and problem.endswith(": the text is empty")
         else:
-            assert found[0] == columns + added
-        assert len(found) == len(rows) + 1
-        for number, (before, after) in enumerate(zip(rows, found[1:], strict=True)):
-            cells = dict(zip(found[0], after, strict=True))
-            for column, value in zip(columns, before, strict=True):
-                expected = " ".join(value.replace("\t", " ").splitlines()) if to == ".txt" else value
-                assert cells[column] == expected, number
-            prediction = FakePredictor()._judge(before[columns.index("text")])
-            assert cells[added[0]] == (prediction.label or "")
-            if prediction.problem:
-                assert cells["probability"] == cells["confidence"] == ""
-                assert cells["problem"].startswith("row ") and cells["problem"].endswith(": the text is empty")
-            else:
-                assert float(cells["probability"]) == pytest.approx(prediction.probability, abs=1e-6)
-                assert float(cells["confidence"]) == pytest.approx(prediction.confidence, abs=1e-6)
-                assert cells["problem"] == ""
+            assert float(probability) == pytest.approx(prediction.probability, abs=1e-6)
+            assert float(confidence) == pytest.approx(prediction.confidence, abs=1e-6)
+            assert problem == ""
 
-    def test_a_table_goes_round_all_kinds(self, tmp_path, small_blocks):
+
+def on_one_line(text):
+    return " ".join(text.replace("\t", " ").splitlines())
+
+
+class TestEveryKind:
+    COLUMNS = ["number", "text", "label", "more, columns"]
+    ROWS = [[str(number), text, "old", text[::-1]] for number, text in enumerate(TEXTS + BROKEN_LINES)]
+
+    @pytest.mark.parametrize("to", TABLES)
+    @pytest.mark.parametrize("of", TABLES)
+    def test_a_table_keeps_its_rows_and_columns_in_order(self, tmp_path, small_blocks, of, to):
+        write_rows(tmp_path / f"in{of}", self.COLUMNS, self.ROWS)
+        score(tmp_path / f"in{of}", tmp_path / f"out{to}")
+        columns, *rows = read_rows(tmp_path / f"out{to}")
+        assert columns == [*self.COLUMNS, *RENAMED]
+        assert [row[:4] for row in rows] == self.ROWS
+        check_predictions(read_dicts(tmp_path / f"out{to}"), TEXTS + BROKEN_LINES, RENAMED)
+
+    @pytest.mark.parametrize("of", TABLES)
+    def test_in_plain_text_the_text_comes_last(self, tmp_path, small_blocks, of):
+        write_rows(tmp_path / f"in{of}", self.COLUMNS, self.ROWS)
+        score(tmp_path / f"in{of}", tmp_path / "out.txt")
+        columns = ["number", "label", "more, columns", *RENAMED, "text"]
+        rows = [dict(zip(columns, row, strict=True)) for row in read_rows(tmp_path / "out.txt")]
+        expected = [[on_one_line(value) for value in row] for row in self.ROWS]
+        assert [[row[column] for column in self.COLUMNS] for row in rows] == expected
+        check_predictions(rows, TEXTS + BROKEN_LINES, RENAMED)
+
+    @pytest.mark.parametrize("to", TABLES)
+    def test_lines_of_plain_text_become_rows(self, tmp_path, small_blocks, to):
+        write_rows(tmp_path / "in.txt", ["text"], [[text] for text in TEXTS])
+        score(tmp_path / "in.txt", tmp_path / f"out{to}")
+        columns, *rows = read_rows(tmp_path / f"out{to}")
+        assert columns == ["text", *PREDICTIONS]
+        assert [row[0] for row in rows] == TEXTS
+        check_predictions(read_dicts(tmp_path / f"out{to}"), TEXTS, PREDICTIONS)
+
+    def test_plain_text_from_plain_text(self, tmp_path, small_blocks):
+        write_rows(tmp_path / "in.txt", ["text"], [[text] for text in TEXTS])
+        score(tmp_path / "in.txt", tmp_path / "out.txt")
+        rows = [dict(zip([*PREDICTIONS, "text"], row, strict=True)) for row in read_rows(tmp_path / "out.txt")]
+        assert [row["text"] for row in rows] == [on_one_line(text) for text in TEXTS]
+        check_predictions(rows, TEXTS, PREDICTIONS)
+
+    def test_a_table_survives_all_kinds_in_turn(self, tmp_path, small_blocks):
         columns, texts = ["number", "text"], TEXTS + BROKEN_LINES
         rows = [[str(number), text] for number, text in enumerate(texts)]
         write_rows(tmp_path / "0.csv", columns, rows)
@@ -169,14 +115,14 @@ class TestEveryKind:
         score(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
         lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
         found = [json.loads(line) for line in lines]
-        assert [{name: row[name] for name in row if name not in VERDICTS} for row in found] == values
+        assert [{name: row[name] for name in row if name not in PREDICTIONS} for row in found] == values
         assert [row["label"] for row in found] == ["正面", "正面", None]
         assert found[2]["problem"] == "row 3: the row has no column 'text'"
         score(tmp_path / "in.jsonl", tmp_path / "out.csv")
-        assert read_rows(tmp_path / "out.csv")[0] == ["text", "a", "n", "other", *VERDICTS]
+        assert read_rows(tmp_path / "out.csv")[0] == ["text", "a", "n", "other", *PREDICTIONS]
         assert read_rows(tmp_path / "out.csv")[1][:4] == ["好", '[1, {"b": null}]', "1.5", ""]
 
-    def test_spreadsheets_get_a_mark(self, tmp_path):
+    def test_spreadsheets_get_a_byte_order_mark(self, tmp_path):
         for encoding, has_mark in [("utf-8", False), ("utf-8-sig", True), ("gb18030", True), ("utf-16", True)]:
             (tmp_path / "in.csv").write_bytes("text\n好评如潮\n".encode(encoding))
             score(tmp_path / "in.csv", tmp_path / "out.csv")
@@ -184,9 +130,9 @@ class TestEveryKind:
             assert read_rows(tmp_path / "out.csv")[1][0] == "好评如潮"
 
     def test_names_of_the_added_columns(self):
-        assert verdict_columns(["text"]) == VERDICTS
+        assert prediction_columns(["text"]) == PREDICTIONS
         taken = ["label", "predicted_label", "problem"]
-        assert verdict_columns(taken) == [
+        assert prediction_columns(taken) == [
             "predicted_predicted_label",
             "probability",
             "confidence",
@@ -204,49 +150,72 @@ class TestEveryKind:
 
 
 MEGABYTE = "好" * 1_000_000
-BAD_CSV = 'text,n\n好,1\n\n"没有结束,2\n"a\nb",3\n一\n一,二,三\n"好"的,1\na\0b,1\n,1\n坏,4\n\n'
-BAD_JSONL = '{"text": "好"}\n\n{"text": "a\n[1]\n5\n{"text": 5}\n{"no": "text"}\n{"text": "a\\u0000"}\n{"text": "坏"}'
-BAD_TSV = 'text\tn\n好\t1\n\n一\n一\t二\t三\na\0b\t1\n\t1\n坏\t"4\n'
-BAD_TXT = "好\n\na\0b\n \n坏"
+# For each kind of table, lines of which most are damaged, and words of the problem of each row, "" for a sound one.
 BAD = {
-    ".csv": (BAD_CSV, ["", "empty", "quotation", "", "1 col", "3 col", "not valid CSV", "NUL", "empty", "", "empty"]),
-    ".jsonl": (BAD_JSONL, ["", "empty", "not JSON", "not a", "not a", "no string", "no column", "NUL", ""]),
-    ".tsv": (BAD_TSV, ["", "empty", "1 col", "3 col", "NUL", "empty", ""]),
-    ".txt": (BAD_TXT, ["", "empty", "NUL", "empty", ""]),
+    ".csv": (
+        'text,n\n好,1\n\n"没有结束,2\n"a\nb",3\n一\n一,二,三\n"好"的,1\na\0b,1\n,1\n坏,4\n\n',
+        ["", "empty", "quotation", "", "1 col", "3 col", "not valid CSV", "NUL", "empty", "", "empty"],
+    ),
+    ".jsonl": (
+        '{"text": "好"}\n\n{"text": "a\n[1]\n5\n{"text": 5}\n{"no": "text"}\n{"text": "a\\u0000"}\n{"text": "坏"}',
+        ["", "empty", "not JSON", "not a JSON object", "not a JSON object", "not a string", "no column", "NUL", ""],
+    ),
+    ".tsv": (
+        'text\tn\n好\t1\n\n一\n一\t二\t三\na\0b\t1\n\t1\n坏\t"4\n',
+        ["", "empty", "1 col", "3 col", "NUL", "empty", ""],
+    ),
+    ".txt": ("好\n\na\0b\n \n坏", ["", "empty", "NUL", "empty", ""]),
 }
+FIRST_ROW = {".csv": 2, ".tsv": 2, ".jsonl": 1, ".txt": 1}
+
+
+@pytest.fixture
+def bad_file(tmp_path):
+    """Return the function that writes a damaged file of a kind, and returns its path."""
+
+    def write(of):
+        path = tmp_path / f"in{of}"
+        path.write_bytes(BAD[of][0].encode())
+        return path
+
+    return write
 
 
 class TestBadInput:
     @pytest.mark.parametrize("of", list(BAD))
-    @pytest.mark.parametrize("to", SUFFIXES)
-    def test_each_row_is_told_and_none_ends_the_run(self, tmp_path, small_blocks, capsys, of, to):
-        content, problems = BAD[of]
-        (tmp_path / f"in{of}").write_bytes(content.encode())
-        score(tmp_path / f"in{of}", tmp_path / f"out{to}")
-        found = read_rows(tmp_path / f"out{to}")
-        index = -2 if to == ".txt" else found.pop(0).index("problem")
-        assert len(found) == len(problems)
-        first = 2 if of in (".csv", ".tsv") else 1
-        for number, (row, problem) in enumerate(zip(found, problems, strict=True), start=first):
-            assert bool(problem) == bool(row[index]), row
-            if problem:
-                assert row[index].startswith(f"row {number}: ")
-                assert problem.replace("no string", "not a string") in row[index]
-        told = capsys.readouterr().err
-        count = sum(map(bool, problems))
-        assert told.count(f"in{of}, row ") == min(count, 5)
-        assert f"{count} without a verdict" in told
-        if count > 5:
-            assert f"{count - 5} rows more are without a verdict" in told
+    @pytest.mark.parametrize("to", TABLES)
+    def test_every_damaged_row_has_its_problem_and_the_run_goes_on(self, tmp_path, bad_file, small_blocks, of, to):
+        score(bad_file(of), tmp_path / f"out{to}")
+        self.check_problems([row["problem"] for row in read_dicts(tmp_path / f"out{to}")], of)
 
     @pytest.mark.parametrize("of", list(BAD))
-    def test_strict(self, tmp_path, of):
-        content, problems = BAD[of]
-        (tmp_path / f"in{of}").write_bytes(content.encode())
-        row = 3 if of in (".csv", ".tsv") else 2
-        with pytest.raises(InputError, match=f"in{of}, row {row}: the (line|text) is empty"):
-            score(tmp_path / f"in{of}", tmp_path / "out.csv", strict=True)
-        assert not (tmp_path / "out.csv").exists()
+    def test_plain_text_has_the_problem_before_the_text(self, tmp_path, bad_file, small_blocks, of):
+        score(bad_file(of), tmp_path / "out.txt")
+        self.check_problems([row[-2] for row in read_rows(tmp_path / "out.txt")], of)
+
+    def check_problems(self, found, of):
+        expected = BAD[of][1]
+        assert [bool(problem) for problem in found] == [bool(problem) for problem in expected]
+        for number, (problem, words) in enumerate(zip(found, expected, strict=True), start=FIRST_ROW[of]):
+            assert words in problem
+            assert problem == "" or problem.startswith(f"row {number}: ")
+
+    @pytest.mark.parametrize(
+        ("of", "num_problems", "num_more"), [(".csv", 8, 3), (".jsonl", 7, 2), (".tsv", 5, 0), (".txt", 3, 0)]
+    )
+    def test_the_first_five_problems_are_printed(self, tmp_path, bad_file, capsys, of, num_problems, num_more):
+        score(bad_file(of), tmp_path / "out.jsonl")
+        printed = capsys.readouterr().err
+        assert printed.count(f"in{of}, row ") == num_problems - num_more
+        assert f"{num_problems} without a prediction" in printed
+        assert (f"in{of}: {num_more} more rows have no prediction" in printed) is (num_more > 0)
+
+    @pytest.mark.parametrize("of", list(BAD))
+    def test_a_strict_run_stops_at_the_first_problem_and_leaves_nothing(self, tmp_path, bad_file, of):
+        source = bad_file(of)
+        with pytest.raises(InputError, match=f"in{of}, row {FIRST_ROW[of] + 1}: the (line|text) is empty"):
+            score(source, tmp_path / "out.csv", strict=True)
+        assert os.listdir(tmp_path) == [source.name]
 
     @pytest.mark.parametrize(
         ("name", "line", "words"),
@@ -329,17 +298,17 @@ class TestBadInput:
         problems = [row[-1] for row in read_rows(tmp_path / "out.csv")[1:]]
         assert [bool(problem) for problem in problems] == [False] * 3 + [True] * 3
 
-    def test_what_is_refused(self, tmp_path):
+    def test_inputs_and_outputs_that_are_refused(self, tmp_path):
         path = tmp_path / "in.csv"
         path.write_text("text\n好\n", encoding="utf-8")
-        with pytest.raises(InputError, match="there is no file"):
+        with pytest.raises(InputError, match="missing.csv: no such file"):
             score(tmp_path / "missing.csv", tmp_path / "out.csv")
-        with pytest.raises(InputError, match="is the file that is to be scored"):
+        with pytest.raises(InputError, match="in.csv is also the input"):
             score(path, tmp_path / ".." / tmp_path.name / "in.csv")
         with pytest.raises(InputError, match="is a folder"):
             score(path, tmp_path)
         for stream in ("-", "/dev/null"):
-            with pytest.raises(InputError, match="no text for standard output"):
+            with pytest.raises(InputError, match="Parquet cannot be written to standard output"):
                 score(path, stream, output_kind="parquet")
             with pytest.raises(InputError, match="name it with --output"):
                 score(path, stream, resume=True)
@@ -354,7 +323,7 @@ def test_a_closed_standard_output(tmp_path, monkeypatch):
 
 
 class TestResume:
-    """Runs that end before their end, in this process; `TestKilled` kills real ones."""
+    """Interrupted runs in this process; `test_local_engine_killed.py` kills processes."""
 
     @pytest.fixture
     def source(self, tmp_path):
@@ -372,7 +341,7 @@ class TestResume:
             with pytest.raises(KeyboardInterrupt):
                 score(source, output, predictor, resume=number > 0)
             assert not output.exists()
-            assert "--resume goes on with it" in capsys.readouterr().err
+            assert "with --resume to continue" in capsys.readouterr().err
             asked += predictor.asked
         predictor = FakePredictor()
         score(source, output, predictor, resume=True)
@@ -380,7 +349,7 @@ class TestResume:
         assert output.read_bytes() == whole.read_bytes()
         assert len(asked) == 100
         assert set(asked.values()) == {1}
-        assert "39 scored before" in capsys.readouterr().err
+        assert "100 rows (39 scored before), 90 负面, 10 正面; " in capsys.readouterr().err
         assert not list(tmp_path.glob("*.parts"))
 
     @pytest.fixture
@@ -392,14 +361,14 @@ class TestResume:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"settings": {"model": "b", "threshold": 0.7}}, "another model"),
-            ({"settings": {"model": "a", "threshold": 0.6}}, "another threshold"),
-            ({"text_column": "n"}, "another text column"),
-            ({"output_kind": "tsv"}, "another output kind"),
+            ({"settings": {"model": "b", "threshold": 0.7}}, "a different model"),
+            ({"settings": {"model": "a", "threshold": 0.6}}, "a different threshold"),
+            ({"text_column": "n"}, "a different text column"),
+            ({"output_kind": "tsv"}, "a different output kind"),
             ({"source_kind": "tsv", "text_column": "text,n"}, "source kind"),
         ],
     )
-    def test_another_run_is_refused(self, tmp_path, interrupted, options, words):
+    def test_a_run_with_other_settings_is_refused(self, tmp_path, interrupted, options, words):
         with pytest.raises(InputError, match=words):
             score(
                 interrupted,
@@ -413,24 +382,47 @@ class TestResume:
         status = interrupted.stat()
         interrupted.write_bytes(interrupted.read_bytes().replace("第99条".encode(), "第98条".encode()))
         os.utime(interrupted, ns=(status.st_atime_ns, status.st_mtime_ns))
-        with pytest.raises(InputError, match="another source"):
+        with pytest.raises(InputError, match="a different source"):
             score(interrupted, tmp_path / "out.csv", resume=True, settings={"model": "a", "threshold": 0.7})
 
-    def test_standard_input(self, tmp_path, small_blocks, monkeypatch):
-        def give(content):
+    @pytest.fixture
+    def pipe_in(self, monkeypatch):
+        """Return the function that makes a text the standard input."""
+
+        def pipe_in(content):
             monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content.encode())))
 
-        give("好\n" * 50)
+        return pipe_in
+
+    def test_standard_input(self, tmp_path, small_blocks, pipe_in):
+        pipe_in("好\n" * 50)
         with pytest.raises(KeyboardInterrupt):
             score("-", tmp_path / "out.txt", FakePredictor(3))
-        give("坏\n" * 50)
-        with pytest.raises(InputError, match="another source"):
+        pipe_in("坏\n" * 50)
+        with pytest.raises(InputError, match="a different source"):
             score("-", tmp_path / "out.txt", resume=True)
-        give("好\n" * 50)
+        pipe_in("好\n" * 50)
         score("-", tmp_path / "out.txt", resume=True)
         assert count_rows(tmp_path / "out.txt") == 50
 
-    def test_strict_goes_on_without(self, tmp_path, small_blocks):
+    def test_the_summary_counts_the_rows_of_the_first_run(self, tmp_path, small_blocks, capsys):
+        texts = ["好", "", "房间很干净", "好"] * 3
+        (tmp_path / "in.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+        with pytest.raises(KeyboardInterrupt):
+            score(tmp_path / "in.txt", tmp_path / "out.txt", FakePredictor(2))
+        score(tmp_path / "in.txt", tmp_path / "out.txt", resume=True)
+        printed = capsys.readouterr().err
+        assert "12 rows (6 scored before), 6 正面, 3 负面, 3 without a prediction; " in printed
+        # The problems of the first run are counted and not listed again.
+        assert printed.count("in.txt, row ") == 1 and "2 more rows have no prediction" in printed
+
+    def test_a_run_without_scored_rows_leaves_nothing(self, tmp_path, source, capsys):
+        with pytest.raises(KeyboardInterrupt):
+            score(source, tmp_path / "out.csv", FakePredictor(0))
+        assert os.listdir(tmp_path) == [source.name]
+        assert "--resume" not in capsys.readouterr().err
+
+    def test_a_strict_run_can_be_resumed_without_strict(self, tmp_path, small_blocks):
         (tmp_path / "in.txt").write_text("好\n" * 7 + "\n" + "好\n" * 7, encoding="utf-8")
         with pytest.raises(InputError, match="row 8"):
             score(tmp_path / "in.txt", tmp_path / "out.txt", strict=True)
@@ -438,29 +430,3 @@ class TestResume:
         score(tmp_path / "in.txt", tmp_path / "out.txt", predictor, resume=True)
         assert count_rows(tmp_path / "out.txt") == 15
         assert predictor.asked["好"] < 14
-
-
-class TestInBackground:
-    def test_items_in_order(self):
-        assert list(in_background(range(100))) == list(range(100))
-        assert list(in_background([])) == []
-
-    def test_an_error_comes_after_the_items_before_it(self):
-        def items():
-            yield 1
-            raise InputError("no more")
-
-        results = in_background(items())
-        assert next(results) == 1
-        with pytest.raises(InputError, match="no more"):
-            next(results)
-
-    def test_one_who_stops_asking_stops_the_fetching(self):
-        fetched = []
-        results = in_background(fetched.append(number) or number for number in itertools.count())
-        next(results)
-        results.close()
-        count = len(fetched)
-        assert count < 10
-        time.sleep(0.3)
-        assert len(fetched) == count

@@ -1,0 +1,33 @@
+"""Run a classifier with Keras."""
+
+import numpy as np
+import pytest
+from arrays import logits_of, random_ids
+
+from network.model_file import load_model
+from serving.runtimes.keras_runtime import KerasRuntime
+from system.errors import InputError
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_logits_are_those_of_the_network(tiny_model, batch_size):
+    runtime = KerasRuntime(tiny_model)
+    ids = random_ids((20, runtime.max_seq_len))
+    logits = runtime.logits(ids, batch_size)
+    assert (logits.shape, logits.dtype) == ((20, 1), np.float32)
+    probabilities = load_model(tiny_model)({"input_ids": ids, "token_type_ids": np.zeros_like(ids)})
+    np.testing.assert_allclose(logits, logits_of(np.asarray(probabilities, np.float64)[:, 0]), rtol=1e-3, atol=1e-4)
+
+
+def test_the_file_says_how_to_use_the_model(tiny_model):
+    classifier, runtime = load_model(tiny_model), KerasRuntime(tiny_model)
+    assert runtime.name == "keras"
+    assert runtime.tokenizer_file == classifier.tokenizer_json.encode()
+    assert runtime.max_seq_len == classifier.config.max_seq_len == 16
+    assert (runtime.metadata.labels.names, runtime.metadata.threshold) == (("负面", "正面"), 0.4)
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    (tmp_path / "damaged.keras").write_bytes(b"not a model")
+    with pytest.raises(InputError, match="damaged"):
+        KerasRuntime(tmp_path / "damaged.keras")

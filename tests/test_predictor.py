@@ -1,0 +1,245 @@
+"""Predict the labels of texts: probabilities, thresholds, undecided texts, and texts without a prediction."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scripts
+from arrays import logits_of, two_columns
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_models import save_with_metadata
+
+from network.model_file import load_model
+from serving.predictor import Predictor
+from system.errors import InputError
+from text.labels import SENTIMENT, LabelSet
+from text.tokens.tokenizer import tokenizer_from_json
+from text.tokens.window_settings import WindowSettings
+from text.tokens.windows import encode_windows
+
+PROGRAMS = Path(__file__).parent / "programs"
+MAX_SEQ_LEN = 16
+GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"
+# Characters that no tokenizer trained on Chinese reviews knows.
+UNKNOWN_TEXT = "ꙮꙮꙮ"
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
+REVIEW_TEXT = st.text(st.sampled_from(GOOD + BAD + UNKNOWN_TEXT + " \u3000😀[CLS]\n\0"), max_size=60)
+UNBOUND = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_model):
+    return load_model(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(classifier):
+    return tokenizer_from_json(classifier.tokenizer_json)
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_model):
+    """A predictor that reads one window of each text."""
+    return Predictor(tiny_model, windows={"max_windows": 1})
+
+
+def probabilities_of(classifier, windows):
+    """Return the probability that each text is positive, from the network's own outputs for its windows."""
+    logits = windows.document_logits(logits_of(np.asarray(classifier(windows.inputs), np.float64)[:, 0]))
+    return SENTIMENT.probabilities(logits)[:, 1]
+
+
+class TestAnyTexts:
+    @settings(UNBOUND, max_examples=40)
+    @given(texts=st.lists(ANY_TEXT | REVIEW_TEXT, max_size=6))
+    def test_the_probability_is_that_of_the_network(self, predictor, classifier, tokenizer, texts):
+        predicted = [prediction for prediction in predictor.predict(texts) if prediction.label]
+        if not predicted:
+            return
+        windows = encode_windows(
+            tokenizer, [prediction.text for prediction in predicted], MAX_SEQ_LEN, predictor.window_settings
+        )
+        assert [prediction.is_truncated for prediction in predicted] == windows.is_truncated.tolist()
+        probabilities = [prediction.probability for prediction in predicted]
+        assert probabilities == pytest.approx(probabilities_of(classifier, windows), abs=1e-5)
+
+    @settings(UNBOUND, max_examples=150)
+    @given(texts=st.lists(ANY_TEXT | REVIEW_TEXT, min_size=8, max_size=12))
+    def test_every_text_has_a_prediction_or_a_problem(self, predictor, texts):
+        predictions = predictor.predict(texts)
+        assert [prediction.text for prediction in predictions] == texts
+        for prediction in predictions:
+            if prediction.problem:
+                others = (prediction.label, prediction.probability, prediction.confidence, prediction.is_truncated)
+                assert others == (None, None, None, False)
+                continue
+            assert 0 <= prediction.probability <= 1
+            is_positive = prediction.probability >= 0.7
+            assert prediction.label == ("正面" if is_positive else "负面")
+            confidence = prediction.probability if is_positive else 1 - prediction.probability
+            assert prediction.confidence == pytest.approx(confidence, rel=1e-12)
+
+
+class TestTexts:
+    @pytest.mark.parametrize(
+        ("value", "problem"), [(None, "empty"), (5, "not a string"), (float("nan"), "not a string")]
+    )
+    def test_a_value_that_is_not_a_string_is_a_problem(self, predictor, value, problem):
+        prediction, other = predictor.predict([value, GOOD])
+        assert problem in prediction.problem and prediction.text is value
+        assert other.label
+        assert np.isnan(predictor.predict_proba([value])).all()
+
+    def test_one_string_is_not_a_list_of_texts(self, predictor):
+        with pytest.raises(InputError, match="a list of strings, not one string"):
+            predictor.predict(GOOD)
+
+    def test_no_texts(self, predictor):
+        assert predictor.predict([]) == []
+        assert predictor.predict_proba([]).shape == (0, 2)
+        assert predictor.logits([]).shape == (0, 1)
+
+    def test_probabilities_have_a_column_per_label(self, predictor):
+        texts = [GOOD, "", BAD, UNKNOWN_TEXT, "\ud800"]
+        probabilities = predictor.predict_proba(texts)
+        assert (probabilities.shape, probabilities.dtype) == ((5, 2), np.float64)
+        expected = [np.nan if one.probability is None else one.probability for one in predictor.predict(texts)]
+        np.testing.assert_array_equal(probabilities[:, 1], expected)
+        np.testing.assert_allclose(probabilities.sum(axis=1), np.where(np.isnan(expected), np.nan, 1))
+
+    def test_more_texts_than_a_batch(self, predictor):
+        texts = [GOOD, BAD, "", "还行"] * 150
+        predictions = predictor.predict(texts)
+        assert [prediction.text for prediction in predictions] == texts
+        alone = [predictor.predict([text])[0].probability for text in texts[:4]]
+        assert alone[2] is None
+        for offset, probability in enumerate(alone):
+            same = [prediction.probability for prediction in predictions[offset::4]]
+            assert same == ([None] * 150 if probability is None else pytest.approx([probability] * 150, abs=1e-5))
+
+    def test_a_text_that_does_not_fit_is_truncated(self, predictor, tokenizer):
+        texts = [(GOOD * 3)[:end] for end in range(1, 3 * len(GOOD))]
+        windows = encode_windows(tokenizer, texts, MAX_SEQ_LEN, WindowSettings(max_windows=1))
+        is_truncated = windows.is_truncated.tolist()
+        assert set(is_truncated) == {True, False}
+        assert [prediction.is_truncated for prediction in predictor.predict(texts)] == is_truncated
+
+    def test_a_model_that_reads_all_windows_truncates_nothing(self, tiny_model, classifier, tokenizer):
+        texts = [GOOD, GOOD * 20, GOOD * 20 + BAD, ""]
+        predictions = Predictor(tiny_model).predict(texts)
+        assert not any(prediction.is_truncated for prediction in predictions)
+        windows = encode_windows(tokenizer, texts, MAX_SEQ_LEN)
+        assert np.bincount(windows.text_index)[1] > 3
+        expected = probabilities_of(classifier, windows)
+        assert [prediction.probability for prediction in predictions[:3]] == pytest.approx(expected[:3], abs=1e-5)
+        assert predictions[3].problem == "the text is empty"
+        assert predictions[1].probability != predictions[2].probability
+
+
+class TestThreshold:
+    @pytest.fixture
+    def predict(self, predictor, monkeypatch):
+        """Return the function that predicts with a given probability instead of a computed one."""
+
+        def predict(probability, threshold=0.7):
+            monkeypatch.setattr(predictor, "threshold", threshold)
+            monkeypatch.setattr(LabelSet, "probabilities", lambda *_: two_columns([probability]))
+            (prediction,) = predictor.predict([GOOD])
+            assert prediction.probability == probability
+            return prediction.label, prediction.confidence
+
+        return predict
+
+    @pytest.mark.parametrize(
+        ("probability", "label", "confidence"),
+        [
+            (0.7, "正面", 0.7),
+            (np.nextafter(0.7, 0), "负面", 0.3),
+            (0.69, "负面", 0.31),
+            (0.5, "负面", 0.5),
+            (0.0, "负面", 1.0),
+            (1.0, "正面", 1.0),
+        ],
+    )
+    def test_at_the_default(self, predict, probability, label, confidence):
+        assert predict(probability) == (label, pytest.approx(confidence))
+
+    @pytest.mark.parametrize(
+        ("threshold", "probability", "label", "confidence"),
+        [
+            (0.0, 0.0, "正面", 0.0),
+            (1.0, np.nextafter(1, 0), "负面", 1 - np.nextafter(1, 0)),
+            (1.0, 1.0, "正面", 1.0),
+            (0.2, 0.2, "正面", 0.2),
+            (0.2, 0.1, "负面", 0.9),
+        ],
+    )
+    def test_at_another_threshold(self, predict, threshold, probability, label, confidence):
+        assert predict(probability, threshold) == (label, pytest.approx(confidence))
+
+    def test_auto_is_the_threshold_of_the_model_file(self, tiny_model, tmp_path):
+        other = save_with_metadata(tiny_model, tmp_path / "other.keras", {"labels": ["bad", "good"], "threshold": 0.0})
+        assert Predictor(tiny_model).threshold == 0.7
+        assert Predictor(tiny_model, "auto").threshold == 0.4
+        assert Predictor(other).threshold == 0.7
+        assert Predictor(other, "auto").threshold == 0
+        assert Predictor(other, "auto").predict([GOOD])[0].label == "good"
+        assert Predictor(other, threshold=1).predict([GOOD])[0].label == "bad"
+
+
+class TestArguments:
+    @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "8", True, None])
+    def test_a_wrong_batch_size(self, tiny_model, batch_size):
+        with pytest.raises(InputError, match="a whole number above 0"):
+            Predictor(tiny_model, batch_size=batch_size)
+
+    @pytest.mark.parametrize("abstain", [0.5, (0.5,), (0.6, 0.4), (0.5, 0.5), (0.1, 1.1), (float("nan"), 1)])
+    def test_wrong_bounds_of_abstain(self, tiny_model, abstain):
+        with pytest.raises(InputError, match="a lower and a higher number from 0 to 1"):
+            Predictor(tiny_model, abstain=abstain)
+
+    def test_an_unknown_window_setting(self, tiny_model):
+        with pytest.raises(InputError, match="unknown window setting 'size'; choose from window, stride"):
+            Predictor(tiny_model, windows={"size": 3})
+
+    @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "high", None, True])
+    def test_a_threshold_out_of_range(self, tiny_model, threshold):
+        with pytest.raises(InputError, match="from 0 to 1, or 'auto'"):
+            Predictor(tiny_model, threshold)
+
+
+@pytest.fixture(scope="module")
+def calibrated_model(tiny_model, tmp_path_factory):
+    metadata = {"temperature": 2.0, "threshold": 0.25, "windows": {"window": 8, "aggregate": "max"}}
+    return save_with_metadata(tiny_model, tmp_path_factory.mktemp("calibrated") / "calibrated.keras", metadata)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "keras"])
+def test_calibration_and_windows_come_from_the_model_file(calibrated_model, runtime):
+    predictor = Predictor(calibrated_model, "auto", runtime=runtime)
+    assert (predictor.threshold, predictor.temperature) == (0.25, 2.0)
+    assert dataclasses.asdict(predictor.window_settings) == {
+        "window": 8,
+        "stride": None,
+        "max_windows": None,
+        "aggregate": "max",
+    }
+    text = "房间很干净，前台也热情，下次还会来。" * 3
+    windows = predictor.encode([text])
+    logit = predictor.window_logits(windows.input_ids).max() / 2
+    assert predictor.predict([text])[0].probability == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
+    assert Predictor(calibrated_model, runtime=runtime, windows={"aggregate": "mean"}).window_settings.window == 8
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("variables", [{}, {"TOKENIZERS_PARALLELISM": "true"}])
+def test_the_child_of_a_fork_predicts_as_its_parent(tiny_model, environment, variables):
+    """Neither waits for threads that only the parent has."""
+    command = [scripts.PYTHON, str(PROGRAMS / "predict_in_child.py"), str(tiny_model)]
+    process = scripts.run(command, environment | variables, timeout=120)
+    assert (process.returncode, process.stderr) == (0, "")
+    parent, child = process.stdout.splitlines()
+    assert parent == child
