@@ -38,6 +38,7 @@ from text.sources import read_labelled, source_name
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = "房间很干净，早餐也丰富，前台热情周到，下次来还住这里。"  # fits into one window
 CONTENDERS = "benchmarks.serving_contenders"
+LAUNCHER = ROOT / "benchmarks" / "launcher.py"
 KERAS, TRANSFORMERS, TFIDF, SNOWNLP = "Keras on TensorFlow", "transformers", "TF-IDF", "SnowNLP"
 TITLES = {
     KERAS: "Keras on TensorFlow, transformers' tokenizer",
@@ -49,22 +50,12 @@ SLOW_REPEATS = 5
 MAX_ROWS = {TRANSFORMERS: 2_000, SNOWNLP: 500}  # of the slow ones
 NEEDED = ("torch", "transformers", "sklearn", "snownlp")
 TOLERANCE = 1e-3  # between the probabilities of the application and of Keras
-ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"} | {
-    "PYTHONIOENCODING": "utf-8"
+ENVIRONMENT = {
+    "KERAS_BACKEND": "tensorflow",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "PYTHONIOENCODING": "utf-8",
 }
-# Starts a command and measures it. It is a small process of its own, because the reported peak memory of a process is
-# never below that of its parent.
-LAUNCHER = """
-import json, os, sys, time
-report, *command = sys.argv[1:]
-started = time.perf_counter()
-_, status, usage = os.wait4(os.posix_spawn(command[0], command, os.environ), 0)
-seconds = time.perf_counter() - started
-unit = 2**20 if sys.platform == "darwin" else 2**10
-with open(report, "w") as file:
-    json.dump({"seconds": seconds, "mebibytes": usage.ru_maxrss / unit}, file)
-sys.exit(min(abs(os.waitstatus_to_exitcode(status)), 255))
-"""
 
 
 class Run(NamedTuple):
@@ -121,12 +112,8 @@ def main(argv: list[str] | None = None) -> None:
         folder = Path(temporary)
         with write_atomically(folder / "reviews.json") as file:
             json.dump({"texts": reviews, "labels": labelled.labels[rows].tolist()}, file, ensure_ascii=False)
-        lines = [
-            *one_shot_lines(args, folder),
-            *_running_lines(args, folder),
-            *_file_lines(args, folder),
-            *_memory_lines(args, folder),
-        ]
+        comparisons = (one_shot_lines, _running_lines, _file_lines, _memory_lines)
+        lines = [line for compare in comparisons for line in compare(args, folder)]
     described = f"{len(reviews):,} reviews of {statistics.median(map(len, reviews)):,.0f} characters (median)"
     print(f"{_machine()}\n{source_name(labelled.name)}, {described}; {args.model}\n")
     _print_table(lines)
@@ -251,7 +238,7 @@ def measure(arguments: list[str], folder: Path) -> Run:
     """
     report = folder / "run.json"
     result = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", LAUNCHER, str(report), sys.executable, *arguments],
+        [sys.executable, "-I", "-S", LAUNCHER, report, sys.executable, *arguments],
         env=os.environ | ENVIRONMENT,
         stdout=subprocess.PIPE,
         encoding="utf-8",
