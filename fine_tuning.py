@@ -1,6 +1,6 @@
-"""Fine-tunes the pre-trained mini-BERT on labelled reviews, and writes `mini_bert_sentiment_classifier.keras`.
+"""Fine-tune the pre-trained mini-BERT on labelled texts, and write `mini_bert_sentiment_classifier.keras`.
 
-Trains the 65 parameters of the head on a frozen backbone, or more of the network with --unfreeze.
+The 65 parameters of the head are trained on a frozen backbone; --unfreeze trains more of the network.
 """
 
 import sys
@@ -10,7 +10,7 @@ from system.files import here_or_beside
 from system.libraries import quiet_imports
 from training.plans import FineTuningPlan
 
-MAX_SEQ_LEN = 64  # of the original; a run takes the length that its pre-trained model has
+MAX_SEQ_LEN = 64  # of the original; a run uses the length of its pre-trained model
 BATCH_SIZE = 32
 EPOCHS = 5
 LEARNING_RATE = 5e-5
@@ -43,7 +43,7 @@ def build_parser() -> Parser:
 @exits_with_status
 def main(argv: list[str] | None = None) -> None:
     plan, typed = parse_plan(build_parser(), PLAN, argv)
-    with quiet_imports():  # only now, so that --help does not wait for them
+    with quiet_imports():  # imported here so that --help does not wait for them
         from recipes.fine_tuning import fine_tune
         from recipes.study import holds_study, study
     if plan.seeds or holds_study(plan.run_folder):

@@ -1,4 +1,4 @@
-"""Pre-trains the mini-BERT by masked language modelling, on any text, and writes `mini_bert_zh_hk.keras`."""
+"""Pre-train the mini-BERT by masked language modelling on any text, and write `mini_bert_zh_hk.keras`."""
 
 import sys
 
@@ -32,7 +32,7 @@ def build_parser() -> Parser:
 @exits_with_status
 def main(argv: list[str] | None = None) -> None:
     plan, typed = parse_plan(build_parser(), PLAN, argv)
-    with quiet_imports():  # only now, so that --help does not wait for them
+    with quiet_imports():  # imported here so that --help does not wait for them
         from recipes.pretraining import pre_train
     pre_train(plan, typed)
 

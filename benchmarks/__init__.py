@@ -1,1 +1,1 @@
-"""Benchmarks: runnable comparisons; each prints ratios measured side by side in one run."""
+"""Comparisons with other tools; each measures all contenders in one run and prints ratios."""

@@ -1,12 +1,12 @@
-"""Compares the speed of pre-training with the usual tools: same sizes, same texts, one run.
+"""Compare the speed of pre-training with the usual tools: same sizes, same texts, one run.
 
     python -m benchmarks.pretraining --corpus reviews.txt
 
-The contenders, see `benchmarks.pretraining_contenders`, take turns on the CPU, each turn in a process of its own, so
-that a noisy machine disturbs all alike; the median of the turns counts.
+The contenders, see `benchmarks.pretraining_contenders`, take turns on the CPU, so that a noisy machine disturbs all
+alike. Each turn is a process of its own. The median of the turns is reported.
 
-Real tokens are those that came from a text: neither padding nor [CLS] and [SEP]. Characters are those of the text that
-these tokens stand for: of a text that was cut off, the part that was kept.
+Real tokens come from a text; padding, [CLS] and [SEP] do not count. Characters are those that the real tokens cover, so
+the truncated end of a text does not count.
 """
 
 import importlib.metadata
@@ -32,27 +32,29 @@ PACKAGES = ("tensorflow", "keras", "keras-hub", "torch", "transformers")
 
 def build_parser() -> Parser:
     parser = Parser(description=__doc__.splitlines()[0])
-    parser.add_argument("--corpus", default="sample", metavar="FILE", help="one document a line, or sample")
-    parser.add_argument("--tokenizer", default="own", help="what this project tokenises with, as pretrain.py takes it")
+    parser.add_argument(
+        "--corpus", default="sample", metavar="FILE", help="text file with one document per line, or: sample"
+    )
+    parser.add_argument("--tokenizer", default="own", help="tokenizer of this project, as pretrain.py accepts it")
     parser.add_argument(
         "--bert-vocabulary",
         default=BERT_BASE_CHINESE,
         metavar="NAME",
-        help="what the others tokenise with: a hub name or a vocab.txt",
+        help="vocabulary of the others: a hub name or a vocab.txt",
     )
-    parser.add_argument("--batch-size", type=positive_int, default=128, help="rows a step, for all")
-    parser.add_argument("--steps", type=positive_int, default=60, help="measured steps a turn")
-    parser.add_argument("--turns", type=positive_int, default=3, help="turns of each contender")
+    parser.add_argument("--batch-size", type=positive_int, default=128, help="rows per step")
+    parser.add_argument("--steps", type=positive_int, default=60, help="measured steps per turn")
+    parser.add_argument("--turns", type=positive_int, default=3, help="turns per contender")
     return parser
 
 
 @exits_with_status
-def main(argv=None) -> None:
+def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
-    corpus_files([args.corpus])  # says at once if it is not there
+    corpus_files([args.corpus])  # fails at once if it is missing
     missing = [package for package in ("torch", "transformers", "keras_hub") if not importlib.util.find_spec(package)]
     if missing:
-        raise InputError(f"there is no {' and no '.join(missing)} here: pip install -r requirements-dev.txt")
+        raise InputError(f"{', '.join(missing)}: not installed; run `pip install -r requirements-dev.txt`")
     speeds = {name: [] for name in BACKENDS}
     with tempfile.TemporaryDirectory() as cache_folder:
         settings = json.dumps(vars(args) | {"cache_folder": cache_folder})
@@ -65,7 +67,7 @@ def main(argv=None) -> None:
     _print_table(
         {name: [statistics.median(turn[unit] for turn in turns) for unit in UNITS] for name, turns in speeds.items()}
     )
-    print(f"{_machine()}; {args.batch_size} rows a step, median of {args.turns} x {args.steps} steps")
+    print(f"{_machine()}; {args.batch_size} rows per step, median of {args.turns} x {args.steps} steps")
 
 
 def _measure_in_own_process(name: str, settings: str) -> dict[str, float]:
@@ -76,7 +78,7 @@ def _measure_in_own_process(name: str, settings: str) -> dict[str, float]:
         encoding="utf-8",
     )
     if result.returncode:
-        raise InputError(f"{name} could not be measured, for the reason above")
+        raise InputError(f"{name} could not be measured; its error is above")
     return json.loads(result.stdout.splitlines()[-1])
 
 

@@ -1,13 +1,13 @@
-"""The contenders of `benchmarks.pretraining`: each prepares its rows, trains some steps, and says how fast it was.
+"""The contenders of `benchmarks.pretraining`: each prepares its rows, trains some steps, and prints its speed.
 
-All have the sizes of `BertConfig`, no dropout, the same number of rows a step, and steps that are not measured first,
-among which the compilation is. Text becomes integers before the clock starts, masks are drawn while it runs.
+All have the sizes of `BertConfig`, no dropout, and the same number of rows per step. The first steps, which include the
+compilation, are not measured. Texts are tokenised before the clock starts; masks are drawn while it runs.
 
 - This project, as `training.masked_lm` does it: rows packed from the whole corpus, its own tokenizer, XLA.
-- transformers: `BertForMaskedLM` on PyTorch in a plain loop, texts padded or cut to a row each,
-  `DataCollatorForLanguageModeling`, torch's AdamW, neither clipping nor a schedule.
-- keras_hub: `BertMaskedLM` with XLA and the optimizer, loss and metric that its `compile` chooses, texts padded or cut
-  to a row each. Its masks are drawn by our `Masker`, which costs less than its own preprocessor, so in its favour.
+- transformers: `BertForMaskedLM` on PyTorch in a plain loop, texts padded or truncated to one row
+  each, `DataCollatorForLanguageModeling`, torch's AdamW, neither clipping nor a schedule.
+- keras_hub: `BertMaskedLM` with XLA and the optimizer, loss and metric that its `compile` chooses, texts padded or
+  truncated to one row each. Our `Masker` draws its masks, which costs less than its own preprocessor: in its favour.
 """
 
 import argparse
@@ -46,12 +46,13 @@ WARM_UP_STEPS = 5
 
 @dataclasses.dataclass(frozen=True)
 class UnpackedTexts:
-    """Texts of which each fills one row, as far as there is room.
+    """Texts in one row each, truncated where they are longer.
 
     Attributes:
-        texts: the texts, one a row.
-        tokenizer: what they are tokenised with.
-        tokens, characters: integers, (rows,), how much of each text its row holds.
+        texts: one per row.
+        tokenizer: the tokenizer of the rows.
+        tokens: integers, (rows,), the number of tokens in each row.
+        characters: integers, (rows,), the number of characters that these tokens cover.
     """
 
     texts: list[str]
@@ -61,7 +62,7 @@ class UnpackedTexts:
 
 
 def measure_ours(settings: argparse.Namespace) -> dict[str, float]:
-    """Returns the real tokens and the characters a second of this project."""
+    """Measure the real tokens and the characters per second of this project."""
     tokenizer = _load_fitting_tokenizer(settings.tokenizer)
     packed = pack_corpus([settings.corpus], tokenizer, CONFIG.max_seq_len, settings.cache_folder).train
     input_ids = packed.input_ids[_draw(len(packed.input_ids), settings)]
@@ -81,7 +82,7 @@ def measure_ours(settings: argparse.Namespace) -> dict[str, float]:
 
 
 def measure_transformers(settings: argparse.Namespace) -> dict[str, float]:
-    """Returns the real tokens and the characters a second of transformers on PyTorch."""
+    """Measure the real tokens and the characters per second of transformers on PyTorch."""
     with quiet_imports():
         import torch
         from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling, PreTrainedTokenizerFast
@@ -129,13 +130,14 @@ def measure_transformers(settings: argparse.Namespace) -> dict[str, float]:
 
 
 def measure_keras_hub(settings: argparse.Namespace) -> dict[str, float]:
-    """Returns the real tokens and the characters a second of keras_hub on TensorFlow."""
+    """Measure the real tokens and the characters per second of keras_hub on TensorFlow."""
     with quiet_imports():
         import keras_hub
 
     class KerasHubBatches(MaskedBatches):
-        # The same arrays under the names of its inputs.
-        def batch(self, rows, number):
+        """The batches of this project under the input names of keras_hub."""
+
+        def batch(self, rows: np.ndarray, number: int) -> tuple[dict, np.ndarray, np.ndarray]:
             inputs, targets, weights = super().batch(rows, number)
             renamed = {
                 "token_ids": inputs["input_ids"],
@@ -162,7 +164,7 @@ def measure_keras_hub(settings: argparse.Namespace) -> dict[str, float]:
     )
     model = keras_hub.models.BertMaskedLM(backbone)
     model.compile(jit_compile=True)
-    # Its backbone has a pooling layer, which this task does not train.
+    # This task does not train the pooling layer of the backbone.
     warnings.filterwarnings("ignore", "Gradients do not exist")
     return _speeds(unpacked.tokens, unpacked.characters, _seconds_of_fit(model, batches), settings)
 
@@ -174,7 +176,7 @@ def _unpacked_texts(settings: argparse.Namespace) -> UnpackedTexts:
     tokenizer = _load_fitting_tokenizer(settings.bert_vocabulary)
     texts = list(iter_texts([settings.corpus]))
     texts = [texts[index] for index in _draw(len(texts), settings)]
-    # Where the last token that fits ends in the text. Two places of a row go to [CLS] and [SEP].
+    # [CLS] and [SEP] take two positions of each row.
     kept = [
         encoding.offsets[: CONFIG.max_seq_len - 2]
         for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)
@@ -186,7 +188,10 @@ def _unpacked_texts(settings: argparse.Namespace) -> UnpackedTexts:
 def _load_fitting_tokenizer(source: str) -> Tokenizer:
     tokenizer = load_tokenizer(source)
     if tokenizer.get_vocab_size() > CONFIG.vocab_size:
-        raise InputError(f"{source}: {tokenizer.get_vocab_size():,} entries; the models have {CONFIG.vocab_size:,}")
+        raise InputError(
+            f"{source}: {tokenizer.get_vocab_size():,} entries, more than the {CONFIG.vocab_size:,} of the models; "
+            "choose a smaller vocabulary"
+        )
     return tokenizer
 
 
@@ -196,7 +201,7 @@ def _masker(tokenizer: Tokenizer) -> Masker:
 
 
 def _draw(count: int, settings: argparse.Namespace) -> np.ndarray:
-    """Returns which of `count` rows a turn takes, in random order; over again where it takes more than there are."""
+    """Return the indices of the rows of a turn, of `count` rows in random order; repeated where a turn needs more."""
     order = np.random.default_rng(0).permutation(count)
     return np.resize(order, (WARM_UP_STEPS + settings.steps) * settings.batch_size)
 
@@ -206,8 +211,8 @@ def _seconds_of_fit(model: keras.Model, batches: MaskedBatches) -> float:
     callback = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: step_ends.append(time.perf_counter())
     )
-    # Keras' own `fit`, since that of keras_hub takes no `PyDataset`: it only prepares text, which is done here already.
-    # Unshuffled, so that it is known which rows the measured steps have.
+    # Keras' own `fit`: that of keras_hub accepts no `PyDataset`, and only adds the preparation of text, done already.
+    # Not shuffled, so that the rows of the measured steps are known.
     keras.Model.fit(model, batches, shuffle=False, verbose=0, callbacks=[callback])
     return _measured_seconds(step_ends)
 
@@ -219,7 +224,13 @@ def _measured_seconds(step_ends: list[float]) -> float:
 def _speeds(
     tokens: np.ndarray, characters: np.ndarray, seconds: float, settings: argparse.Namespace
 ) -> dict[str, float]:
-    """Returns the speeds, per second, of the steps that took `seconds`, from what each row holds."""
+    """Return the tokens and characters per second of the measured steps.
+
+    Args:
+        tokens: (rows,), of all steps, the warm-up included.
+        characters: the same.
+        seconds: the duration of the measured steps.
+    """
     first = WARM_UP_STEPS * settings.batch_size
     return {
         "tokens": float(tokens[first:].sum() / seconds),
@@ -228,7 +239,7 @@ def _speeds(
 
 
 @exits_with_status
-def main(argv=None) -> None:
+def main(argv: list[str] | None = None) -> None:
     name, settings = sys.argv[1:] if argv is None else argv
     print(json.dumps(MEASURES[name](argparse.Namespace(**json.loads(settings)))))
 

@@ -1,19 +1,19 @@
-"""Measures how fast the application answers and how much memory it takes, beside the usual tools, in one run.
+"""Compare the speed and the memory of the application with the usual tools, in one run.
 
     python -m benchmarks.serving --dataset reviews.csv
 
-Every figure comes from processes of their own, which take turns with those that they are compared with, so that a
-noisy machine disturbs all alike; the median counts. The contenders, see `benchmarks.serving_contenders`:
+Every measurement is a process of its own. The contenders take turns, so that a noisy machine disturbs all alike, and
+the median is reported. The comparisons, see `benchmarks.serving_contenders`:
 
-- One text, the whole process from its start to its end: Keras on TensorFlow with transformers' tokenizer. Before it
-  counts it must give the same probability.
-- One text in a process that is running, tokenizing included: each review of the data set once.
-- A file, reviews a second: transformers' pipeline on PyTorch, TF-IDF with logistic regression, and SnowNLP. Of the
-  application the whole process counts; of the others, in their favour, only reading, judging and writing, and the
-  pipeline cuts long texts off, which the application reads to their end.
-- The memory of the application over files of several lengths.
+- One text, the whole process from start to end: Keras on TensorFlow with transformers' tokenizer. Its
+  probability must be the same.
+- One text in a running process, with tokenizing: each review of the data set once.
+- A file, reviews per second: transformers' pipeline on PyTorch, TF-IDF with logistic regression, and SnowNLP. The whole
+  process of the application is measured. Of the others, in their favour, only reading, predicting and writing is
+  measured, and the pipeline truncates long texts, which the application reads to the end.
+- The memory of the application with files of several lengths.
 
-Memory is the peak of what the process has resident. Runs on Linux and macOS.
+Memory is the peak resident memory of the process. Runs on Linux and macOS.
 """
 
 import argparse
@@ -38,6 +38,7 @@ from text.sources import read_labelled, source_name
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = "房间很干净，早餐也丰富，前台热情周到，下次来还住这里。"  # fits into one window
 CONTENDERS = "benchmarks.serving_contenders"
+LAUNCHER = ROOT / "benchmarks" / "launcher.py"
 KERAS, TRANSFORMERS, TFIDF, SNOWNLP = "Keras on TensorFlow", "transformers", "TF-IDF", "SnowNLP"
 TITLES = {
     KERAS: "Keras on TensorFlow, transformers' tokenizer",
@@ -46,29 +47,19 @@ TITLES = {
     SNOWNLP: "SnowNLP",
 }
 SLOW_REPEATS = 5
-MOST_ROWS = {TRANSFORMERS: 2_000, SNOWNLP: 500}  # of those that would take all day
+MAX_ROWS = {TRANSFORMERS: 2_000, SNOWNLP: 500}  # of the slow ones
 NEEDED = ("torch", "transformers", "sklearn", "snownlp")
-TOLERANCE = 1e-3  # between the probabilities of two ways of computing
-ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"} | {
-    "PYTHONIOENCODING": "utf-8"
+TOLERANCE = 1e-3  # between the probabilities of the application and of Keras
+ENVIRONMENT = {
+    "KERAS_BACKEND": "tensorflow",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "PYTHONIOENCODING": "utf-8",
 }
-# Starts what it is given and measures it. A process of its own, and a small one: what the system reports as the peak
-# memory of a process is never below that of the process that started it.
-LAUNCHER = """
-import json, os, sys, time
-report, *command = sys.argv[1:]
-started = time.perf_counter()
-_, status, usage = os.wait4(os.posix_spawn(command[0], command, os.environ), 0)
-seconds = time.perf_counter() - started
-unit = 2**20 if sys.platform == "darwin" else 2**10
-with open(report, "w") as file:
-    json.dump({"seconds": seconds, "mebibytes": usage.ru_maxrss / unit}, file)
-sys.exit(min(abs(os.waitstatus_to_exitcode(status)), 255))
-"""
 
 
 class Run(NamedTuple):
-    """What a process took, and what it wrote to standard output."""
+    """The time and the memory of a process, and the last line of its standard output."""
 
     seconds: float
     mebibytes: float
@@ -76,7 +67,7 @@ class Run(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of the table; without figures it is the title of those below it."""
+    """A line of the table; a line without measurements is the title of those below it."""
 
     name: str
     speed: str = ""
@@ -86,26 +77,34 @@ class Line(NamedTuple):
 
 def build_parser() -> Parser:
     parser = Parser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", default="sample", metavar="SOURCE", help="as fine_tuning.py takes it")
     parser.add_argument(
-        "--model", default="mini_bert_sentiment_classifier.keras", metavar="FILE", help="a classifier, .keras"
+        "--dataset", default="sample", metavar="SOURCE", help="labelled texts, as fine_tuning.py accepts them"
     )
     parser.add_argument(
-        "--rows", type=positive_int, nargs="+", default=[10_000, 1_000_000], help="files whose memory is measured"
+        "--model", default="mini_bert_sentiment_classifier.keras", metavar="FILE", help="classifier, a .keras file"
     )
-    parser.add_argument("--file-rows", type=positive_int, default=20_000, help="rows of the file that all score")
-    parser.add_argument("--repeats", type=positive_int, default=20, help="answers to one text")
-    parser.add_argument("--turns", type=positive_int, default=3, help="times that each scores the file")
+    parser.add_argument(
+        "--rows",
+        type=positive_int,
+        nargs="+",
+        default=[10_000, 1_000_000],
+        help="lengths of the files whose memory is measured",
+    )
+    parser.add_argument(
+        "--file-rows", type=positive_int, default=20_000, help="rows of the file that all contenders score"
+    )
+    parser.add_argument("--repeats", type=positive_int, default=20, help="runs with one text")
+    parser.add_argument("--turns", type=positive_int, default=3, help="turns per contender with the file")
     return parser
 
 
 @exits_with_status
-def main(argv=None) -> None:
+def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     if not Path(args.model).is_file():
         raise InputError(f"{args.model}: no such model file; `python fine_tuning.py` makes one")
     if missing := [package for package in NEEDED if not importlib.util.find_spec(package)]:
-        raise InputError(f"there is no {' and no '.join(missing)} here: pip install -r requirements-dev.txt")
+        raise InputError(f"{', '.join(missing)}: not installed; run `pip install -r requirements-dev.txt`")
     labelled = read_labelled(args.dataset)
     rows = labelled.usable.nonzero()[0]
     reviews = [labelled.texts[row] for row in rows]
@@ -113,28 +112,37 @@ def main(argv=None) -> None:
         folder = Path(temporary)
         with write_atomically(folder / "reviews.json") as file:
             json.dump({"texts": reviews, "labels": labelled.labels[rows].tolist()}, file, ensure_ascii=False)
-        lines = [*_one_shot(args, folder), *_running(args, folder), *_file(args, folder), *_memory(args, folder)]
+        comparisons = (one_shot_lines, _running_lines, _file_lines, _memory_lines)
+        lines = [line for compare in comparisons for line in compare(args, folder)]
     described = f"{len(reviews):,} reviews of {statistics.median(map(len, reviews)):,.0f} characters (median)"
     print(f"{_machine()}\n{source_name(labelled.name)}, {described}; {args.model}\n")
     _print_table(lines)
 
 
-def _one_shot(args: argparse.Namespace, folder: Path) -> list[Line]:
-    """Returns the lines of the whole process that answers to one text."""
+def one_shot_lines(args: argparse.Namespace, folder: Path) -> list[Line]:
+    """Measure the whole process for one text; return its lines of the table.
+
+    Raises:
+        InputError: Keras returns another probability than the application.
+    """
     ours = [str(ROOT / "application.py"), "--model", args.model, "--text", TEXT]
     keras = ["-m", CONTENDERS, "one_shot", json.dumps({"model": args.model, "text": TEXT})]
     _say("one text: warming up…")
-    # The first start reads from the disk; none of the two is measured.
-    answers = [json.loads(_run(command, folder).output)["probability"] for command in ([*ours, "--json"], keras)]
-    if abs(answers[0] - answers[1]) > TOLERANCE:
-        raise InputError(f"{KERAS} answers {answers[1]:.4f} where the application answers {answers[0]:.4f}")
+    # The first runs read from the disk and are not measured.
+    probabilities = [
+        json.loads(measure(command, folder).output)["probability"] for command in ([*ours, "--json"], keras)
+    ]
+    if abs(probabilities[0] - probabilities[1]) > TOLERANCE:
+        raise InputError(
+            f"{KERAS} returns {probabilities[1]:.4f}, where the application returns {probabilities[0]:.4f}"
+        )
     our_runs, keras_runs = [], []
     slow_repeats = min(args.repeats, SLOW_REPEATS)
     for number in range(args.repeats):
-        our_runs.append(_run(ours, folder))
-        # Spread evenly over the others.
+        our_runs.append(measure(ours, folder))
+        # The slow runs are spread evenly over the fast ones.
         if number * slow_repeats // args.repeats == len(keras_runs):
-            keras_runs.append(_run(keras, folder))
+            keras_runs.append(measure(keras, folder))
             _say(f"one text: {our_runs[-1].seconds:.2f} s beside {keras_runs[-1].seconds:.2f} s")
     (our_seconds, our_memory), (seconds, memory) = _medians(our_runs), _medians(keras_runs)
     return [
@@ -149,8 +157,8 @@ def _one_shot(args: argparse.Namespace, folder: Path) -> list[Line]:
     ]
 
 
-def _running(args: argparse.Namespace, folder: Path) -> list[Line]:
-    """Returns the lines of the process that answers to one text after the other."""
+def _running_lines(args: argparse.Namespace, folder: Path) -> list[Line]:
+    """Measure a running process that predicts one text after the other; return its lines of the table."""
     _say("one text in a running process…")
     measured = _contender("running", args, folder)
     return [
@@ -159,9 +167,9 @@ def _running(args: argparse.Namespace, folder: Path) -> list[Line]:
     ]
 
 
-def _file(args: argparse.Namespace, folder: Path) -> list[Line]:
-    """Returns the lines of a file that is scored: reviews a second."""
-    sizes = {name: min(args.file_rows, MOST_ROWS.get(name, args.file_rows)) for name in (TRANSFORMERS, TFIDF, SNOWNLP)}
+def _file_lines(args: argparse.Namespace, folder: Path) -> list[Line]:
+    """Measure the scoring of a file, in reviews per second; return its lines of the table."""
+    sizes = {name: min(args.file_rows, MAX_ROWS.get(name, args.file_rows)) for name in (TRANSFORMERS, TFIDF, SNOWNLP)}
     for size in {args.file_rows, *sizes.values()}:
         repeat_to_file(folder / "reviews.json", size, folder / f"{size}.csv")
     our_speeds, speeds, peak = [], {name: [] for name in sizes}, 0.0
@@ -186,8 +194,8 @@ def _file(args: argparse.Namespace, folder: Path) -> list[Line]:
     return lines
 
 
-def _memory(args: argparse.Namespace, folder: Path) -> list[Line]:
-    """Returns the lines of the memory that files of several lengths take."""
+def _memory_lines(args: argparse.Namespace, folder: Path) -> list[Line]:
+    """Measure the memory for files of several lengths; return its lines of the table."""
     lines, first = [Line("Memory over the length of the file")], None
     for size in args.rows:
         path = folder / f"{size}.csv"
@@ -204,10 +212,10 @@ def _memory(args: argparse.Namespace, folder: Path) -> list[Line]:
 
 
 def _score(args: argparse.Namespace, size: int, folder: Path) -> Run:
-    """Returns what the application took for the file of `size` rows; its verdicts are thrown away."""
+    """Measure the application on the file of `size` rows."""
     output = folder / "scored.csv"
-    places = ["--file", str(folder / f"{size}.csv"), "--output", str(output)]
-    run = _run([str(ROOT / "application.py"), "--model", args.model, *places], folder)
+    paths = ["--file", str(folder / f"{size}.csv"), "--output", str(output)]
+    run = measure([str(ROOT / "application.py"), "--model", args.model, *paths], folder)
     output.unlink()
     return run
 
@@ -216,24 +224,27 @@ def _contender(name: str, args: argparse.Namespace, folder: Path, rows: int | No
     settings = {"model": args.model, "reviews": str(folder / "reviews.json")}
     if rows is not None:
         settings |= {"source": str(folder / f"{rows}.csv"), "output": str(folder / "contender.csv")}
-    return json.loads(_run(["-m", CONTENDERS, name, json.dumps(settings)], folder).output)
+    return json.loads(measure(["-m", CONTENDERS, name, json.dumps(settings)], folder).output)
 
 
-def _run(arguments: list[str], folder: Path) -> Run:
-    """Runs Python with the arguments in a process of its own; what it complains of goes to standard error.
+def measure(arguments: list[str], folder: Path) -> Run:
+    """Measure Python with these arguments in a process of its own, whose errors go to standard error.
+
+    Args:
+        folder: for a temporary file.
 
     Raises:
-        InputError: it failed.
+        InputError: the process failed.
     """
     report = folder / "run.json"
     result = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", LAUNCHER, str(report), sys.executable, *arguments],
+        [sys.executable, "-I", "-S", LAUNCHER, report, sys.executable, *arguments],
         env=os.environ | ENVIRONMENT,
         stdout=subprocess.PIPE,
         encoding="utf-8",
     )
     if result.returncode:
-        raise InputError(f"{' '.join(arguments[:3])} could not be measured, for the reason above")
+        raise InputError(f"{' '.join(arguments[:3])} could not be measured; its error is above")
     measured = json.loads(report.read_text(encoding="utf-8"))
     return Run(measured["seconds"], measured["mebibytes"], next(iter(result.stdout.splitlines()[-1:]), ""))
 
@@ -250,11 +261,11 @@ def _print_table(lines: list[Line]) -> None:
     header = Line("", "speed or time", "peak memory", "beside ours, or growth")
     indented = [line if line.speed == "" else line._replace(name=f"  {line.name}") for line in lines]
     widths = [max(len(cell) for cell in column) for column in zip(header, *indented, strict=True)]
-    # A title stands before figures or above them, and needs no column of its own.
+    # A title may be wider than the first column.
     widths[0] = max(len(line.name) for line in indented if line.speed)
     for line in (header, *indented):
-        figures = (f"{cell:>{width}}" for cell, width in zip(line[1:3], widths[1:3], strict=True))
-        print("  ".join((f"{line.name:{widths[0]}}", *figures, line.beside)).rstrip())
+        cells = (f"{cell:>{width}}" for cell, width in zip(line[1:3], widths[1:3], strict=True))
+        print("  ".join((f"{line.name:{widths[0]}}", *cells, line.beside)).rstrip())
 
 
 def _machine() -> str:

@@ -1,13 +1,15 @@
-"""The contenders of `benchmarks.serving`, each run as a script that prints what it measured as one line of JSON.
+"""The contenders of `benchmarks.serving`, each run as a script that prints its measurements as one line of JSON.
 
-- `one_shot` answers to one text as one would without this project's `serving`: Keras loads the file and calls the
-  network once, which is faster than `predict`; transformers' fast tokenizer reads the `tokenizer.json` inside.
-- `running` is this project's own: one text after the other.
-- The others read a CSV file, judge its texts, and write them with a label and a probability; from the first byte read
-  to the last one written the clock runs, while loading and training do not count.
+- `one_shot` predicts one text without this project's `serving`: Keras loads the file and calls the network once, which
+  is faster than `predict`; transformers' fast tokenizer reads the `tokenizer.json` inside.
+- `running` is this project: one text after the other.
+- The others read a CSV file, predict its texts, and write them with a label and a probability. The clock runs from the
+  first byte read to the last one written; loading and training do not count.
 
-transformers' network has the sizes of `BertConfig` and weights drawn at random, which are as fast as trained ones.
+transformers' network has the sizes of `BertConfig` and random weights, which are as fast as trained ones.
 """
+
+from __future__ import annotations
 
 import argparse
 import csv
@@ -19,17 +21,23 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from system.command_line import exits_with_status
 from system.libraries import quiet_imports
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 BATCH_SIZE = 64
 MAX_TOKENS = 64
 WARM_UP_TEXTS = 50
 
+Predictions = Iterable[tuple[str | int, float]]  # the label and the probability of each text
+
 
 def measure_one_shot(settings: argparse.Namespace) -> dict:
-    """Returns the probability of one text; how long all of it takes, the caller measures."""
+    """Predict one text; return its probability. The caller measures the time."""
     with quiet_imports():
         import numpy as np
         from transformers import PreTrainedTokenizerFast
@@ -51,7 +59,7 @@ def measure_one_shot(settings: argparse.Namespace) -> dict:
 
 
 def measure_running(settings: argparse.Namespace) -> dict:
-    """Returns the median milliseconds of an answer, tokenizing included, over the texts of the data set."""
+    """Measure the median milliseconds of a prediction, with tokenizing, over the texts of the data set."""
     from serving.predictor import Predictor
 
     predictor = Predictor(settings.model)
@@ -67,8 +75,8 @@ def measure_running(settings: argparse.Namespace) -> dict:
 
 
 def measure_transformers(settings: argparse.Namespace) -> dict:
-    """Returns the seconds of transformers' pipeline on PyTorch."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # nothing of it comes from there
+    """Measure the seconds of transformers' pipeline on PyTorch."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # it needs nothing from the hub
     with quiet_imports():
         from transformers import (
             BertConfig,
@@ -98,34 +106,34 @@ def measure_transformers(settings: argparse.Namespace) -> dict:
         max_length=MAX_TOKENS,
     )
 
-    def judge(texts):
+    def predict(texts: list[str]) -> Predictions:
         return ((answer["label"], answer["score"]) for answer in classify(texts))
 
-    return _seconds_of_file(judge, settings)
+    return _seconds_of_file(predict, settings)
 
 
 def measure_tfidf(settings: argparse.Namespace) -> dict:
-    """Returns the seconds of the baseline that every test of this project has beside it."""
+    """Measure the seconds of the baseline, TF-IDF with logistic regression."""
     from evaluation.baseline import fit_tfidf_baseline
 
     reviews = _reviews(settings.reviews)
     baseline = fit_tfidf_baseline(reviews["texts"], reviews["labels"])
 
-    def judge(texts):
+    def predict(texts: list[str]) -> Predictions:
         return ((int(positive >= 0.5), positive) for positive in baseline.predict_proba(texts)[:, 1])
 
-    return _seconds_of_file(judge, settings)
+    return _seconds_of_file(predict, settings)
 
 
 def measure_snownlp(settings: argparse.Namespace) -> dict:
-    """Returns the seconds of SnowNLP with the model that it brings."""
+    """Measure the seconds of SnowNLP with its own model."""
     from snownlp import SnowNLP
 
-    def judge(texts):
+    def predict(texts: list[str]) -> Predictions:
         positives = (SnowNLP(text).sentiments for text in texts)
         return ((int(positive >= 0.5), positive) for positive in positives)
 
-    return _seconds_of_file(judge, settings)
+    return _seconds_of_file(predict, settings)
 
 
 MEASURES = {
@@ -138,7 +146,11 @@ MEASURES = {
 
 
 def repeat_to_file(reviews: str | os.PathLike, num_rows: int, path: str | os.PathLike) -> None:
-    """Writes a CSV file of `num_rows` texts: those of a data set, over and over."""
+    """Write a CSV file of `num_rows` texts, repeating those of a data set.
+
+    Args:
+        reviews: a JSON file with the list "texts".
+    """
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text"])
@@ -150,12 +162,12 @@ def _reviews(path: str | os.PathLike) -> dict[str, list]:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def _transformers_tokenizer(kind: type, tokenizer_file: bytes):
+def _transformers_tokenizer(tokenizer_class: type, tokenizer_file: bytes) -> PreTrainedTokenizerFast:
     from tokenizers import Tokenizer
 
     from text.tokens.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN
 
-    return kind(
+    return tokenizer_class(
         tokenizer_object=Tokenizer.from_buffer(tokenizer_file),
         pad_token=PAD,
         unk_token=UNKNOWN,
@@ -165,23 +177,21 @@ def _transformers_tokenizer(kind: type, tokenizer_file: bytes):
     )
 
 
-def _seconds_of_file(
-    judge: Callable[[list[str]], Iterable[tuple[str | int, float]]], settings: argparse.Namespace
-) -> dict[str, float]:
-    """Returns how long it takes to read the file, judge its texts and write the verdicts."""
-    list(judge(["很好"]))  # loads what is loaded at the first call
+def _seconds_of_file(predict: Callable[[list[str]], Predictions], settings: argparse.Namespace) -> dict[str, float]:
+    """Measure the seconds of reading the file, predicting its texts and writing the predictions."""
+    list(predict(["很好"]))  # the first call may load something
     started = time.perf_counter()
     with open(settings.source, encoding="utf-8", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
     with open(settings.output, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label", "probability"])
-        writer.writerows((text, *verdict) for text, verdict in zip(texts, judge(texts), strict=True))
+        writer.writerows((text, *prediction) for text, prediction in zip(texts, predict(texts), strict=True))
     return {"seconds": time.perf_counter() - started}
 
 
 @exits_with_status
-def main(argv=None) -> None:
+def main(argv: list[str] | None = None) -> None:
     name, settings = sys.argv[1:] if argv is None else argv
     print(json.dumps(MEASURES[name](argparse.Namespace(**json.loads(settings)))))
 

@@ -1,1 +1,1 @@
-"""What a model is worth: its figures, the baseline beside it, its pictures and its report."""
+"""The metrics of a model, the baseline to compare it with, its plots and its report."""

@@ -10,17 +10,21 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 
-def fit_tfidf_baseline(texts: Sequence[str], labels: np.ndarray) -> Pipeline:
+def fit_tfidf_baseline(texts: Sequence[str], labels: Sequence[int] | np.ndarray) -> Pipeline:
     """Fit TF-IDF of single characters and pairs of characters with logistic regression.
 
-    `texts` is a list of strings, `labels` as many 0s and 1s. Raises ValueError, from scikit-learn, for
-    unequally long input, for labels of one class only, and for texts without a single character.
+    Args:
+        labels: (texts,), 0 or 1.
+
+    Raises:
+        ValueError: from scikit-learn, for inputs of unequal length, for labels of one class only, and for texts
+            without a single character.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    # Sublinear term frequencies were measured as well: the difference is within the noise of the split.
+    # Sublinear term frequencies make no difference beyond the noise of the split.
     pipeline = make_pipeline(
         TfidfVectorizer(analyzer="char", ngram_range=(1, 2)),
         LogisticRegression(C=20, max_iter=1000),
@@ -30,7 +34,7 @@ def fit_tfidf_baseline(texts: Sequence[str], labels: np.ndarray) -> Pipeline:
 
 def baseline_logits(
     train_texts: Sequence[str],
-    train_labels: np.ndarray,
+    train_labels: Sequence[int] | np.ndarray,
     texts: Sequence[str],
     max_characters: int | None = None,
 ) -> np.ndarray:
@@ -38,8 +42,8 @@ def baseline_logits(
 
     Args:
         train_labels: (train texts,), 0 or 1.
-        max_characters: read only the beginning of each text; 62 is what a model reads in 64 tokens of single
-            characters, two of which are special. None reads all.
+        max_characters: truncate each text to that many characters. A model of single characters reads 62 of them in
+            64 tokens, two of which are special. None: whole texts.
 
     Raises:
         ValueError: as `fit_tfidf_baseline`, or `max_characters` is below 1.

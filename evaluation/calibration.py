@@ -1,4 +1,4 @@
-"""What makes a classifier's probabilities mean what they say: a temperature and a threshold, by its validation part."""
+"""The calibration of a classifier on its validation split: a temperature and a threshold."""
 
 from typing import NamedTuple
 
@@ -11,18 +11,24 @@ TEMPERATURES = (0.2, 5.0)
 
 
 class Calibration(NamedTuple):
-    """The number that logits are divided by, and the lowest probability, after that, of the second label."""
+    """The calibration of a model.
+
+    Attributes:
+        temperature: the number that logits are divided by.
+        threshold: the lowest probability of the second label, after that division, with which a text gets it.
+    """
 
     temperature: float
     threshold: float
 
 
 def calibrate(label_set: LabelSet, labels: np.ndarray, logits: np.ndarray) -> Calibration:
-    """Return the temperature of the lowest log-loss on a validation part, and the threshold of the best macro-F1.
+    """Return the temperature with the lowest log-loss on a validation split, and the threshold with the best macro-F1.
 
     Guo et al., "On Calibration of Modern Neural Networks" (2017), section 4.2.
 
     Args:
+        label_set: turns logits into probabilities.
         labels: (texts,), the index of each text's label.
         logits: (texts, outputs).
     """
@@ -42,7 +48,12 @@ def _best_temperature(label_set: LabelSet, labels: np.ndarray, logits: np.ndarra
 
 
 def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the threshold, halfway between two texts, with the best macro-F1; of several the one nearest to 0.5."""
+    """Return the threshold, halfway between two texts, with the best macro-F1; of several the nearest to 0.5.
+
+    Args:
+        labels: (texts,).
+        probabilities: (texts,), of the second label.
+    """
     different = np.unique(np.append(probabilities, 0.5))
     candidates = np.append((different[1:] + different[:-1]) / 2, 0.5)
     candidates = np.unique(np.round(candidates[(candidates > 0.1) & (candidates < 0.9)], 3))
@@ -51,6 +62,6 @@ def _best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(min(zip(macro_f1, candidates, strict=True), key=lambda pair: (-pair[0], abs(pair[1] - 0.5)))[1])
 
 
-def _f1(truth: np.ndarray, verdicts: np.ndarray) -> np.ndarray:
-    """Return the F1, (thresholds,), of bool verdicts, (n, thresholds), by bool truth, (n, 1)."""
-    return 2 * (truth & verdicts).sum(axis=0) / np.maximum(truth.sum() + verdicts.sum(axis=0), 1)
+def _f1(truth: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Return the F1, (thresholds,), of bool predictions, (texts, thresholds), against the truth, (texts, 1)."""
+    return 2 * (truth & predictions).sum(axis=0) / np.maximum(truth.sum() + predictions.sum(axis=0), 1)

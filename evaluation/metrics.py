@@ -10,16 +10,17 @@ CLASS_NAMES = SENTIMENT.english_names
 
 
 def binary_metrics(labels: np.ndarray, probabilities: np.ndarray, threshold: float = 0.5) -> dict:
-    """Return the metrics of predictions by their true labels, as plain Python numbers that JSON can hold.
-
-    All rates lie within 0..1, `log_loss` is in nats a text, and `confusion_matrix` is [[tn, fp], [fn, tp]] in texts.
-    `precision`, `recall` and `f1` are dicts by class name; one that would divide by zero is 0. `roc_auc` is None where
-    only one class occurs.
+    """Return the metrics of predictions, as plain Python numbers that JSON can hold.
 
     Args:
         labels: (texts,), 0 or 1: the index of each text's label.
         probabilities: (texts, 2), within 0..1, the probability of each label.
         threshold: the lowest probability of the second label with which a text gets it.
+
+    Returns:
+        Fractions within 0..1; `log_loss` in nats a text; `confusion_matrix` [[tn, fp], [fn, tp]] in texts. `precision`,
+        `recall` and `f1` are dicts by class name, with 0 where they would divide by zero. `roc_auc` is None where only
+        one class occurs.
 
     Raises:
         ValueError: there is no text, shapes do not match, or a value is out of range.
@@ -54,19 +55,25 @@ def binary_metrics(labels: np.ndarray, probabilities: np.ndarray, threshold: flo
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean of -log of the probability, (texts, labels), that each text's label gets, in nats."""
+    """Return the mean of -log of the probability of each text's label, in nats.
+
+    Args:
+        labels: (texts,), the index of each text's label.
+        probabilities: (texts, labels).
+    """
     of_label = np.take_along_axis(probabilities, np.asarray(labels)[:, None], axis=1)
     return float(-np.log(np.maximum(of_label, np.finfo(np.float64).eps)).mean())
 
 
 def majority_log_loss(labels: np.ndarray) -> float:
-    """Return the log-loss, in nats, of answering every text with the share that each label has in `labels`."""
-    shares = np.bincount(labels) / len(labels)
-    return float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+    """Return the log-loss, in nats, of predicting for every text the frequency of each label in `labels`."""
+    frequencies = np.bincount(labels) / len(labels)
+    frequencies = frequencies[frequencies > 0]
+    return float(-(frequencies * np.log(frequencies)).sum())
 
 
 def validation_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Return what a training shows of its validation after each epoch, by the names that Keras gives it."""
+    """Return the validation metrics that a training prints after each epoch, under Keras' names for them."""
     return {
         "loss": log_loss(labels, probabilities),
         "binary_accuracy": float((SENTIMENT.decide(probabilities) == labels).mean()),
@@ -74,11 +81,15 @@ def validation_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[st
 
 
 def beats_majority(metrics: dict) -> bool:
-    """Whether the verdicts are right strictly more often than always answering the larger class."""
-    # Whole texts are compared, not shares: two shares that are equal on paper may differ in their last bit.
+    """Return whether the predictions are right strictly more often than always predicting the majority class.
+
+    Args:
+        metrics: of `binary_metrics`.
+    """
+    # Counts are compared, not fractions: two fractions that are equal on paper may differ in their last bit.
     (true_negatives, false_positives), (false_negatives, true_positives) = metrics["confusion_matrix"]
-    larger_class = max(true_negatives + false_positives, false_negatives + true_positives)
-    return true_negatives + true_positives > larger_class
+    majority = max(true_negatives + false_positives, false_negatives + true_positives)
+    return true_negatives + true_positives > majority
 
 
 def _checked_labels(labels: np.ndarray) -> np.ndarray:

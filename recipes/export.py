@@ -1,4 +1,4 @@
-"""Exports a classifier to ONNX Runtime again: `python -m recipes.export FILE.keras`."""
+"""Export a classifier for ONNX Runtime again: `python -m recipes.export FILE.keras`."""
 
 import sys
 
@@ -7,8 +7,8 @@ from system.command_line import Parser, exits_with_status
 
 
 def build_parser() -> Parser:
-    parser = Parser(description="Exports a classifier to a file for ONNX Runtime, beside its .keras file.")
-    parser.add_argument("model", metavar="FILE", help="the .keras file")
+    parser = Parser(description="Export a classifier for ONNX Runtime, to an .onnx file beside its .keras file.")
+    parser.add_argument("model", metavar="FILE", help="classifier, a .keras file")
     return parser
 
 

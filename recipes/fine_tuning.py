@@ -1,14 +1,15 @@
-"""A whole fine-tuning: from the texts and the pre-trained model to a tested classifier, its files and its report."""
+"""A whole fine-tuning: from labelled texts and a pre-trained model to a tested classifier, its files and its report."""
 
 import dataclasses
 import functools
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
 
-from evaluation.assessment import assess, print_assessment, validation_of
+from evaluation.assessment import assess, print_assessment, threshold_key, validation_of
 from evaluation.report.plots import plot_confusion_matrix, plot_training_curves
 from evaluation.report.terminal import write_metrics
 from network.bert import (
@@ -21,9 +22,17 @@ from network.bert import (
 )
 from network.metadata import Metadata
 from network.model_file import load_model, save_model
-from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, owned_output, run_in_folder
+from recipes.run_folder import (
+    CHECKPOINT_NAME,
+    environment,
+    finish_run,
+    owned_output,
+    previous_model_remark,
+    run_in_folder,
+)
 from recipes.teachers import distillation_split
-from serving.export.onnx_file import export_onnx
+from serving.export.onnx_file import export_onnx, onnx_path
+from system.command_line import option_name
 from system.errors import InputError
 from system.files import check_writable, sha256_of_file
 from text.dataset import Split, Splits, load_splits, print_splits, split_rows, write_rows
@@ -42,7 +51,7 @@ SPLIT_NAMES = ("train.csv", "test.csv")
 
 @dataclasses.dataclass(frozen=True)
 class FineTuningResult:
-    """What a fine-tuning gives.
+    """The results of a fine-tuning.
 
     Attributes:
         classifier: the trained model.
@@ -61,15 +70,15 @@ def fine_tune(
     """Train and test a classifier, print its report, and write model, plots, metrics.json and run.json.
 
     Args:
-        plan: a resumed run takes all but the folder from the run.json of the interrupted one.
-        typed: the values of the plan that a resumed run must share with the interrupted one, by field.
-        plot_name: the file of the learning curves in the report folder.
+        plan: the settings. A resumed run uses those in the run.json of the interrupted one, except for its folder.
+        typed: the fields that the user set, with their values; a resumed run refuses one that differs.
+        plot_name: the file name of the learning curves in the report folder.
 
     Returns:
         The result; None for a dry run, which stops before the training.
 
     Raises:
-        InputError: the data, the model or a folder cannot be used.
+        InputError: the data, the model or a folder cannot be used, or the trained model is useless.
     """
     with run_in_folder(dataclasses.asdict(plan), typed or {}) as arguments:
         return _fine_tune(FineTuningPlan(**arguments), plot_name)
@@ -86,6 +95,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str) -> FineTuningResult | None:
         _save_splits(splits.labelled, plan)
     classifier.summary()
     if plan.dry_run:
+        _print_dry_run(plan, classifier, splits, plot_name)
         return None
     distilled = distillation_split(plan, splits, classifier) if plan.unlabelled or plan.mixtures else None
     checkpoint = _checkpoint(plan, splits, distilled)
@@ -95,29 +105,54 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str) -> FineTuningResult | None:
     try:
         result = FineTuningResult(classifier, _test(plan, classifier, splits), history)
     except InputError:
-        checkpoint.path.unlink(missing_ok=True)  # resumed, the run would only come here again
+        checkpoint.path.unlink(missing_ok=True)  # a resumed run would fail in the same way
         raise
-    _save(plan, result, splits)
+    previous = _save(plan, result, splits)
     if plan.backbone_output:
         _save_backbone(plan.backbone_output, classifier, pretrained)
     _write_report(plan, result, plot_name)
     finish_run(plan.run_folder)
-    folder = Path(plan.report_folder).resolve()
-    print(f"Model saved to {plan.output}; {plot_name}, {CONFUSION_MATRIX_NAME} and {METRICS_NAME} in {folder}")
+    print(f"{_model_files(plan)}; {_report_files(plan, plot_name)}{previous}")
     return result
 
 
 def train_basic(plan: FineTuningPlan) -> FineTuningResult:
-    """Train and test a classifier as `fine_tune` does, without run folder, plots and files but the model."""
+    """Train, test and save a classifier as `fine_tune` does, without run folder, plots and metrics.json.
+
+    Raises:
+        InputError: as `fine_tune`.
+    """
     with owned_output(plan.output):
         keras.utils.set_random_seed(plan.seed)
         classifier = classifier_from_pretrained(load_model(plan.pretrained), plan.unfreeze, plan.dropout_rate)
         splits = _load_splits(plan, classifier)
         history = train_classifier(classifier, splits, plan, validation_of(splits))
         result = FineTuningResult(classifier, _test(plan, classifier, splits), history)
-        _save(plan, result, splits)
-        print(f"Model saved to {plan.output}")
+        previous = _save(plan, result, splits)
+        print(f"{_model_files(plan)}{previous}")
     return result
+
+
+def _model_files(plan: FineTuningPlan) -> str:
+    return f"Model saved to {plan.output} and {onnx_path(plan.output)}"
+
+
+def _report_files(plan: FineTuningPlan, plot_name: str) -> str:
+    return f"{plot_name}, {CONFUSION_MATRIX_NAME} and {METRICS_NAME} in {Path(plan.report_folder).resolve()}"
+
+
+def _print_dry_run(plan: FineTuningPlan, classifier: BertClassifier, splits: Splits, plot_name: str) -> None:
+    """Print what the run would train, and where the results would go."""
+    trainable = sum(math.prod(variable.shape) for variable in classifier.trainable_variables)
+    texts = f"{len(splits.train.texts):,} texts"
+    if sources := [option for option in ("unlabelled", "mixtures") if getattr(plan, option)]:
+        texts += " and those of " + " and ".join(map(option_name, sources))
+    print(
+        f"dry run: nothing was trained. The run would train {trainable:,} of {classifier.count_params():,} parameters "
+        f"for {plan.epochs} epochs on {texts}, validate on {len(splits.validation.texts):,} and test on "
+        f"{len(splits.test.texts):,}."
+    )
+    print(f"Model to {plan.output} and {onnx_path(plan.output)}; {_report_files(plan, plot_name)}.")
 
 
 def _load_splits(plan: FineTuningPlan, classifier: BertClassifier) -> Splits:
@@ -136,10 +171,12 @@ def _load_splits(plan: FineTuningPlan, classifier: BertClassifier) -> Splits:
 
 
 def _save_splits(labelled: LabelledTexts, plan: FineTuningPlan) -> None:
-    """Write the rows to train and validate on to train.csv, those to test on to test.csv."""
+    """Write the rows of the training and the validation split to train.csv, those of the test split to test.csv."""
     paths = [Path(plan.save_splits, name) for name in SPLIT_NAMES]
     if Path(plan.dataset).resolve() in [path.resolve() for path in paths]:
-        raise InputError(f"--save-splits {plan.save_splits} would overwrite --dataset: choose another folder")
+        raise InputError(
+            f"--save-splits {plan.save_splits}: it would overwrite the file of --dataset; choose another folder"
+        )
     for path in paths:
         check_writable(path)
     for rows, path in zip(split_rows(labelled, plan.test_size), paths, strict=True):
@@ -148,27 +185,34 @@ def _save_splits(labelled: LabelledTexts, plan: FineTuningPlan) -> None:
 
 
 def _checkpoint(plan: FineTuningPlan, splits: Splits, distilled: Split | None) -> Checkpoint:
-    """Return the checkpoint of the run, which knows the data and the model that the run started from."""
-    further = [str(distilled.targets.tolist()), *distilled.texts] if distilled else []
-    sha256 = data_sha256(splits.labelled, plan.pretrained, further)
+    """Return the checkpoint of the run, which can be resumed on the same data and the same pre-trained model alone."""
+    distillation_data = [str(distilled.targets.tolist()), *distilled.texts] if distilled else []
+    sha256 = data_sha256(splits.labelled, plan.pretrained, distillation_data)
     return Checkpoint(Path(plan.run_folder, CHECKPOINT_NAME), data_sha256=sha256)
 
 
-def data_sha256(labelled: LabelledTexts, pretrained: str, further: Sequence[str] = ()) -> str:
-    """Return a hash of what a run starts from: it can be resumed with the same alone."""
-    data = [labelled.sha256, sha256_of_file(pretrained), *further]
+def data_sha256(labelled: LabelledTexts, pretrained: str, distillation_data: Sequence[str] = ()) -> str:
+    """Return a hash of the inputs of a run, in hexadecimal; a run is resumed only if it has not changed.
+
+    Args:
+        pretrained: the file of the pre-trained model.
+        distillation_data: the texts and the targets from the teachers.
+    """
+    data = [labelled.sha256, sha256_of_file(pretrained), *distillation_data]
     return hashlib.sha256("\n".join(data).encode()).hexdigest()
 
 
 def _test(plan: FineTuningPlan, classifier: BertClassifier, splits: Splits) -> dict:
-    """Return the metrics of the test split, and print them."""
+    """Test the classifier on the test split, print its metrics and return them."""
     assessment = assess(functools.partial(document_logits, logits_model(classifier)), splits, plan.threshold)
     print_assessment(assessment, source_name(splits.labelled.name))
     return assessment
 
 
-def _save(plan: FineTuningPlan, result: FineTuningResult, splits: Splits) -> None:
+def _save(plan: FineTuningPlan, result: FineTuningResult, splits: Splits) -> str:
+    """Save the classifier for Keras and for ONNX Runtime; return a remark on the model that it replaces."""
     labelled = splits.labelled
+    previous = previous_model_remark(plan.output)
     result.classifier.metadata = Metadata(
         **result.assessment["calibration"],
         windows=plan.windows,
@@ -177,12 +221,13 @@ def _save(plan: FineTuningPlan, result: FineTuningResult, splits: Splits) -> Non
     ).to_json()
     save_model(result.classifier, plan.output)
     export_onnx(plan.output)
+    return previous
 
 
 def _save_backbone(path: str, classifier: BertClassifier, pretrained: BertMaskedLM) -> None:
-    """Write the pre-trained model with the layers of the classifier."""
+    """Save the pre-trained model with the backbone layers of the classifier."""
     copy_backbone(classifier, pretrained)
-    # The metrics of the masked language model were those of other layers.
+    # The held-out metrics belong to the old layers.
     pretrained.metadata = {name: value for name, value in pretrained.metadata.items() if name != "held_out"}
     pretrained.metadata["fine_tuned_on"] = classifier.metadata["data"]
     save_model(pretrained, path)
@@ -192,7 +237,7 @@ def _write_report(plan: FineTuningPlan, result: FineTuningResult, plot_name: str
     folder = Path(plan.report_folder)
     plot_training_curves(result.history, folder / plot_name)
     plot_confusion_matrix(
-        result.assessment["test"]["at_half"]["confusion_matrix"],
+        result.assessment["test"]["thresholds"][threshold_key(0.5)]["confusion_matrix"],
         folder / CONFUSION_MATRIX_NAME,
         title="Test set, threshold 0.5",
     )

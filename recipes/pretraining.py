@@ -1,4 +1,4 @@
-"""A whole pre-training: from the corpus to a model, its metrics and its learning curves."""
+"""A whole pre-training: from a corpus to a model, its metrics and its learning curves."""
 
 import dataclasses
 import time
@@ -13,7 +13,7 @@ from evaluation.report.plots import plot_training_curves
 from evaluation.report.terminal import write_metrics
 from network.bert import BertConfig, BertMaskedLM
 from network.model_file import load_model, save_model
-from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, run_in_folder
+from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, previous_model_remark, run_in_folder
 from text.sources import source_name
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedCorpus, pack_corpus
@@ -23,6 +23,7 @@ from training.engine.loop import History
 from training.masked_lm import pretrain
 from training.plans import PretrainingPlan
 
+CURVES_NAME, METRICS_NAME = "pretraining_curves.png", "metrics.json"
 BLANK = "＿"
 SENTENCES = (
     "房间很＿，下次还会来。",
@@ -34,7 +35,12 @@ SENTENCES = (
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingResult:
-    """What a pre-training gives: the trained model, and the metrics of each epoch."""
+    """The results of a pre-training.
+
+    Attributes:
+        model: the trained model.
+        history: the metrics of each epoch.
+    """
 
     model: BertMaskedLM
     history: History
@@ -44,14 +50,15 @@ def pre_train(plan: PretrainingPlan, typed: Mapping[str, object] | None = None) 
     """Pre-train a model on a corpus, and write the model, learning curves, metrics.json and run.json.
 
     Args:
-        plan: a resumed run takes all but the folder and the time limit from the run.json of the interrupted one.
-        typed: the values of the plan that a resumed run must share with the interrupted one, by field.
+        plan: the settings. A resumed run uses those in the run.json of the interrupted one, except for its folder and
+            its time limit.
+        typed: the fields that the user set, with their values; a resumed run refuses one that differs.
 
     Returns:
         The result; None for a dry run, which stops before the training.
 
     Raises:
-        InputError: the corpus, the tokenizer, the model or a folder cannot be used, or the loss is no longer a number.
+        InputError: the corpus, the tokenizer, the model or a folder cannot be used, or the loss became NaN or infinite.
     """
     with run_in_folder(dataclasses.asdict(plan.with_sizes()), typed or {}) as arguments:
         return _pre_train(PretrainingPlan(**arguments))
@@ -78,11 +85,12 @@ def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
         after_epoch=lambda: print_filled_blanks(model, tokenizer),
     )
     model.metadata = _metrics(plan, corpus, history, seconds=time.monotonic() - started)
+    previous = previous_model_remark(plan.output)
     save_model(model, plan.output)
-    write_metrics(run_folder / "metrics.json", model.metadata | {"history": history})
-    plot_training_curves(history, run_folder / "pretraining_curves.png")
+    write_metrics(run_folder / METRICS_NAME, model.metadata | {"history": history})
+    plot_training_curves(history, run_folder / CURVES_NAME)
     finish_run(plan.run_folder)
-    print(f"Model saved to {plan.output}; curves and metrics.json in {run_folder}")
+    print(f"Model saved to {plan.output}; {CURVES_NAME} and {METRICS_NAME} in {run_folder.resolve()}{previous}")
     return PretrainingResult(model, history)
 
 
@@ -101,7 +109,7 @@ def _load_or_build(plan: PretrainingPlan) -> BertMaskedLM:
 
 
 def _pack(plan: PretrainingPlan, model: BertMaskedLM, tokenizer: Tokenizer) -> PackedCorpus:
-    """Return the corpus in rows of tokens, and print how large it is."""
+    """Pack the corpus into rows of tokens, print its size and return it."""
     corpus = pack_corpus(
         plan.corpus,
         tokenizer,
@@ -132,7 +140,7 @@ def _masker(plan: PretrainingPlan, model: BertMaskedLM, tokenizer: Tokenizer) ->
 
 
 def _metrics(plan: PretrainingPlan, corpus: PackedCorpus, history: History, seconds: float) -> dict:
-    """Return what the model file and metrics.json say about the run."""
+    """Return the metadata of the model file, which metrics.json repeats."""
     return {
         "corpus": {
             "sources": [source_name(source) for source in plan.corpus],
@@ -148,9 +156,10 @@ def _metrics(plan: PretrainingPlan, corpus: PackedCorpus, history: History, seco
 
 
 def fill_blank(model: BertMaskedLM, tokenizer: Tokenizer, sentence: str, count: int = 3) -> list[tuple[str, float]]:
-    """Return the `count` most probable tokens for the blank "＿" in `sentence`, each with its probability.
+    """Return the `count` most probable tokens for a blank, each with its probability.
 
-    A sentence that is too long for the model is truncated at both ends.
+    Args:
+        sentence: has one blank, "＿"; where it is too long for the model, it is truncated at both ends.
     """
     before, after = (tokenizer.encode(part, add_special_tokens=False).ids for part in sentence.split(BLANK, maxsplit=1))
     room = model.config.max_seq_len - 3
@@ -176,5 +185,6 @@ def fill_blank(model: BertMaskedLM, tokenizer: Tokenizer, sentence: str, count: 
 def print_filled_blanks(model: BertMaskedLM, tokenizer: Tokenizer) -> None:
     """Print the model's predictions for the blanks of a few sentences."""
     for sentence in SENTENCES:
-        guesses = "  ".join(f"{token} {share:.0%}" for token, share in fill_blank(model, tokenizer, sentence))
-        print(f"  {sentence}  →  {guesses}", flush=True)
+        predictions = fill_blank(model, tokenizer, sentence)
+        shown = "  ".join(f"{token} {probability:.0%}" for token, probability in predictions)
+        print(f"  {sentence}  →  {shown}", flush=True)

@@ -1,4 +1,4 @@
-"""The folder of a run: its arguments, the versions of the libraries, and whether it has finished."""
+"""The folder of a run: its lock, its record in run.json, and what remains of an interrupted run."""
 
 import contextlib
 import datetime
@@ -6,50 +6,53 @@ import importlib.metadata
 import json
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from system.command_line import option_name
 from system.errors import InputError, OutputError
-from system.files import check_writable, write_atomically
+from system.files import check_writable, previous_path, write_atomically
 from system.libraries import quiet_imports
 from system.locks import owned
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "tokenizers", "datasets", "transformers")
 CHECKPOINT_NAME = "checkpoint.npz"
 PROGRESS_NAME = "study_progress.json"
-UNFINISHED_NAMES = (CHECKPOINT_NAME, PROGRESS_NAME)  # a folder with one of them holds an interrupted run or study
+UNFINISHED_NAMES = (CHECKPOINT_NAME, PROGRESS_NAME)  # one of these files marks an interrupted run or study
 RECORD_NAME = "run.json"
-FINISHED = "finished"  # the entry of the record that says when the run came to its end
-RESUME_ADVICE = "and the same command with --resume goes on with it"
-# What may differ between an interrupted run and the one that takes it up.
+FINISHED = "finished"  # the key of the time at which the run finished
+RESUME_ADVICE = "run the same command with --resume to continue"
+# The arguments that a resumed run may change.
 CHANGEABLE_ON_RESUME = {"resume", "dry_run", "max_minutes", "run_folder"}
 
 
 @contextlib.contextmanager
-def run_in_folder(arguments: dict, given: dict) -> Iterator[dict]:
-    """Own the folder and the model file of a run while the block runs, and give the arguments of the run.
+def run_in_folder(arguments: dict, typed: Mapping[str, object]) -> Iterator[dict]:
+    """Lock the folder and the model file of a run while the block runs, and record the run in its folder.
 
-    The arguments and the versions of the libraries are recorded in the folder. With "resume" the arguments are those
-    of the interrupted run, which the command line may repeat but not change. A dry run owns and records nothing.
+    run.json records the arguments and the versions of the libraries. A dry run locks and records nothing.
 
     Args:
-        arguments: all arguments of the script by name; "run_folder", "resume" and "dry_run" among them.
-        given: those that the command line names, which are no defaults.
+        arguments: all arguments of the script by name, with "run_folder", "resume" and "dry_run".
+        typed: those that the user set. A resumed run refuses one that differs from the interrupted run.
+
+    Yields:
+        The arguments of the run; with "resume" those of the interrupted run.
 
     Raises:
-        InputError: another run owns the folder or the model file, or the folder holds an interrupted run that would be
-            lost, or none to resume, or another one.
-        OutputError: the block could not write a file; the message says that the run can be resumed, if it can.
+        InputError: another run holds a lock, the folder holds an interrupted run that would be lost, or there is no
+            interrupted run of this script, this version and these arguments to resume.
+        OutputError: the block could not write a file; the message says so if the run can be resumed.
     """
     folder = Path(arguments["run_folder"])
     with contextlib.ExitStack() as owners:
         if not arguments["dry_run"]:
             remedy = "wait until it has ended, or choose another --run-folder"
-            # By a file inside: the folder that it lies in may be somebody else's.
+            # A lock lies beside the locked path. In the run folder this user may write; in its parent perhaps not.
             owners.enter_context(owned(folder / RECORD_NAME, remedy, name=folder))
         is_resumed = arguments["resume"]
         if is_resumed:
-            arguments = _resumed_arguments(arguments, given, folder)
+            arguments = _resumed_arguments(arguments, typed, folder)
         else:
             _refuse_unfinished(folder)
         if "output" in arguments and not arguments.get("seeds"):  # a study has no model of its own
@@ -59,42 +62,46 @@ def run_in_folder(arguments: dict, given: dict) -> Iterator[dict]:
         try:
             yield arguments
         except (OutputError, OSError) as error:
-            # A study and the run of a seed may both say how to go on; once is enough.
+            # A study runs in a folder and each of its seeds in another one: the advice is given once.
             if isinstance(error, BrokenPipeError) or not _unfinished(folder) or RESUME_ADVICE in str(error):
                 raise
-            raise OutputError(
-                f"{error}. Nothing is lost: the state of the training is in {folder}, {RESUME_ADVICE}"
-            ) from error
+            raise OutputError(f"{error}. The state of the training is kept in {folder}: {RESUME_ADVICE}") from error
 
 
 def owned_output(path: str, dry_run: bool = False) -> contextlib.AbstractContextManager:
-    """Return what owns the file of a model while a block runs; a dry run owns nothing.
+    """Lock the file of a model while a block runs; a dry run locks nothing.
 
     Raises:
-        InputError: another run owns the file.
-        OutputError: it cannot be written.
+        InputError: another run holds the lock.
+        OutputError: the file cannot be written.
     """
     check_writable(path)
     remedy = "wait until it has ended, or choose another --output"
     return contextlib.nullcontext() if dry_run else owned(path, remedy)
 
 
+def previous_model_remark(path: str) -> str:
+    """Return a remark on the model that a new one at `path` will replace, for the closing line; empty without one."""
+    target = Path(path).resolve() if Path(path).is_symlink() else Path(path)
+    return f"; the previous model is kept as {previous_path(target)}" if target.is_file() else ""
+
+
 def _refuse_unfinished(folder: Path) -> None:
     if unfinished := _unfinished(folder):
         raise InputError(
-            f"{folder} holds an interrupted run: go on with --resume, choose another --run-folder, "
+            f"{folder}: it holds an interrupted run; continue it with --resume, choose another --run-folder, "
             f"or delete {unfinished}"
         )
 
 
 def _record_start(folder: Path, arguments: dict) -> None:
     if FINISHED in _record(folder):
-        print(f"replacing the report of an earlier run in {folder}", file=sys.stderr)
+        print(f"replacing the record of an earlier run in {folder}", file=sys.stderr)
     _write_record(folder, {"arguments": arguments} | environment())
 
 
 def finish_run(folder: str) -> None:
-    """Record that the run has come to its end, and remove what would resume it."""
+    """Record that the run has finished, and remove the files that would resume it."""
     folder = Path(folder)
     _write_record(folder, _record(folder) | {FINISHED: _now()})
     for name in UNFINISHED_NAMES:
@@ -102,7 +109,7 @@ def finish_run(folder: str) -> None:
 
 
 def environment() -> dict:
-    """Return when, on what and with which versions this process runs."""
+    """Return the time, the platform, the backend and the versions of the libraries."""
     with quiet_imports():
         import keras
 
@@ -122,28 +129,41 @@ def environment() -> dict:
 
 
 def _unfinished(folder: Path) -> Path | None:
-    """Return the file that an interrupted run has left in its folder, if there is one."""
+    """Return the file by which an interrupted run can be resumed, if there is one."""
     return next((folder / name for name in UNFINISHED_NAMES if (folder / name).is_file()), None)
 
 
-def _resumed_arguments(arguments: dict, given: dict, folder: Path) -> dict:
+def _resumed_arguments(arguments: dict, typed: Mapping[str, object], folder: Path) -> dict:
     recorded = _record(folder).get("arguments")
     if not isinstance(recorded, dict):
-        raise InputError(f"{folder}: there is no interrupted run to resume")
-    if not _unfinished(folder):
-        reason = "has come to its end" if FINISHED in _record(folder) else "was ended before it had a checkpoint"
-        raise InputError(f"{folder}: there is no interrupted run to resume; the one there {reason}")
+        raise InputError(f"{folder}: there is no interrupted run to resume; leave out --resume")
+    unfinished = _unfinished(folder)
+    if not unfinished:
+        reason = "has finished" if FINISHED in _record(folder) else "was interrupted before its first checkpoint"
+        raise InputError(f"{folder}: there is no interrupted run to resume: the run there {reason}; leave out --resume")
     if recorded.keys() != arguments.keys():
-        raise InputError(f"{folder} holds the run of another script, or of another version of this one")
-    for name, value in given.items():
+        raise InputError(
+            f"{folder}: the interrupted run there is of another script or of another version of this project "
+            f"({_difference(recorded, arguments)}); choose another --run-folder, or delete {unfinished} and leave out "
+            "--resume"
+        )
+    for name, value in typed.items():
         if name not in CHANGEABLE_ON_RESUME and recorded[name] != value:
-            option = "--" + name.replace("_", "-")
-            raise InputError(f"the interrupted run in {folder} has {option} {recorded[name]}, not {value}")
+            raise InputError(
+                f"{folder}: the interrupted run there has {option_name(name)} {recorded[name]}, not {value}; leave the "
+                "option out"
+            )
     return recorded | {name: arguments[name] for name in CHANGEABLE_ON_RESUME & arguments.keys()}
 
 
+def _difference(recorded: dict, arguments: dict) -> str:
+    """Return how the options of an interrupted run differ from those of this script."""
+    differences = (("unknown", recorded.keys() - arguments.keys()), ("missing", arguments.keys() - recorded.keys()))
+    return "; ".join(f"{kind}: {', '.join(map(option_name, sorted(names)))}" for kind, names in differences if names)
+
+
 def _record(folder: Path) -> dict:
-    """Return what is recorded of the run in a folder; nothing where there is none, or a damaged record."""
+    """Return the record of the run in a folder; an empty one where it is missing or damaged."""
     try:
         record = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A study: the same fine-tuning with several seeds, and the means and deviations of its metrics."""
+"""A study: one fine-tuning repeated with several seeds, and the mean and standard deviation of its metrics."""
 
 import dataclasses
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from evaluation.assessment import threshold_key
 from evaluation.metrics import binary_metrics
 from recipes.fine_tuning import METRICS_NAME, PLOT_NAME, data_sha256, fine_tune
 from recipes.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, environment, finish_run, run_in_folder
@@ -23,33 +24,34 @@ from training.plans import FineTuningPlan
 
 STUDY_NAME = "study.json"
 MODEL_NAME = "classifier.keras"
-METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1", "roc_auc": "ROC-AUC"}
-BASELINE, AT_HALF, AT_THRESHOLD = "TF-IDF + logistic regression", "Mini-BERT", "Mini-BERT at the threshold"
-ONE_WINDOW = "reading one window only"
-CHARACTERS = {"s2t": "in Traditional characters", "s2hk": "the same, of Hong Kong"}  # by table of OpenCC
+METRIC_TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "roc_auc": "ROC-AUC"}
+# The rows of the table, which are the keys of the results in study.json.
+BASELINE, MODEL, MODEL_AT_THRESHOLD = "TF-IDF + logistic regression", "Mini-BERT", "Mini-BERT at the threshold"
+ONE_WINDOW = "Mini-BERT, first window only"
+CONVERSIONS = {"s2t": "in Traditional characters", "s2hk": "in Hong Kong's characters"}  # by conversion of OpenCC
 
-Results = dict[str, dict | None]  # by seed; a seed that is trained and not yet tested has None
+Results = dict[str, dict | None]  # by seed; None for a seed that is trained but not yet tested
 
 
 def study(
     plan: FineTuningPlan, typed: Mapping[str, object] | None = None, plot_name: str = PLOT_NAME
 ) -> Results | None:
-    """Fine-tune with the seeds from `plan.seed` on, and print and write means and deviations of the test's metrics.
+    """Fine-tune with `plan.seeds` seeds from `plan.seed` on, and print means and deviations of the test metrics.
 
-    Each run has the folder seed-SEED in the run folder, which keeps its model as classifier.keras, its plots and its
-    metrics.json. `plan.output` is not written. study.json in the run folder holds the metrics of all seeds.
+    The run folder gets study.json with the metrics of all seeds, and for each seed a folder seed-SEED with
+    classifier.keras, plots and metrics.json. `plan.output` is not written.
 
     Args:
-        plan: a resumed study takes all but the folder from the run.json of the interrupted one, and trains no seed
-            that has been trained.
-        typed: the values of the plan that a resumed study must share with the interrupted one, by field.
-        plot_name: the file of the learning curves in each folder.
+        plan: the settings. A resumed study uses those in the run.json of the interrupted one, except for its folder,
+            and does not repeat the seeds that are trained.
+        typed: the fields that the user set, with their values; a resumed study refuses one that differs.
+        plot_name: the file name of the learning curves in each folder.
 
     Returns:
-        The metrics of each seed, by what was tested; None for a dry run.
+        The metrics of each seed, by row of the table; None for a dry run.
 
     Raises:
-        InputError: a run cannot be made, or there is no study to resume.
+        InputError: the data, the model or a folder cannot be used, or there is no study to resume.
     """
     with run_in_folder(dataclasses.asdict(plan), typed or {}) as arguments:
         return _study(FineTuningPlan(**arguments), plot_name)
@@ -58,7 +60,9 @@ def study(
 def _study(plan: FineTuningPlan, plot_name: str) -> Results | None:
     folder = Path(plan.run_folder)
     if plan.dry_run:
-        return fine_tune(_plan_of(plan, plan.seed), plot_name=plot_name)
+        fine_tune(_plan_of(plan, plan.seed), plot_name=plot_name)
+        print(f"The study would repeat this with {plan.seeds} seeds, from {plan.seed} on, each in a folder of its own.")
+        return None
     labelled = read_labelled(plan.dataset, plan.text_column, plan.label_column, plan.group_column)
     rows = split_rows(labelled, plan.test_size)[1]
     texts, labels = [labelled.texts[row] for row in rows], [int(labelled.labels[row]) for row in rows]
@@ -68,9 +72,9 @@ def _study(plan: FineTuningPlan, plot_name: str) -> Results | None:
         if str(seed) not in results:
             print(f"\nSeed {seed}, {number + 1} of {plan.seeds}", flush=True)
             _train(plan, seed, plot_name, is_first=not results)
-            progress.keep(seed, None)
+            progress.record(seed, None)
         if results[str(seed)] is None:
-            progress.keep(seed, _test(_folder_of(plan, seed), texts, labels))
+            progress.record(seed, _test(_folder_of(plan, seed), texts, labels))
     _print_table(results, len(labels))
     _write(folder / STUDY_NAME, {"seeds": results} | environment())
     finish_run(plan.run_folder)
@@ -84,23 +88,29 @@ def holds_study(folder: str) -> bool:
 
 
 class _Progress:
-    """The results so far, in a file that is there until the study ends.
+    """The results so far, in a file that exists until the study ends.
+
+    Args:
+        sha256: the hash of the data and the pre-trained model.
 
     Raises:
-        InputError: the study began with other data or another model.
+        InputError: the resumed study began with other data or another model.
     """
 
-    def __init__(self, path: Path, sha256: str, resume: bool):
+    def __init__(self, path: Path, sha256: str, resume: bool) -> None:
         self._path, self._sha256 = path, sha256
         self.results: Results = {}
         if resume:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["data_sha256"] != sha256:
-                raise InputError(f"{path.parent}: the data or the pre-trained model has changed since the study began")
-            self.results = kept["seeds"]
+            recorded = json.loads(path.read_text(encoding="utf-8"))
+            if recorded["data_sha256"] != sha256:
+                raise InputError(
+                    f"{path.parent}: the data or the pre-trained model has changed since the study began; choose "
+                    f"another --run-folder, or delete {path} and leave out --resume"
+                )
+            self.results = recorded["seeds"]
         self._write()
 
-    def keep(self, seed: int, result: dict | None) -> None:
+    def record(self, seed: int, result: dict | None) -> None:
         self.results[str(seed)] = result
         self._write()
 
@@ -109,19 +119,19 @@ class _Progress:
 
 
 def _train(plan: FineTuningPlan, seed: int, plot_name: str, is_first: bool) -> None:
-    keras.utils.clear_session()  # a run in a process of its own would give the same
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that each model is compiled anew
+    keras.utils.clear_session()  # so that a seed gives what it gives in a process of its own
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each new compilation
     try:
         run = _plan_of(plan, seed)
-        # All of it is given: a run that is resumed must have been of this study.
+        # All fields count as typed, so that only a run of this study is resumed.
         fine_tune(run, dataclasses.asdict(run), plot_name=plot_name)
     except InputError:
-        # Nothing is lost: the study can be started again with other options.
+        # Nothing is trained yet, so that the user may start again with other options.
         if is_first and not Path(_folder_of(plan, seed), CHECKPOINT_NAME).is_file():
             Path(plan.run_folder, PROGRESS_NAME).unlink(missing_ok=True)
         raise
     except KeyboardInterrupt:
-        print(f"The study is kept in {plan.run_folder}: --resume goes on with it.", file=sys.stderr)
+        print(f"The study is kept in {plan.run_folder}: continue it with --resume.", file=sys.stderr)
         raise
 
 
@@ -130,7 +140,7 @@ def _folder_of(plan: FineTuningPlan, seed: int) -> Path:
 
 
 def _plan_of(plan: FineTuningPlan, seed: int) -> FineTuningPlan:
-    """Return the plan of one run, which goes on where an interrupted one ended."""
+    """Return the plan of one run, which resumes its own interrupted run if there is one."""
     folder = _folder_of(plan, seed)
     return dataclasses.replace(
         plan,
@@ -145,36 +155,40 @@ def _plan_of(plan: FineTuningPlan, seed: int) -> FineTuningPlan:
 
 
 def _test(folder: Path, texts: list[str], labels: list[int]) -> dict[str, dict]:
-    """Return the metrics of one run, by what was tested on what."""
-    import opencc  # only here: a single run does without
+    """Test the model of one run; return its metrics by row of the table."""
+    import opencc  # imported here, because a single run does not need it
 
     metrics = json.loads((folder / METRICS_NAME).read_text(encoding="utf-8"))
+    thresholds = metrics["test"]["thresholds"]
 
     def measure(predictor: Predictor, texts: list[str]) -> dict:
-        # A text of which the model knows nothing has no probability.
+        # A text without a known token has no probability.
         return binary_metrics(labels, np.nan_to_num(predictor.predict_proba(texts), nan=0.5), 0.5)
 
     results = {
         BASELINE: metrics["baseline"],
-        AT_HALF: metrics["test"]["at_half"],
-        AT_THRESHOLD: metrics["test"]["at_threshold"],
+        MODEL: thresholds[threshold_key(0.5)],
+        MODEL_AT_THRESHOLD: thresholds[threshold_key(metrics["application_threshold"])],
         ONE_WINDOW: measure(Predictor(folder / MODEL_NAME, windows={"max_windows": 1}), texts),
     }
     predictor = Predictor(folder / MODEL_NAME)
-    for table, description in CHARACTERS.items():
-        convert = opencc.OpenCC(table).convert
+    for conversion, description in CONVERSIONS.items():
+        convert = opencc.OpenCC(conversion).convert
         results[description] = measure(predictor, [convert(text) for text in texts])
     return results
 
 
 def _print_table(results: Results, num_texts: int) -> None:
     runs = list(results.values())
-    print(f"\n{num_texts:,} test reviews; mean ± deviation of {len(runs)} seeds; each accuracy\n")
+    count = "1 seed" if len(runs) == 1 else f"{len(runs)} seeds"
+    print(f"\n{num_texts:,} test texts; mean ± standard deviation of {count}, and the accuracy of each\n")
     for name in runs[0]:
-        cells = [_mean_and_deviation([run[name][metric] for run in runs]) for metric in METRICS]
-        accuracies = ", ".join(f"{run[name]['accuracy']:.4f}" for run in runs)
-        print(f"{name:30}" + "".join(f"  {title} {cell}" for title, cell in zip(METRICS.values(), cells, strict=True)))
-        print(f"{'':30}  {accuracies}")
+        cells = (
+            f"  {title} {_mean_and_deviation([run[name][metric] for run in runs])}"
+            for metric, title in METRIC_TITLES.items()
+        )
+        print(f"{name:30}" + "".join(cells))
+        print(f"{'':30}  " + ", ".join(f"{run[name]['accuracy']:.4f}" for run in runs))
 
 
 def _mean_and_deviation(values: list[float]) -> str:

@@ -1,4 +1,4 @@
-"""The texts of a distillation: those without labels and new ones, as the teachers label them."""
+"""The training data of a distillation: unlabelled and new texts, labelled by the teachers."""
 
 import re
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from text.tokens.windows import encode_windows
 from training.plans import FineTuningPlan
 
 CLAUSE = re.compile(r"[^，。！？；,.!?;\n\s]*[，。！？；,.!?;\n\s]*")
-MOST_CHARACTERS = 110  # about what 64 tokens hold
-FEWEST_CHARACTERS = 40
-CLAUSES_OF_EACH = 4
+MAX_CHARACTERS = 110  # about what 64 tokens hold
+MIN_CHARACTERS = 40
+CLAUSES_PER_TEXT = 4
 
 
 def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassifier) -> Split:
@@ -28,16 +28,22 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
     TF-IDF with logistic regression, trained on the training split, is one teacher; the models of `--teachers` together
     are another. Their logits are averaged.
 
+    Args:
+        splits: texts of its validation and test split are left out.
+        student: the classifier to train; its tokenizer makes the windows.
+
     Raises:
-        InputError: there is no text besides those of the validation and the test split.
+        InputError: no unlabelled text remains.
     """
-    kept_apart = splits.validation.texts + splits.test.texts
-    texts = list(leave_out(iter_texts(plan.unlabelled, plan.text_column, or_usual=True), kept_apart))
+    evaluated_on = splits.validation.texts + splits.test.texts
+    texts = list(leave_out(iter_texts(plan.unlabelled, plan.text_column, or_usual=True), evaluated_on))
     if plan.unlabelled and not texts:
-        raise InputError("--unlabelled holds no text beside those of the validation and the test part")
+        raise InputError(
+            "--unlabelled: no text remains besides those of the validation and the test split; name more texts"
+        )
     if plan.mixtures:
         texts += mixed_texts(splits.train.texts + texts, plan.mixtures, plan.seed)
-    print(f"teaching on {len(texts):,} texts without labels", flush=True)
+    print(f"distilling from the teachers on {len(texts):,} unlabelled texts", flush=True)
     logits = [baseline_logits(splits.train.texts, splits.train.labels, texts)]
     if plan.teachers:
         teachers = [Predictor(path) for path in plan.teachers]
@@ -50,14 +56,17 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
 
 
 def mixed_texts(texts: Sequence[str], count: int, seed: int) -> list[str]:
-    """Return `count` new texts made of clauses of the given ones, which depend on the arguments alone.
+    """Return `count` new texts made of clauses of the given ones; the same arguments return the same texts.
 
-    One half are pieces of a text, from some clause on. The others are up to four clauses of each of two texts in any
-    order, so that praise stands beside complaint. Tang et al., "Distilling Task-Specific Knowledge from BERT into
-    Simple Neural Networks" (2019), section 3.3, sample n-grams in much the same way.
+    Half of them are excerpts of one text, which begin at a random clause. The others mix up to four clauses from each
+    of two texts in random order, so that praise and complaint meet. Tang et al., "Distilling Task-Specific Knowledge
+    from BERT into Simple Neural Networks" (2019), section 3.3, sample n-grams in much the same way.
 
     Args:
-        texts: not all of them blank.
+        texts: at least one of them is not blank.
+
+    Raises:
+        ValueError: all texts are blank.
     """
     clauses = [found for found in map(_clauses, texts) if found]
     generator = np.random.default_rng(seed)
@@ -65,11 +74,11 @@ def mixed_texts(texts: Sequence[str], count: int, seed: int) -> list[str]:
     while len(mixed) < count:
         first, second = (clauses[index] for index in generator.integers(len(clauses), size=2))
         if len(mixed) % 2:
-            chosen = [*_some(first, generator), *_some(second, generator)]
-            text = "".join(chosen[index] for index in generator.permutation(len(chosen)))[:MOST_CHARACTERS]
+            chosen = [*_random_clauses(first, generator), *_random_clauses(second, generator)]
+            text = "".join(chosen[index] for index in generator.permutation(len(chosen)))[:MAX_CHARACTERS]
         else:
             start = generator.integers(len(first))
-            text = "".join(first[start:])[: generator.integers(FEWEST_CHARACTERS, MOST_CHARACTERS + 1)]
+            text = "".join(first[start:])[: generator.integers(MIN_CHARACTERS, MAX_CHARACTERS + 1)]
         if text := text.strip():
             mixed.append(text)
     return mixed
@@ -79,5 +88,5 @@ def _clauses(text: str) -> list[str]:
     return [clause for clause in CLAUSE.findall(text) if clause.strip()]
 
 
-def _some(clauses: list[str], generator: np.random.Generator) -> list[str]:
-    return [clauses[index] for index in generator.permutation(len(clauses))[:CLAUSES_OF_EACH]]
+def _random_clauses(clauses: list[str], generator: np.random.Generator) -> list[str]:
+    return [clauses[index] for index in generator.permutation(len(clauses))[:CLAUSES_PER_TEXT]]

@@ -1,4 +1,4 @@
-"""Learns a vocabulary from text: `python -m recipes.vocabulary --corpus FILE … --output tokenizer.json`."""
+"""Train a vocabulary on text: `python -m recipes.vocabulary --corpus FILE … --output tokenizer.json`."""
 
 import math
 import sys
@@ -11,9 +11,12 @@ from text.tokens.vocabulary import train_unigram
 
 
 def thinned_texts(sources: list[str], characters_per_source: int, exclude: Iterable[str] = ()) -> Iterator[str]:
-    """Yield the documents of each source, or every n-th of them where the source has more characters than that.
+    """Yield the documents of each source; of a long source every n-th document, so that none dominates the vocabulary.
 
-    So no source dominates the vocabulary by its size; the documents left out are spread evenly over the source.
+    Args:
+        sources: as `text.sources.iter_texts` accepts them.
+        characters_per_source: a source with more characters than this is thinned out to about this many.
+        exclude: sources of texts to leave out.
     """
     for source in sources:
         characters = sum(map(len, iter_texts([source], exclude=exclude)))
@@ -24,21 +27,27 @@ def thinned_texts(sources: list[str], characters_per_source: int, exclude: Itera
 
 
 def build_parser() -> Parser:
-    parser = Parser(description="Learns a vocabulary from text, and writes it as one tokenizer.json.")
-    corpus_help = "text to learn from, in any form that pretrain.py reads"
+    parser = Parser(description="Train a vocabulary on text, and write it as one tokenizer.json.")
+    corpus_help = "text to train on, in any form that pretrain.py accepts"
     parser.add_argument("--corpus", nargs="+", required=True, metavar="SOURCE", help=corpus_help)
     parser.add_argument(
-        "--exclude", nargs="+", default=[], metavar="SOURCE", help="texts to leave out, such as those of a test"
+        "--exclude", nargs="+", default=[], metavar="SOURCE", help="texts to leave out, such as a test split"
     )
     parser.add_argument("--output", default="tokenizer.json", metavar="FILE", help="file to save the tokenizer to")
-    parser.add_argument("--vocab-size", type=positive_int, default=21_128, help="entries, special tokens included")
-    parser.add_argument("--max-piece-length", type=positive_int, default=4, help="most characters in an entry")
-    parser.add_argument("--min-count", type=positive_int, default=10, help="rarer characters get no entry")
+    parser.add_argument(
+        "--vocab-size", type=positive_int, default=21_128, help="number of entries, special tokens included"
+    )
+    parser.add_argument(
+        "--max-piece-length", type=positive_int, default=4, help="maximum length of an entry in characters"
+    )
+    parser.add_argument(
+        "--min-count", type=positive_int, default=10, help="minimum occurrences of a character that gets an entry"
+    )
     parser.add_argument(
         "--characters-per-source",
         type=positive_int,
         default=1_400_000,
-        help="characters to learn from in each source, about; a longer source is thinned out",
+        help="approximate maximum of characters to train on from each source",
     )
     return parser
 

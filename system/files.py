@@ -57,7 +57,7 @@ def replace_atomically(path: str | os.PathLike, *, keep_previous: bool = False) 
                 shutil.copyfileobj(file, stream)
         return
     target = Path(os.path.realpath(path))
-    temporary, previous = temporary_path(target), _previous_path(target)
+    temporary, previous = temporary_path(target), previous_path(target)
     own_paths = (temporary, target, previous, link := temporary_path(previous))
     _check_writable(target, temporary)
     try:
@@ -101,7 +101,7 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
 
 
-def _previous_path(path: Path) -> Path:
+def previous_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 

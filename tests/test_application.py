@@ -6,9 +6,9 @@ import re
 import subprocess
 from pathlib import Path
 
+import application_process
 import numpy as np
 import pytest
-import scripts
 
 import application
 from serving.predictor import Predictor
@@ -42,8 +42,8 @@ class TestText:
     def test_as_a_process(self, tiny_model, environment, tmp_path):
         texts = [GOOD, BAD, GOOD * 9]
         options = [word for text in texts for word in ("--text", text)]
-        command = scripts.application(tiny_model, "--max-windows", "1", *options)
-        process = scripts.run(command, environment, cwd=tmp_path)
+        command = application_process.application(tiny_model, "--max-windows", "1", *options)
+        process = application_process.run(command, environment, cwd=tmp_path)
         assert process.returncode == 0
         assert process.stderr == ""
         lines = process.stdout.splitlines()
@@ -59,13 +59,13 @@ class TestText:
         assert list(tmp_path.iterdir()) == []
 
     def test_undecodable_bytes_as_a_process(self, tiny_model, environment):
-        command = [os.fsencode(part) for part in scripts.application(tiny_model, "--text")]
+        command = [os.fsencode(part) for part in application_process.application(tiny_model, "--text")]
         process = subprocess.run([*command, b"\xff\xfe"], env=environment, capture_output=True)
         assert (process.returncode, process.stdout) == (1, b"")
         assert process.stderr.decode().splitlines() == ["error: the text is not valid Unicode: '\\udcff\\udcfe'"]
 
     def test_one_prediction_loads_nothing_heavy(self, tiny_model):
-        printed, modules = scripts.modules_of_application("--model", tiny_model, "--text", "房间很干净")
+        printed, modules = application_process.modules_of_application("--model", tiny_model, "--text", "房间很干净")
         assert ANSWER.fullmatch(printed)
         assert "onnxruntime" in modules
         assert {name.split(".")[0] for name in modules} & HEAVY == set()
@@ -170,7 +170,7 @@ class TestArguments:
         assert capsys.readouterr().out == ""
 
     def test_help_loads_nothing_heavy(self):
-        printed, modules = scripts.modules_of_application("--help")
+        printed, modules = application_process.modules_of_application("--help")
         printed = " ".join(printed.split())
         for shown in ("--text", "--file", "--json", "exit", "(default: 0.7)", f"(default: {application.MODEL_PATH})"):
             assert shown in printed

@@ -1,4 +1,4 @@
-"""Tests of evaluation/baseline.py: a few reviews written here, and the published split where its data is."""
+"""The baseline: on a few reviews written here, and on the published split where its data is available."""
 
 import csv
 from pathlib import Path
@@ -21,7 +21,7 @@ def baseline_metrics(train_texts, train_labels, test_texts, test_labels, max_cha
     return binary_metrics(test_labels, SENTIMENT.probabilities(logits), 0.5)
 
 
-def test_it_learns_a_few_reviews():
+def test_it_learns_from_a_few_reviews():
     pipeline = fit_tfidf_baseline(REVIEWS, LABELS)
     assert pipeline.predict(["服务热情，很干净，很满意", "又脏又吵，态度太差"]).tolist() == [1, 0]
 
@@ -35,14 +35,14 @@ def test_logits_are_those_of_the_test_texts():
     assert (probabilities[:, 1] > 0.4).tolist() == [True, False, False]
 
 
-def test_both_parts_are_cut_to_the_beginning_of_the_text():
-    # The beginnings say the opposite of the ends, so the verdict shows which of the two was read, and where.
+def test_training_and_test_texts_are_truncated_alike():
+    # The beginnings say the opposite of the ends, so the prediction shows which of the two was read.
     train_texts = ["好" * 5 + "差" * 20, "差" * 5 + "好" * 20]
     test_texts = ["好" * 5 + "差" * 40, "差" * 5 + "好" * 40]
     assert baseline_metrics(train_texts, [1, 0], test_texts, [1, 0], max_characters=5)["accuracy"] == 1
     whole_like_ends = baseline_metrics(["差" * 20, "好" * 20], [1, 0], test_texts, [1, 0])
-    cut_like_ends = baseline_metrics(["差" * 20, "好" * 20], [1, 0], test_texts, [1, 0], max_characters=5)
-    assert (whole_like_ends["accuracy"], cut_like_ends["accuracy"]) == (1, 0)
+    truncated_like_ends = baseline_metrics(["差" * 20, "好" * 20], [1, 0], test_texts, [1, 0], max_characters=5)
+    assert (whole_like_ends["accuracy"], truncated_like_ends["accuracy"]) == (1, 0)
 
 
 @pytest.mark.parametrize("max_characters", [0, -5])
@@ -64,13 +64,14 @@ def hotel_split():
     with HOTEL_REVIEWS.open(encoding="utf-8-sig", newline="") as file:
         rows = [{"text": row["review"], "label": int(row["label"])} for row in csv.DictReader(file)]
     split = datasets.Dataset.from_list(rows).train_test_split(test_size=1 / 6, shuffle=True, seed=42)
-    parts = []
+    splits = []
     for name in ("train", "test"):
         kept = [row for row in split[name] if row["text"]]
-        parts += [[row["text"] for row in kept], [row["label"] for row in kept]]
-    return parts
+        splits += [[row["text"] for row in kept], [row["label"] for row in kept]]
+    return splits
 
 
+@pytest.mark.slow
 def test_published_split_with_whole_texts(hotel_split):
     metrics = baseline_metrics(*hotel_split)
     assert metrics["count"] == 1295
@@ -80,5 +81,6 @@ def test_published_split_with_whole_texts(hotel_split):
     assert metrics["roc_auc"] == pytest.approx(0.9615, abs=0.003)
 
 
+@pytest.mark.slow
 def test_published_split_with_what_64_tokens_see(hotel_split):
     assert baseline_metrics(*hotel_split, max_characters=62)["accuracy"] == pytest.approx(0.865, abs=0.003)

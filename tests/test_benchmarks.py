@@ -1,4 +1,4 @@
-"""The benchmarks run and print what they promise; how fast anything is, no test asks."""
+"""The benchmarks run and print what they promise; no test depends on a speed."""
 
 import importlib.util
 import json
@@ -12,13 +12,9 @@ import pytest
 from benchmarks import serving
 from benchmarks.pretraining import main
 from benchmarks.serving_contenders import repeat_to_file
-from network.bert import BertClassifier, BertConfig
-from network.model_file import save_model
-from serving.export.onnx_file import export_onnx
 from system.errors import InputError
 from text.sources import iter_texts
 from text.tokens.tokenizer import SPECIAL_TOKENS
-from text.tokens.vocabulary import train_unigram
 
 ROOT = Path(__file__).resolve().parents[1]
 MISSING_FOR_SERVING = [package for package in serving.NEEDED if not importlib.util.find_spec(package)]
@@ -57,7 +53,7 @@ def test_pretraining_prints_the_speeds_of_three_contenders(vocabulary):
     assert "tensorflow" in machine
 
 
-def test_a_missing_corpus_is_one_sentence(capsys):
+def test_a_missing_corpus_is_one_error(capsys):
     assert main(["--corpus", "missing.txt"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -66,27 +62,16 @@ def test_a_missing_corpus_is_one_sentence(capsys):
     assert err.count("\n") == 1
 
 
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    """An untrained classifier with its file for ONNX Runtime."""
-    path = tmp_path_factory.mktemp("classifier") / "tiny.keras"
-    texts = list(iter_texts(["sample"]))
-    config = BertConfig(vocab_size=1500, max_seq_len=32, d_model=16, dff=32)
-    tokenizer = train_unigram(lambda: texts, config.vocab_size, min_count=2)
-    save_model(BertClassifier(config, tokenizer.to_str(), metadata={"temperature": 0.5}), path)
-    export_onnx(path)
-    return path
-
-
+@pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING_FOR_SERVING), reason=f"needs {', '.join(MISSING_FOR_SERVING)}: requirements-dev.txt")
-def test_serving_prints_one_table(classifier, tmp_path):
+def test_serving_prints_one_table(tiny_model, tmp_path):
     reviews = tmp_path / "reviews.csv"
     reviews.write_text(
         "text,label\n房间很干净,1\n隔音太差,0\n早餐真丰富,1\n,0\n前台冷淡，不会再来,0\n", encoding="utf-8"
     )
-    sizes = ["--rows", "30", "90", "--file-rows", "20", "--repeats", "2", "--turns", "1"]
+    sizes = ["--rows", "30", "90", "--file-rows", "20", "--repeats", "1", "--turns", "1"]
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.serving", "--dataset", reviews, "--model", classifier, *sizes],
+        [sys.executable, "-m", "benchmarks.serving", "--dataset", reviews, "--model", tiny_model, *sizes],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",
@@ -94,7 +79,7 @@ def test_serving_prints_one_table(classifier, tmp_path):
     assert result.returncode == 0, result.stderr
     machine, data, blank, header, *lines = result.stdout.splitlines()
     assert re.fullmatch(r".+, \d+ cores, [\d.]+ GiB RAM, Python [\d.]+, onnxruntime [\d.]+", machine)
-    assert data == f"reviews.csv, 4 reviews of 5 characters (median); {classifier}" and not blank
+    assert data == f"reviews.csv, 4 reviews of 5 characters (median); {tiny_model}" and not blank
     titles = [line for line in lines if not line.startswith("  ")]
     assert [title.partition(" (")[0] for title in titles] == [
         "One text, the whole process",
@@ -103,11 +88,11 @@ def test_serving_prints_one_table(classifier, tmp_path):
         "Memory over the length of the file",
     ]
     assert "median of 4, onnx runtime" in titles[1]
-    figures = [line for line in lines if line.startswith("  ")]
-    names = [re.split(r" {2,}", line.strip())[0] for line in figures]
+    measured = [line for line in lines if line.startswith("  ")]
+    names = [re.split(r" {2,}", line.strip())[0] for line in measured]
     assert names == [
         "application.py --text",
-        "Keras on TensorFlow, transformers' tokenizer (2)",
+        "Keras on TensorFlow, transformers' tokenizer (1)",
         "Predictor.predict([text])",
         "application.py --file, 20 rows",
         "transformers' pipeline on PyTorch, 20 rows",
@@ -116,27 +101,27 @@ def test_serving_prints_one_table(classifier, tmp_path):
         "application.py --file, 30 rows",
         "application.py --file, 90 rows",
     ]
-    speeds = [re.search(r"  ([\d,.]+) (s|ms|reviews/s)(?=  |$)", line) for line in figures]
+    speeds = [re.search(r"  ([\d,.]+) (s|ms|reviews/s)(?=  |$)", line) for line in measured]
     assert [speed[2] for speed in speeds] == ["s", "s", "ms"] + ["reviews/s"] * 6
     assert all(float(speed[1].replace(",", "")) > 0 for speed in speeds)
     assert {speed.end() for speed in speeds} == {header.index("speed or time") + len("speed or time")}
-    memory = {name: re.search(r"  ([\d.]+) MiB(?=  |$)", line) for name, line in zip(names, figures, strict=True)}
+    memory = {name: re.search(r"  ([\d.]+) MiB(?=  |$)", line) for name, line in zip(names, measured, strict=True)}
     ends = {found.end() for found in memory.values() if found}
     assert ends == {header.index("peak memory") + len("peak memory")}
     mebibytes = {name: float(found[1]) for name, found in memory.items() if found}
-    assert 40 < mebibytes["application.py --text"] < mebibytes["Keras on TensorFlow, transformers' tokenizer (2)"]
-    growth = float(re.search(r"([+-][\d.]+)% beside 30 rows", figures[-1])[1])
+    assert 40 < mebibytes["application.py --text"] < mebibytes["Keras on TensorFlow, transformers' tokenizer (1)"]
+    growth = float(re.search(r"([+-][\d.]+)% beside 30 rows", measured[-1])[1])
     expected = 100 * (mebibytes["application.py --file, 90 rows"] / mebibytes["application.py --file, 30 rows"] - 1)
     assert growth == pytest.approx(expected, abs=0.2)
-    pipeline = float(re.search(r"ours ([\d.]+)x as fast", figures[4])[1])
+    pipeline = float(re.search(r"ours ([\d.]+)x as fast", measured[4])[1])
     ours, theirs = (float(speeds[index][1].replace(",", "")) for index in (3, 4))
     assert pipeline == pytest.approx(ours / theirs, rel=0.2, abs=0.02)  # the speeds are rounded to whole reviews
 
 
 def test_the_memory_of_a_process_is_its_own(tmp_path):
-    held = b"x" * (300 << 20)  # by this process, which must not count
-    small = serving._run(["-c", "print('small')"], tmp_path)
-    large = serving._run(["-c", "held = b'x' * (100 << 20); print('first'); print(len(held))"], tmp_path)
+    held = b"x" * (300 << 20)  # the memory of this process must not count
+    small = serving.measure(["-c", "print('small')"], tmp_path)
+    large = serving.measure(["-c", "held = b'x' * (100 << 20); print('first'); print(len(held))"], tmp_path)
     assert len(held) > 0
     assert small.output == "small"
     assert large.output == str(100 << 20)
@@ -148,14 +133,14 @@ def test_the_memory_of_a_process_is_its_own(tmp_path):
 @pytest.mark.parametrize("end", ["raise SystemExit(3)", "import os; os.abort()"])
 def test_a_process_that_fails_is_not_measured(tmp_path, end):
     with pytest.raises(InputError, match="could not be measured"):
-        serving._run(["-c", end], tmp_path)
+        serving.measure(["-c", end], tmp_path)
 
 
-def test_serving_compares_only_what_answers_alike(tmp_path, monkeypatch):
-    answers = iter(['{"probability": 0.7}', '{"probability": 0.8}'])
-    monkeypatch.setattr(serving, "_run", lambda arguments, folder: serving.Run(1.0, 1.0, next(answers)))
-    with pytest.raises(InputError, match=r"answers 0\.8000 where the application answers 0\.7000"):
-        serving._one_shot(serving.build_parser().parse_args([]), tmp_path)
+def test_serving_compares_only_equal_probabilities(tmp_path, monkeypatch):
+    outputs = iter(['{"probability": 0.7}', '{"probability": 0.8}'])
+    monkeypatch.setattr(serving, "measure", lambda arguments, folder: serving.Run(1.0, 1.0, next(outputs)))
+    with pytest.raises(InputError, match=r"returns 0\.8000, where the application returns 0\.7000"):
+        serving.one_shot_lines(serving.build_parser().parse_args([]), tmp_path)
 
 
 def test_a_file_repeats_the_reviews(tmp_path):
@@ -164,7 +149,7 @@ def test_a_file_repeats_the_reviews(tmp_path):
     assert list(iter_texts([tmp_path / "five.csv"])) == ["好，很好", '他说"行"'] * 2 + ["好，很好"]
 
 
-def test_serving_without_a_model_is_one_sentence(capsys):
+def test_serving_without_a_model_is_one_error(capsys):
     assert serving.main(["--model", "missing.keras"]) == 1
     out, err = capsys.readouterr()
     assert out == ""

@@ -1,4 +1,4 @@
-"""Temperature and threshold: found again where they are known, and never worse than none."""
+"""The calibration: known temperatures and thresholds are found, and it never makes a model worse."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ LABELS_AND_LOGITS = st.lists(st.tuples(st.integers(0, 1), st.floats(-40, 40)), m
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_the_temperature_is_found_again(temperature):
+def test_a_known_temperature_is_found(temperature):
     generator = np.random.default_rng(0)
     probabilities = generator.uniform(0.02, 0.98, 50_000)
     labels = (generator.uniform(size=len(probabilities)) < probabilities).astype(int)
@@ -26,7 +26,7 @@ def test_the_temperature_is_found_again(temperature):
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
-def test_the_threshold_is_found_again(threshold):
+def test_a_known_threshold_is_found(threshold):
     probabilities = np.random.default_rng(1).uniform(size=5_000)
     labels = (probabilities >= threshold).astype(int)
     logits = logits_of(probabilities)
@@ -36,7 +36,7 @@ def test_the_threshold_is_found_again(threshold):
 
 
 @given(pairs=LABELS_AND_LOGITS)
-def test_never_worse_than_without(pairs):
+def test_calibration_never_makes_a_model_worse(pairs):
     labels, logits = np.array([label for label, _ in pairs]), np.array([[logit] for _, logit in pairs])
     calibration = calibrate(SENTIMENT, labels, logits)
     before, calibrated = (SENTIMENT.probabilities(logits / divisor) for divisor in (1, calibration.temperature))

@@ -1,23 +1,30 @@
-"""The two scripts that make a classifier, fine_tuning.py and the basic model.py, as a person runs them."""
+"""The script fine_tuning.py and its recipe, as a person runs them."""
 
 import csv
 import dataclasses
 import json
-import os
 import re
-import subprocess
-import sys
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from scripts import (
+    FINE_TUNING_METRICS,
+    assert_fine_tuning_is_printed,
+    assert_one_error,
+    assert_same_weights,
+    call,
+    run,
+    start,
+)
+from tiny_models import config
 
 import fine_tuning
-import model as model_module
 import recipes.fine_tuning
-import training.engine.loop
-from network.bert import BertClassifier, BertConfig, BertMaskedLM, backbone_layers
+from network.bert import BertClassifier, BertMaskedLM, backbone_layers
 from network.model_file import load_model
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
 from system.command_line import parse_plan
@@ -27,25 +34,15 @@ from text.sources import SAMPLE_REVIEWS, read_labelled
 from text.tokens.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
 from text.tokens.window_settings import WindowSettings
 
-ROOT = Path(__file__).resolve().parents[1]
-VOCAB_SIZE = 1500
-CONFIG = BertConfig(vocab_size=VOCAB_SIZE, max_seq_len=32, d_model=16, dff=32)
 CLASSIFIER = "mini_bert_sentiment_classifier.keras"
 ONNX_CLASSIFIER = "mini_bert_sentiment_classifier.onnx"
-FIGURES = ["loss", "binary_accuracy", "val_loss", "val_binary_accuracy"]
-# Without the log level that TensorFlow has set in this process, which would hide how the script sets its own.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-ENVIRONMENT["HF_HUB_OFFLINE"] = "1"
+PREVIOUS_CLASSIFIER = "mini_bert_sentiment_classifier.previous.keras"
+CHECKPOINT = Path("runs/fine_tuning", CHECKPOINT_NAME)
 
 
 @pytest.fixture
-def pretrained(tiny_pretrained):
-    return tiny_pretrained
-
-
-@pytest.fixture
-def arguments(pretrained):
-    return ["--dataset", "sample", "--pretrained", str(pretrained)]
+def arguments(tiny_pretrained):
+    return ["--dataset", "sample", "--pretrained", str(tiny_pretrained)]
 
 
 @pytest.fixture
@@ -54,46 +51,23 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(script, arguments, folder):
-    return subprocess.run(
-        [sys.executable, str(ROOT / script), *arguments],
-        cwd=folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        encoding="utf-8",
-    )
+def read_json(path):
+    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def weights_of(path):
-    return load_model(path, BertClassifier).get_weights()
+def assert_same_layers(layers, others):
+    for layer, other in zip(layers, others, strict=True):
+        for value, expected in zip(layer.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(value, expected)
 
 
-def assert_same_weights(path, other):
-    for value, expected in zip(weights_of(path), weights_of(other), strict=True):
-        np.testing.assert_array_equal(value, expected)
-
-
-def assert_one_error(standard_error, *words):
-    (error,) = standard_error.splitlines()
-    assert error.startswith("error: ")
-    for word in words:
-        assert word in error
-
-
-def assert_training_is_printed(lines, epochs):
-    """Checks the figures of each epoch, of the test, and the report."""
-    shown = [line for line in lines if line.startswith("Epoch ")]
-    assert len(shown) == epochs
-    for number, line in enumerate(shown):
-        head, _, *figures = line.split(" - ")
-        assert head == f"Epoch {number + 1}/{epochs}"
-        assert [figure.split(": ")[0] for figure in figures] == FIGURES
-    after = lines[lines.index(shown[-1]) + 1 :]
-    assert re.fullmatch(r"Test set loss: \d\.\d{4}", after[0])
-    assert re.fullmatch(r"Test set accuracy: [01]\.\d{4}", after[1])
-    report = "\n".join(after)
-    for row in ("Test on ", "Always the larger class", "TF-IDF + logistic regression", "Mini-BERT at 0.5", "at 0.7"):
-        assert row in report
+def changed_layers(classifier, pretrained):
+    """Return the names of the backbone layers in which two models differ."""
+    return [
+        layer.name
+        for layer, source in zip(backbone_layers(classifier), backbone_layers(pretrained), strict=True)
+        if any((new != old).any() for new, old in zip(layer.get_weights(), source.get_weights(), strict=True))
+    ]
 
 
 def write_reviews(path, rows):
@@ -108,12 +82,10 @@ def sample_rows():
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, tiny_pretrained):
-    """The folder and the process of a run with nothing but defaults, but for its data."""
+    """The folder and the process of a run with nothing but defaults, except for its data and its report folder."""
     folder = tmp_path_factory.mktemp("finished")
-    options = ["--report-folder", "report"]
-    return folder, run(
-        "fine_tuning.py", ["--dataset", "sample", "--pretrained", str(tiny_pretrained), *options], folder
-    )
+    options = ["--dataset", "sample", "--pretrained", str(tiny_pretrained), "--report-folder", "report"]
+    return folder, run("fine_tuning.py", options, folder)
 
 
 @pytest.mark.slow
@@ -123,45 +95,49 @@ class TestWholeRun:
         assert process.returncode == 0, process.stderr
         lines = process.stdout.splitlines()
         assert lines[0] == f"{SAMPLE_REVIEWS.name}: 504 rows, 0 unusable"
-        counts = [int(re.fullmatch(rf"{part}: (\d+) texts, .*", line)[1]) for part, line in
-                  zip(("training", "validation", "test"), lines[1:4], strict=True)]  # fmt: skip
+        counts = [
+            int(re.fullmatch(rf"{split}: (\d+) texts, .*", line)[1])
+            for split, line in zip(("training", "validation", "test"), lines[1:4], strict=True)
+        ]
         assert sum(counts) == 504
         assert counts[2] == 84
-        assert_training_is_printed(lines, fine_tuning.EPOCHS)
-        assert CLASSIFIER in lines[-1]
-        assert str(folder / "report") in lines[-1]
+        assert_fine_tuning_is_printed(lines, fine_tuning.EPOCHS)
+        files = "training_curves.png, confusion_matrix.png and metrics.json"
+        assert lines[-1] == f"Model saved to {CLASSIFIER} and {ONNX_CLASSIFIER}; {files} in {folder / 'report'}"
 
     def test_nothing_but_progress_on_standard_error(self, finished):
         _, process = finished
         pieces = re.split(r"[\r\n]+", process.stderr)
-        assert [piece for piece in pieces if not re.fullmatch(r"epoch \d+: .*reviews.*|\s*", piece)] == []
+        assert [piece for piece in pieces if not re.fullmatch(r"epoch \d+: .*|\s*", piece)] == []
 
     def test_what_is_written(self, finished):
         folder, _ = finished
         names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-        pictures = ("training_curves.png", "confusion_matrix.png")
+        plots = ("training_curves.png", "confusion_matrix.png")
         assert names == {
             CLASSIFIER,
             ONNX_CLASSIFIER,
             "report/metrics.json",
             f"runs/fine_tuning/{RECORD_NAME}",
-            *(f"report/{name}" for name in pictures),
+            *(f"report/{name}" for name in plots),
         }
-        for name in pictures:
-            with Image.open(folder / "report" / name) as picture:
-                picture.verify()
-                assert picture.format == "PNG" and min(picture.size) >= 600
+        for name in plots:
+            with Image.open(folder / "report" / name) as plot:
+                plot.verify()
+                assert plot.format == "PNG" and min(plot.size) >= 600
 
     def test_metrics_and_metadata_agree(self, finished):
         folder, process = finished
-        metrics = json.loads((folder / "report/metrics.json").read_text(encoding="utf-8"))
-        assert list(metrics["history"]) == FIGURES
+        metrics = read_json(folder / "report/metrics.json")
+        assert list(metrics["history"]) == FINE_TUNING_METRICS
         assert [len(values) for values in metrics["history"].values()] == [fine_tuning.EPOCHS] * 4
-        test = metrics["test"]
-        assert (test["at_half"]["threshold"], test["at_threshold"]["threshold"]) == (0.5, 0.7)
-        assert test["at_half"]["count"] == metrics["baseline"]["count"] == 84
-        assert f"Test set accuracy: {test['at_half']['accuracy']:.4f}" in process.stdout
-        assert f"Test set loss: {test['at_half']['log_loss']:.4f}" in process.stdout
+        thresholds = metrics["test"]["thresholds"]
+        assert metrics["application_threshold"] == 0.7
+        assert thresholds.keys() == {"0.5", "0.7", f"{metrics['calibration']['threshold']:g}"}
+        assert all(f"{at['threshold']:g}" == key for key, at in thresholds.items())
+        assert thresholds["0.5"]["count"] == metrics["baseline"]["count"] == 84
+        assert f"Test set accuracy: {thresholds['0.5']['accuracy']:.4f}" in process.stdout
+        assert f"Test set loss: {thresholds['0.5']['log_loss']:.4f}" in process.stdout
 
         metadata = load_model(folder / CLASSIFIER, BertClassifier).metadata
         assert metadata["labels"] == ["负面", "正面"]
@@ -169,143 +145,107 @@ class TestWholeRun:
         assert 0.1 < metadata["threshold"] < 0.9 and 0.2 <= metadata["temperature"] <= 5
         assert WindowSettings(**metadata["windows"]) == WindowSettings()
         assert metadata["data"] == {"name": "sample_reviews.csv", "rows": 504, "sha256": read_labelled("sample").sha256}
-        assert metadata["test"] == test
+        assert metadata["test"] == metrics["test"]
 
-    def test_the_backbone_is_the_one_it_started_from(self, finished, pretrained):
+    def test_the_backbone_is_that_of_the_pretrained_model(self, finished, tiny_pretrained):
         classifier = load_model(finished[0] / CLASSIFIER, BertClassifier)
-        start = load_model(pretrained, BertMaskedLM)
-        assert classifier.config == CONFIG
-        assert classifier.tokenizer_json == start.tokenizer_json
-        for layer, source in zip(backbone_layers(classifier), backbone_layers(start), strict=True):
-            for value, expected in zip(layer.get_weights(), source.get_weights(), strict=True):
-                np.testing.assert_array_equal(value, expected)
+        pretrained = load_model(tiny_pretrained, BertMaskedLM)
+        assert classifier.config == config(max_seq_len=32)
+        assert classifier.tokenizer_json == pretrained.tokenizer_json
+        assert_same_layers(backbone_layers(classifier), backbone_layers(pretrained))
 
-    def test_the_same_seed_gives_the_same_weights(self, finished, here, arguments):
+    def test_a_function_with_the_same_seed_gives_the_same_weights(self, finished, here, tiny_pretrained, capsys):
         Path(CLASSIFIER).write_text("earlier", encoding="utf-8")
-        assert fine_tuning.main(arguments) == 0
+        plan = dataclasses.replace(fine_tuning.PLAN, dataset="sample", pretrained=str(tiny_pretrained))
+        result = recipes.fine_tuning.fine_tune(plan, plot_name="curves.png")
+        lines = capsys.readouterr().out.splitlines()
+        assert_fine_tuning_is_printed(lines, epochs=fine_tuning.EPOCHS)
+        assert lines[-1].endswith(f"; the previous model is kept as {PREVIOUS_CLASSIFIER}")
+        assert Path(PREVIOUS_CLASSIFIER).read_text(encoding="utf-8") == "earlier"
         assert_same_weights(CLASSIFIER, finished[0] / CLASSIFIER)
-        assert Path("mini_bert_sentiment_classifier.previous.keras").read_text(encoding="utf-8") == "earlier"
-        assert Path("training_curves.png").is_file() and Path("metrics.json").is_file()
+        for value, expected in zip(result.classifier.get_weights(), load_model(CLASSIFIER).get_weights(), strict=True):
+            np.testing.assert_array_equal(value, expected)
+        metrics = read_json("metrics.json")
+        assert metrics["history"] == result.history and metrics["test"] == result.assessment["test"]
+        assert Path("curves.png").is_file() and Path("confusion_matrix.png").is_file()
 
-        assert fine_tuning.main([*arguments, "--seed", "43"]) == 0
-        kernels = [load_model(path).get_layer("classification_output").get_weights()[0]
-                   for path in (CLASSIFIER, finished[0] / CLASSIFIER)]  # fmt: skip
-        assert (kernels[0] != kernels[1]).all()
+
+@pytest.fixture(scope="module")
+def domains(tmp_path_factory, tiny_pretrained):
+    """The folder and the printed lines of a run on reviews of two domains that trains one encoder with the head."""
+    folder = tmp_path_factory.mktemp("domains")
+    with open(folder / "reviews.csv", "w", encoding="utf-8", newline="") as file:
+        rows = [(*row, "film" if number % 3 else "shop") for number, row in enumerate(sample_rows())]
+        csv.writer(file).writerows([("text", "label", "domain"), *rows])
+    options = ["--dataset", "reviews.csv", "--pretrained", str(tiny_pretrained), "--group-column", "domain"]
+    options += ["--unfreeze", "1", "--no-xla", "--epochs", "1", "--learning-rate", "1e-3", "--max-windows", "1"]
+    options += ["--test-size", "0.2", "--save-splits", "splits", "--backbone-output", "backbone.keras"]
+    process = call(fine_tuning.main, options, folder)
+    assert process.returncode == 0, process.stderr
+    return folder, process.stdout
 
 
 @pytest.mark.slow
-class TestTheRoadOverOtherDomains:
-    """Train on labelled reviews of several domains, then on those that matter, with a teacher beside the labels."""
-
-    @pytest.fixture
-    def on_domains(self, here, pretrained, capsys):
-        with open("reviews.csv", "w", encoding="utf-8", newline="") as file:
-            rows = [(text, label, "film" if n % 3 else "shop") for n, (text, label) in enumerate(sample_rows())]
-            csv.writer(file).writerows([("text", "label", "domain"), *rows])
-        options = ["--group-column", "domain", "--unfreeze", "1", "--backbone-output", "backbone.keras"]
-        options += ["--pretrained", str(pretrained), "--epochs", "1", "--learning-rate", "1e-3", "--test-size", "0.2"]
-        assert fine_tuning.main(["--dataset", "reviews.csv", *options]) == 0
-        return capsys.readouterr().out
-
-    def test_each_domain_has_its_figures(self, on_domains):
-        metrics = json.loads(Path("metrics.json").read_text(encoding="utf-8"))
+class TestDomainsAndUnfrozenEncoders:
+    def test_each_domain_has_its_metrics(self, domains):
+        folder, printed = domains
+        metrics = read_json(folder / "metrics.json")
         groups = metrics["groups"]
         assert list(groups) == ["film", "shop"]
-        counts = {name: figures["test"]["at_half"]["count"] for name, figures in groups.items()}
-        assert sum(counts.values()) == metrics["test"]["at_half"]["count"]
+        counts = {name: group["test"]["thresholds"]["0.5"]["count"] for name, group in groups.items()}
+        assert sum(counts.values()) == metrics["test"]["thresholds"]["0.5"]["count"]
         assert counts["film"] == pytest.approx(2 * counts["shop"], abs=2)
-        for name, figures in groups.items():
-            shown = re.search(rf"^{name} +(\d+) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)$", on_domains, re.M).groups()
-            model, baseline = figures["test"]["at_half"], figures["baseline"]
+        for name, group in groups.items():
+            shown = re.search(rf"^{name} +(\d+) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)$", printed, re.M).groups()
+            model, baseline = group["test"]["thresholds"]["0.5"], group["baseline"]
             expected = (model["accuracy"], baseline["accuracy"], model["macro_f1"], baseline["macro_f1"])
             assert shown == (str(counts[name]), *(f"{value:.3f}" for value in expected))
+        assert f"{sum(counts.values())} rows saved to {Path('splits/test.csv')}" in printed
 
-    def test_the_backbone_can_be_fine_tuned_further(self, on_domains, pretrained):
-        start, trained = load_model(pretrained), load_model(CLASSIFIER)
-        backbone = load_model("backbone.keras", BertMaskedLM)
-        for layer, source in zip(backbone_layers(backbone), backbone_layers(trained), strict=True):
-            for value, expected in zip(layer.get_weights(), source.get_weights(), strict=True):
-                np.testing.assert_array_equal(value, expected)
-        heads = [model.get_layer("masked_lm_head").get_weights() for model in (backbone, start)]
-        for value, expected in zip(*heads, strict=True):
-            np.testing.assert_array_equal(value, expected)
-        assert backbone.metadata == {"fine_tuned_on": trained.metadata["data"]}
+    def test_the_model_keeps_the_window_settings(self, domains):
+        assert load_model(domains[0] / CLASSIFIER).metadata["windows"]["max_windows"] == 1
 
-    def test_teachers(self, on_domains, arguments, capsys):
-        Path("more.txt").write_text("\n".join([*(text for text, _ in sample_rows()), "没看过的评论"]), encoding="utf-8")
-        options = ["--max-windows", "1", "--epochs", "1", "--unlabelled", "more.txt"]
-        assert fine_tuning.main([*arguments, *options, "--teachers", CLASSIFIER, "--output", "taught.keras"]) == 0
-        lines = capsys.readouterr().out.splitlines()
-        # Of the sample, what the model is validated and tested on is left out.
-        part_sizes = [int(line.split()[1]) for line in lines[1:4]]
-        assert f"teaching on {part_sizes[0] + 1} texts without labels" in lines
-        assert load_model("taught.keras").metadata["windows"]["max_windows"] == 1
-        # Each teacher makes a difference.
-        assert fine_tuning.main([*arguments, *options, "--output", "one_teacher.keras"]) == 0
-        assert fine_tuning.main([*arguments, *options[:4], "--output", "none.keras"]) == 0
-        models = [load_model(f"{name}.keras") for name in ("taught", "one_teacher", "none")]
-        kernels = [model.get_layer("classification_output").get_weights()[0] for model in models]
-        assert not np.allclose(kernels[0], kernels[1]) and not np.allclose(kernels[1], kernels[2])
+    def test_the_backbone_can_be_fine_tuned_further(self, domains, tiny_pretrained):
+        pretrained, classifier = load_model(tiny_pretrained), load_model(domains[0] / CLASSIFIER)
+        backbone = load_model(domains[0] / "backbone.keras", BertMaskedLM)
+        assert_same_layers(backbone_layers(backbone), backbone_layers(classifier))
+        assert_same_layers([backbone.get_layer("masked_lm_head")], [pretrained.get_layer("masked_lm_head")])
+        assert backbone.metadata == {"fine_tuned_on": classifier.metadata["data"]}
 
-    def test_mixtures(self, on_domains, arguments, capsys):
-        options = ["--max-windows", "1", "--epochs", "1", "--mixtures", "30", "--output", "mixed.keras"]
-        assert fine_tuning.main([*arguments, *options, "--teachers", CLASSIFIER]) == 0
-        assert "teaching on 30 texts without labels" in capsys.readouterr().out.splitlines()
-
-    def test_nothing_to_be_taught(self, here, arguments, capsys):
-        Path("blank.txt").write_text("\n \n", encoding="utf-8")
-        assert fine_tuning.main([*arguments, "--unlabelled", "blank.txt"]) == 1
-        assert_one_error(capsys.readouterr().err, "--unlabelled holds no text")
-
-    def test_the_column_of_what_is_to_be_taught(self, here, arguments, capsys):
-        rows = "".join(f"{text},{label}\n" for text, label in sample_rows() if "," not in text and '"' not in text)
-        Path("labelled.csv").write_text("words,label\n" + rows, encoding="utf-8")
-        Path("more.csv").write_text("text,words\n不是这一列,\n", encoding="utf-8")
-        options = ["--dataset", "labelled.csv", "--text-column", "words", "--unlabelled", "more.csv"]
-        assert fine_tuning.main([*arguments, *options]) == 1
-        assert_one_error(capsys.readouterr().err, "--unlabelled holds no text")
-
-    @pytest.mark.parametrize(
-        "options",
-        [
-            ["--teachers", "a.keras"],
-            ["--backbone-output", "b.keras"],
-            ["--backbone-output", "a.keras", "--output", "./a.keras", "--unfreeze", "all"],
-        ],
-    )
-    def test_options_that_contradict(self, here, arguments, options, capsys):
-        with pytest.raises(SystemExit, match="2"):
-            fine_tuning.main([*arguments, *options])
-        assert options[0] in capsys.readouterr().err
-
-    def test_texts_to_be_taught_that_are_not_there(self, here, arguments, capsys):
-        assert fine_tuning.main([*arguments, "--unlabelled", "none.txt"]) == 1
-        assert_one_error(capsys.readouterr().err, "none.txt")
+    def test_only_the_top_encoder_is_trained(self, domains, tiny_pretrained):
+        assert_fine_tuning_is_printed(domains[1].splitlines(), epochs=1)
+        changed = changed_layers(load_model(domains[0] / CLASSIFIER), load_model(tiny_pretrained))
+        assert changed == ["transformer_encoder_1"]
 
 
 @pytest.mark.slow
-class TestUnfreezing:
-    @pytest.mark.parametrize("unfreeze", ["1", "all"])
-    def test_what_is_trained(self, here, arguments, pretrained, unfreeze, capsys):
-        options = ["--unfreeze", unfreeze, "--no-xla", "--epochs", "1", "--learning-rate", "0.001"]
-        assert fine_tuning.main([*arguments, *options]) == 0
-        assert_training_is_printed(capsys.readouterr().out.splitlines(), epochs=1)
-        layers = zip(*(backbone_layers(load_model(path)) for path in (CLASSIFIER, pretrained)), strict=True)
-        changed = [
-            layer.name
-            for layer, source in layers
-            if any((new != old).any() for new, old in zip(layer.get_weights(), source.get_weights(), strict=True))
-        ]
-        everything = ["bert_embedding", "transformer_encoder", "transformer_encoder_1"]
-        assert changed == (everything if unfreeze == "all" else everything[-1:])
+def test_all_layers_are_trained(here, arguments, tiny_pretrained, capsys):
+    options = ["--unfreeze", "all", "--epochs", "1", "--learning-rate", "0.001", "--max-windows", "1"]
+    assert fine_tuning.main([*arguments, *options]) == 0
+    assert_fine_tuning_is_printed(capsys.readouterr().out.splitlines(), epochs=1)
+    everything = ["bert_embedding", "transformer_encoder", "transformer_encoder_1"]
+    assert changed_layers(load_model(CLASSIFIER), load_model(tiny_pretrained)) == everything
 
-    def test_more_encoders_than_there_are(self, here, arguments, capsys):
-        assert fine_tuning.main([*arguments, "--unfreeze", "9"]) == 1
-        assert_one_error(capsys.readouterr().err, "9 encoders", "has 2")
 
-    def test_none_is_the_default(self):
-        parser, plan = fine_tuning.build_parser(), fine_tuning.PLAN
-        assert parse_plan(parser, plan, ["--unfreeze", "0"])[0] == parse_plan(parser, plan, [])[0] == plan
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_run_is_resumed_as_if_nothing_had_happened(finished, here, arguments, capsys):
+    process = start("fine_tuning.py", arguments, here)
+    try:
+        while process.poll() is None and not CHECKPOINT.exists():
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        _, error = process.communicate()
+    assert process.returncode == -signal.SIGKILL, error
+    assert not Path(CLASSIFIER).exists()
+
+    assert fine_tuning.main(["--resume"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert not any(line.startswith("Epoch 1/") for line in lines)
+    assert_same_weights(CLASSIFIER, finished[0] / CLASSIFIER)
+    assert read_json("metrics.json")["history"] == read_json(finished[0] / "report/metrics.json")["history"]
+    assert not CHECKPOINT.exists()
 
 
 class TestArguments:
@@ -319,6 +259,9 @@ class TestArguments:
             ["--threshold", "1.1"],
             ["--head-learning-rate", "fast"],
             ["--seed", "-1"],
+            ["--teachers", "a.keras"],
+            ["--backbone-output", "b.keras"],
+            ["--backbone-output", "a.keras", "--output", "./a.keras", "--unfreeze", "all"],
         ],
     )
     def test_wrong_arguments(self, here, capsys, wrong):
@@ -329,32 +272,52 @@ class TestArguments:
         assert wrong[0] in captured.err.splitlines()[-1]
         assert list(here.iterdir()) == []
 
-    def test_what_unfreezing_takes(self, capsys):
+    def test_what_unfreeze_accepts(self, capsys):
         with pytest.raises(SystemExit):
             fine_tuning.main(["--unfreeze", "x"])
         assert "'x' is neither a number of encoders nor all" in capsys.readouterr().err
 
+    def test_the_head_alone_is_the_default(self):
+        parser, plan = fine_tuning.build_parser(), fine_tuning.PLAN
+        assert parse_plan(parser, plan, ["--unfreeze", "0"])[0] == parse_plan(parser, plan, [])[0] == plan
+
+    def test_more_encoders_than_there_are(self, here, arguments, capsys):
+        assert fine_tuning.main([*arguments, "--unfreeze", "9"]) == 1
+        assert_one_error(capsys.readouterr().err, "9 encoders", "has 2")
+
     @pytest.mark.parametrize("option", [[], ["--no-xla"]])
-    def test_the_plan_is_what_was_asked_for(self, here, arguments, option, monkeypatch):
+    def test_the_options_reach_the_training(self, here, arguments, option, monkeypatch):
         plans = []
 
-        def note(classifier, reviews, plan, *rest, **options):
+        def record(classifier, splits, plan, *rest, **options):
             plans.append(plan)
             raise InputError("seen")
 
-        monkeypatch.setattr(recipes.fine_tuning, "train_classifier", note)
+        monkeypatch.setattr(recipes.fine_tuning, "train_classifier", record)
         options = ["--epochs", "3", "--batch-size", "7", "--learning-rate", "1e-4", "--head-learning-rate", "0.5"]
         assert fine_tuning.main([*arguments, *options, "--seed", "8", *option]) == 1
         (plan,) = plans
         assert (plan.epochs, plan.batch_size, plan.seed, plan.jit_compile) == (3, 7, 8, not option)
         assert (plan.learning_rate, plan.head_learning_rate) == (1e-4, 0.5)
 
-    def test_dry_run(self, here, arguments, capsys):
+    def test_a_dry_run_says_what_would_be_trained(self, here, arguments, capsys):
         assert fine_tuning.main([*arguments, "--dry-run"]) == 0
         printed = capsys.readouterr().out
         assert "504 rows" in printed and "Trainable params: 17" in printed
         assert "Epoch" not in printed
+        total = int(re.search(r"Total params: ([\d,]+)", printed)[1].replace(",", ""))
+        training, results = printed.splitlines()[-2:]
+        assert training == (
+            f"dry run: nothing was trained. The run would train 17 of {total:,} parameters for 5 epochs on 378 texts, "
+            "validate on 42 and test on 84."
+        )
+        files = "training_curves.png, confusion_matrix.png and metrics.json"
+        assert results == f"Model to {CLASSIFIER} and {ONNX_CLASSIFIER}; {files} in {here}."
         assert list(here.iterdir()) == []
+
+    def test_a_dry_run_is_a_function_without_a_result(self, here, tiny_pretrained):
+        plan = dataclasses.replace(fine_tuning.PLAN, dataset="sample", pretrained=str(tiny_pretrained), dry_run=True)
+        assert recipes.fine_tuning.fine_tune(plan) is None
 
     def test_a_model_that_is_not_there(self, here, capsys):
         assert fine_tuning.main(["--dataset", "sample"]) == 1
@@ -365,58 +328,32 @@ class TestArguments:
         assert_one_error(capsys.readouterr().err, "no interrupted run")
 
 
-@pytest.mark.slow
-def test_a_run_is_a_function(here, pretrained, capsys):
-    changes = {"dataset": "sample", "pretrained": str(pretrained), "epochs": 1, "output": "a/model.keras"}
-    plan = dataclasses.replace(fine_tuning.PLAN, **changes, report_folder="a")
-    result = recipes.fine_tuning.fine_tune(plan, plot_name="curves.png")
-    assert_training_is_printed(capsys.readouterr().out.splitlines(), epochs=1)
-    metrics = json.loads(Path("a/metrics.json").read_text(encoding="utf-8"))
-    assert metrics["history"] == result.history and metrics["test"] == result.assessment["test"]
-    for value, expected in zip(result.classifier.get_weights(), weights_of("a/model.keras"), strict=True):
-        np.testing.assert_array_equal(value, expected)
-    assert Path("a/curves.png").is_file()
-    assert recipes.fine_tuning.fine_tune(dataclasses.replace(plan, dry_run=True)) is None
-
-
 class TestSavedSplits:
-    @pytest.mark.parametrize("group_options", [[], ["--group-column", "domain"]], ids=["plain", "groups"])
-    def test_are_those_of_the_training(self, here, arguments, capsys, group_options):
+    @pytest.mark.parametrize("group_column", [None, "domain"])
+    def test_are_those_of_the_training(self, here, arguments, capsys, group_column):
         rows = [f'"{"差好"[n % 2]}，{n}\n""{n}""",{n % 2},{"shop" if n % 3 else "film"}' for n in range(90)]
         Path("reviews.csv").write_text("\n".join(["text,label,domain", *rows, ",1,shop"]), encoding="utf-8")
         options = ["--dataset", "reviews.csv", "--test-size", "0.2", "--save-splits", "new/splits", "--dry-run"]
-        assert fine_tuning.main([*arguments, *options, *group_options]) == 0
+        options += ["--group-column", group_column] if group_column else []
+        assert fine_tuning.main([*arguments, *options]) == 0
         printed = capsys.readouterr().out
         assert re.search(rf"^1[78] rows saved to {re.escape(str(Path('new/splits/test.csv')))}$", printed, re.M)
         assert "Epoch" not in printed
-        assert sorted(path.name for path in here.rglob("*")) == [
-            "new",
-            "reviews.csv",
-            "splits",
-            "test.csv",
-            "train.csv",
-        ]
+        names = sorted(path.name for path in here.rglob("*"))
+        assert names == ["new", "reviews.csv", "splits", "test.csv", "train.csv"]
 
-        labelled = read_labelled("reviews.csv", group_column="domain" if group_options else None)
-        for split_rows_of, name in zip(split_rows(labelled, 0.2), ("train", "test"), strict=True):
-            write_rows(labelled, split_rows_of, "expected.csv")
+        labelled = read_labelled("reviews.csv", group_column=group_column)
+        for split, name in zip(split_rows(labelled, 0.2), ("train", "test"), strict=True):
+            write_rows(labelled, split, "expected.csv")
             assert Path("new/splits", f"{name}.csv").read_bytes() == Path("expected.csv").read_bytes()
         tokenizer = wordpiece_tokenizer([*SPECIAL_TOKENS, "好", "差"])
-        group_column = "domain" if group_options else None
         splits = load_splits("reviews.csv", tokenizer, 8, test_size=0.2, group_column=group_column)
-        saved_group = "group" if group_options else None
-        train, test = (read_labelled(f"new/splits/{name}.csv", group_column=saved_group) for name in ("train", "test"))
+        saved_column = "group" if group_column else None
+        train, test = (read_labelled(f"new/splits/{name}.csv", group_column=saved_column) for name in ("train", "test"))
         assert test.texts == splits.test.texts
         assert test.labels.tolist() == splits.test.labels.tolist()
         assert sorted(train.texts) == sorted(splits.train.texts + splits.validation.texts)
-        if group_options:
-            assert test.groups == splits.test.groups.tolist()
-
-    @pytest.mark.slow
-    def test_without_a_dry_run_the_training_follows(self, here, arguments, capsys):
-        assert fine_tuning.main([*arguments, "--save-splits", ".", "--epochs", "1"]) == 0
-        assert Path("train.csv").is_file() and Path(CLASSIFIER).is_file()
-        assert "84 rows saved to test.csv" in capsys.readouterr().out
+        assert test.groups == (splits.test.groups.tolist() if group_column else None)
 
     def test_the_data_set_is_not_overwritten(self, here, arguments, capsys):
         write_reviews("train.csv", sample_rows())
@@ -461,80 +398,9 @@ class TestData:
         assert line.startswith("reviews.csv: 507 rows, 3 unusable: row 5: the text is empty; row 6: ")
         assert "'maybe'" in line and line.endswith("row 7: no label")
 
-    @pytest.mark.slow
-    def test_a_model_that_says_the_same_to_everything(self, here, arguments, capsys):
-        rows = sample_rows()
-        unbalanced = [row for row in rows if row[1]] + [row for row in rows if not row[1]][:40]
-        write_reviews("reviews.csv", unbalanced)
-        options = ["--dataset", "reviews.csv", "--head-learning-rate", "1e-12", "--epochs", "1"]
-        assert fine_tuning.main([*arguments, *options]) == 0
-        assert "is no better than always answering 'positive'" in " ".join(capsys.readouterr().out.split())
-
-    @pytest.mark.parametrize("script", ["fine_tuning.py", "model.py"])
-    def test_without_a_network(self, tmp_path, pretrained, script):
-        process = run(script, ["--pretrained", str(pretrained)], tmp_path)
+    def test_without_a_network(self, tmp_path, tiny_pretrained):
+        process = run("fine_tuning.py", ["--pretrained", str(tiny_pretrained)], tmp_path)
         assert process.returncode == 1
         assert process.stdout == ""
         words = (fine_tuning.DATASET, "--dataset sample", "--dataset FILE", "HF_ENDPOINT")
         assert_one_error(process.stderr, *words)
-
-
-@pytest.mark.slow
-class TestInterruptedRun:
-    @pytest.mark.parametrize("option", [[], ["--unfreeze", "1", "--no-xla"]])
-    def test_goes_on_as_if_nothing_had_happened(self, here, arguments, option, monkeypatch, capsys):
-        options = [*arguments, *option, "--epochs", "2"]
-        assert fine_tuning.main([*options, "--output", "whole.keras", "--run-folder", "whole"]) == 0
-        history = json.loads(Path("metrics.json").read_text(encoding="utf-8"))["history"]
-
-        print_epoch = training.engine.loop.print_epoch
-
-        def interrupt(epoch, *rest):
-            print_epoch(epoch, *rest)
-            if epoch:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(training.engine.loop, "print_epoch", interrupt)
-            assert fine_tuning.main(options) == 130
-        assert Path("runs/fine_tuning", CHECKPOINT_NAME).is_file()
-        assert not Path(CLASSIFIER).exists()
-        assert fine_tuning.main(options) == 1
-        assert "--resume" in capsys.readouterr().err
-
-        assert fine_tuning.main(["--resume"]) == 0
-        shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Epoch ")]
-        assert [line.split(" - ")[0] for line in shown] == ["Epoch 2/2"]
-        assert_same_weights(CLASSIFIER, "whole.keras")
-        assert json.loads(Path("metrics.json").read_text(encoding="utf-8"))["history"] == history
-        assert not Path("runs/fine_tuning", CHECKPOINT_NAME).exists()
-
-
-@pytest.mark.slow
-class TestBasicScript:
-    def test_trains_and_draws_nothing(self, tmp_path, monkeypatch, arguments, pretrained, capsys):
-        options = [*arguments, "--epochs", "2"]
-        (tmp_path / CLASSIFIER).write_text("earlier", encoding="utf-8")
-        process = run("model.py", options, tmp_path)
-        assert process.returncode == 0, process.stderr
-        lines = process.stdout.splitlines()
-        assert "504 rows, 0 unusable" in lines[0]
-        assert_training_is_printed(lines, epochs=2)
-        assert lines[-1] == f"Model saved to {CLASSIFIER}"
-        names = {CLASSIFIER, ONNX_CLASSIFIER, "mini_bert_sentiment_classifier.previous.keras"}
-        assert {path.name for path in tmp_path.iterdir()} == names
-        metadata = load_model(tmp_path / CLASSIFIER, BertClassifier).metadata
-        assert f"Test set accuracy: {metadata['test']['at_half']['accuracy']:.4f}" in lines
-        assert metadata["data"]["name"] == "sample_reviews.csv"
-
-        # No seed is fixed, so that no other run gives the same head.
-        monkeypatch.chdir(tmp_path)
-        assert model_module.main([*options, "--output", "second.keras"]) == 0
-        assert_training_is_printed(capsys.readouterr().out.splitlines(), epochs=2)
-        assert model_module.main([*options, "--output", "third.keras"]) == 0
-        kernels = [
-            load_model(path).get_layer("classification_output").get_weights()[0]
-            for path in (CLASSIFIER, "second.keras", "third.keras")
-        ]
-        for first, second in ((0, 1), (0, 2), (1, 2)):
-            assert (kernels[first] != kernels[second]).any()

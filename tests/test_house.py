@@ -1,4 +1,4 @@
-"""The rooms of the house: who may import whom, and how much a room, a file and a function hold."""
+"""The rooms of the project: who imports whom, how much they hold, and the form of docstrings, signatures and tests."""
 
 import ast
 import json
@@ -30,7 +30,7 @@ ROOMS = (
 )
 PROJECT = ("layers", *SCRIPTS, *dict.fromkeys(room.split("/")[0] for room in ROOMS))
 BACKENDS = ("keras", "tensorflow", "jax", "torch")
-HEAVY = (*BACKENDS, "transformers", "datasets", "matplotlib", "sklearn")
+HEAVY = (*BACKENDS, "numpy", "transformers", "datasets", "matplotlib", "sklearn")
 # What each room or file never imports, anywhere in its files, inside functions either.
 NEVER_IMPORTS = {
     "system": (*(name for name in PROJECT if name != "system"), "numpy", *BACKENDS),
@@ -64,7 +64,7 @@ def tree_of(path):
 
 
 def imports(path, tree=None, root=ROOT):
-    """The dotted names that a file imports, and `from a import b` as `a.b`, wherever in the file they stand."""
+    """Return the dotted names that a file imports anywhere, `from a import b` as `a.b`."""
     names = set()
     for node in ast.walk(tree or tree_of(path)):
         if isinstance(node, ast.Import):
@@ -77,7 +77,7 @@ def imports(path, tree=None, root=ROOT):
 
 
 def without_type_checking(tree):
-    """A tree without what only names a type, which no program carries out."""
+    """Return a tree without the imports that only name a type."""
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body = [ast.Pass()]
@@ -85,7 +85,7 @@ def without_type_checking(tree):
 
 
 def top_level_imports(path):
-    """Those that importing the file carries out: not the ones inside of functions."""
+    """Return the imports outside of functions."""
 
     class WithoutFunctions(ast.NodeTransformer):
         def visit_FunctionDef(self, node):
@@ -97,12 +97,12 @@ def top_level_imports(path):
 
 
 def among(names, modules):
-    """Those of `names` that are one of `modules` or lie inside of one."""
+    """Return those of `names` that are one of `modules` or lie inside of one."""
     return sorted(name for name in names for module in modules if f"{name}.".startswith(f"{module}."))
 
 
 def arrows(files, root=ROOT):
-    """The files that each file imports, by their paths from the root; what only names a type is no import."""
+    """Return the files that each file imports, by their paths from the root. Imports of types alone do not count."""
     modules = {name_of(path, root).removesuffix(".py").replace("/", "."): name_of(path, root) for path in files}
     found = {}
     for path in files:
@@ -114,7 +114,7 @@ def arrows(files, root=ROOT):
 
 
 def circles(arrows):
-    """The groups of files that import each other, in one step or in several."""
+    """Return the groups of files that import each other, in one step or in several."""
 
     def reached_from(start):
         reached, waiting = set(), [start]
@@ -129,7 +129,7 @@ def circles(arrows):
 
 
 def forbidden_arrows(root=ROOT):
-    """By the name of a file, the imports that `NEVER_IMPORTS` forbids."""
+    """Return the imports that `NEVER_IMPORTS` forbids, by file."""
     found = {}
     for place, forbidden in NEVER_IMPORTS.items():
         for path in [root / place] if place.endswith(".py") else sorted((root / place).rglob("*.py")):
@@ -148,7 +148,7 @@ def num_lines(node):
 
 
 class TestReading:
-    """What follows would pass on an empty list, or on a reader that overlooks something."""
+    """The other tests would pass on an empty list, or with a reader that overlooks something."""
 
     def test_of_this_house(self):
         assert len(project_files()) > 50
@@ -159,7 +159,7 @@ class TestReading:
 
     @pytest.fixture
     def crooked_house(self, tmp_path):
-        """One with a circle of three files, one of two inside a room, and an arrow that turns back."""
+        """A house with a circle of three files, one of two inside a room, and forbidden imports."""
         contents = {
             "application.py": "import serving.a\n",
             "pretrain.py": "from training.plans import Plan\n",
@@ -197,11 +197,11 @@ def test_no_two_files_import_each_other():
     assert circles(arrows(project_files())) == set()
 
 
-def test_the_arrows_never_turn_back():
+def test_no_import_is_forbidden():
     assert forbidden_arrows() == {}
 
 
-def test_layers_stand_on_keras_alone():
+def test_layers_import_keras_alone():
     assert {name.split(".")[0] for name in imports(ROOT / "layers.py")} == {"keras"}
 
 
@@ -219,7 +219,7 @@ def test_training_parses_no_arguments(path):
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_holds_two_to_eight_things(room):
-    """A room inside of a room counts as one; benchmarks apart, every room of the house is named above."""
+    """A room inside of a room counts as one."""
     things = {path.name for path in (ROOT / room).glob("*.py")} - {"__init__.py"}
     things |= {other.split("/")[1] for other in ROOMS if other.startswith(f"{room}/")}
     assert 2 <= len(things) <= 8, sorted(things)
@@ -256,22 +256,158 @@ def test_help_waits_for_no_heavy_import(script):
     assert among(result["modules"], HEAVY) == []
 
 
-@pytest.mark.parametrize("script", ["pretrain", "fine_tuning", "model"])
-def test_a_script_only_parses_and_calls(script):
-    tree = ast.parse((ROOT / f"{script}.py").read_text(encoding="utf-8"))
-    (main,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
-    assert main.end_lineno - main.lineno < 20
-
-
-@pytest.mark.parametrize("room", ["system", "recipes"])
-def test_no_function_is_too_long(room):
-    for path in (ROOT / room).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef):
-                assert node.end_lineno - node.lineno < 60, f"{path.name}: {node.name}"
-
-
-def test_all_commands_take_exact_names():
-    """By the parser of `system.command_line`: argparse's own takes any beginning of an option."""
+def test_all_commands_accept_exact_names_alone():
+    """They use the parser of `system.command_line`: argparse's own accepts any beginning of an option."""
     users = [path.name for path in project_files() if "ArgumentParser(" in path.read_text(encoding="utf-8")]
     assert users == []
+
+
+WORDS_THAT_END_IN_S = ("Process", "Pass", "Express", "Compress", "Address", "Access", "Discuss", "Guess", "Focus")
+
+
+def wrong_docstrings(tree):
+    """Return the functions whose docstring begins with a third-person verb such as "Returns", with that word."""
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    documented = [node for node in functions if ast.get_docstring(node) and not is_property(node)]
+    words = {node.name: ast.get_docstring(node).split()[0].strip(",.:;") for node in documented}
+    return {name: word for name, word in words.items() if word.endswith("s") and word not in WORDS_THAT_END_IN_S}
+
+
+def is_property(function):
+    return any(ast.unparse(decorator).endswith("property") for decorator in function.decorator_list)
+
+
+def missing_types(tree):
+    """Return the functions with a parameter or a result without a type, with the names of these."""
+    methods = {node for owner in ast.walk(tree) if isinstance(owner, ast.ClassDef) for node in owner.body}
+    found = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        positional = [*node.args.posonlyargs, *node.args.args]
+        if node in methods and "staticmethod" not in {ast.unparse(decorator) for decorator in node.decorator_list}:
+            positional = positional[1:]  # self or cls
+        parameters = [*positional, *node.args.kwonlyargs, *filter(None, (node.args.vararg, node.args.kwarg))]
+        missing = [parameter.arg for parameter in parameters if parameter.annotation is None]
+        # `__init__` can return nothing but None.
+        missing += ["return"] if node.returns is None and node.name != "__init__" else []
+        if missing:
+            found[node.name] = missing
+    return found
+
+
+class TestForm:
+    """The checks of docstrings and signatures, on code that breaks them."""
+
+    def test_docstrings_of_functions(self):
+        tree = ast.parse(
+            'def a():\n    "Returns one."\n'
+            'def b():\n    "Return two."\n'
+            'def c():\n    "Process three."\n'
+            "def d():\n    pass\n"
+            'class E:\n    "Sizes of a network."\n    def f(self):\n        "Writes: a file."\n'
+            '    @property\n    def g(self):\n        "Names of the labels."\n'
+        )
+        assert wrong_docstrings(tree) == {"a": "Returns", "f": "Writes"}
+
+    def test_types_of_functions(self):
+        tree = ast.parse(
+            "def a(x, y: int, *z, **options: int) -> int:\n    pass\n"
+            "def b(x: int, *, y=0):\n    pass\n"
+            "def c() -> None:\n    lambda x: x\n    def d(x: int): pass\n"
+            "class E:\n"
+            "    def __init__(self, x: int): pass\n"
+            "    def f(self) -> None: pass\n"
+            "    @classmethod\n    def g(cls, x) -> None: pass\n"
+            "    @staticmethod\n    def h(x) -> None: pass\n"
+        )
+        expected = {"a": ["x", "z"], "b": ["y", "return"], "d": ["return"], "g": ["x"], "h": ["x"]}
+        assert missing_types(tree) == expected
+
+
+@pytest.mark.parametrize("path", project_files(), ids=name_of)
+def test_docstrings_of_functions_begin_with_an_imperative(path):
+    assert wrong_docstrings(tree_of(path)) == {}
+
+
+@pytest.mark.parametrize("path", project_files(), ids=name_of)
+def test_every_signature_has_types(path):
+    assert missing_types(tree_of(path)) == {}
+
+
+NAMES_OF_NAMED_TUPLES = ("_asdict", "_fields", "_make", "_replace")  # which are public
+TESTS_OF_NO_MODULE = ("house", "readme", "backends", "benchmarks")
+
+
+def belongs_to_a_module(test_name, modules):
+    """Return whether a file is `test_<module>.py` or `test_<module>_<what>.py` for one of the modules."""
+    subject = test_name.removeprefix("test_")
+    return any(subject == name or subject.startswith(f"{name}_") for name in (*modules, *TESTS_OF_NO_MODULE))
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__") and name not in NAMES_OF_NAMED_TUPLES
+
+
+def private_names_used(tree):
+    """Return the private names that a test calls, reads or patches, other than its own."""
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    own |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_of_self(node)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and not is_of_self(node):
+            found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            found |= {alias.name for alias in node.names if is_private(alias.name)}
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("setattr", "delattr"):
+            texts = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+            found |= {name for text in texts for name in text.split(".") if is_private(name)}
+    return sorted(found - own)
+
+
+def is_of_self(node):
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+
+
+class TestTests:
+    """The checks of the tests, on names and code that break them."""
+
+    def test_names_of_test_files(self):
+        modules = ("scoring", "fine_tuning")
+        good = ("test_scoring", "test_scoring_damage", "test_fine_tuning", "test_house", "test_readme")
+        wrong = ("test_score", "test_fine", "test_scorings", "test_figures")
+        assert all(belongs_to_a_module(name, modules) for name in good)
+        assert not any(belongs_to_a_module(name, modules) for name in wrong)
+
+    def test_private_names(self):
+        tree = ast.parse(
+            "from text.labels import _parse, LabelSet\n"
+            "predictor._runtime = None\n"
+            "plots._new_figure()\n"
+            'monkeypatch.setattr(predictor, "_tokenizer", None)\n'
+            'monkeypatch.setattr("serving.predictor._judge", None)\n'
+            "calibration._asdict() or numpy.__version__\n"
+            "class Fake:\n    def __init__(self):\n        self._own = 1\n    def f(self, other):\n        other._own\n"
+        )
+        assert private_names_used(tree) == ["_judge", "_new_figure", "_parse", "_runtime", "_tokenizer"]
+
+
+def files_of_tests():
+    return sorted((ROOT / "tests").glob("test_*.py"))
+
+
+@pytest.mark.parametrize("path", files_of_tests(), ids=name_of)
+def test_a_test_file_is_named_for_a_module(path):
+    inner_rooms = {room.split("/")[1] for room in ROOMS if "/" in room}  # some are tested as one thing
+    assert belongs_to_a_module(path.stem, {module.stem for module in project_files()} | inner_rooms)
+
+
+@pytest.mark.parametrize("path", files_of_tests(), ids=name_of)
+def test_no_test_imports_another_test(path):
+    others = {other.stem for other in files_of_tests()}
+    assert among({name.removeprefix("tests.") for name in imports(path)}, others) == []
+
+
+@pytest.mark.parametrize("path", files_of_tests(), ids=name_of)
+def test_no_test_uses_a_private_name(path):
+    assert private_names_used(tree_of(path)) == []

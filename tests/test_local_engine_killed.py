@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
-from scripts import accept_interrupts
-from scripts import application as application_command
+from application_process import accept_interrupts
+from application_process import application as application_command
 
 import application
 from serving.scoring.source import BLOCK_ROWS

@@ -1,4 +1,4 @@
-"""Tests of evaluation/metrics.py: hand-computed cases, properties, and input that must be refused."""
+"""The metrics of a classifier: hand-computed cases, properties, and input that must be refused."""
 
 import json
 import math
@@ -60,14 +60,14 @@ def test_metrics_survive_json_unchanged():
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
 
 
-@pytest.mark.parametrize("answer", [0.0, 1.0])
-def test_a_constant_predictor_does_not_beat_the_majority(answer):
-    metrics = binary_metrics([1] * 894 + [0] * 401, [answer] * 1295)
-    assert metrics["accuracy"] == pytest.approx((894 if answer else 401) / 1295)
+@pytest.mark.parametrize("prediction", [0.0, 1.0])
+def test_a_constant_predictor_does_not_beat_the_majority(prediction):
+    metrics = binary_metrics([1] * 894 + [0] * 401, [prediction] * 1295)
+    assert metrics["accuracy"] == pytest.approx((894 if prediction else 401) / 1295)
     assert metrics["majority_fraction"] == pytest.approx(894 / 1295)
     assert metrics["roc_auc"] == 0.5
-    assert metrics["predicted_positive_fraction"] == answer
-    assert metrics["precision"]["negative" if answer else "positive"] == 0
+    assert metrics["predicted_positive_fraction"] == prediction
+    assert metrics["precision"]["negative" if prediction else "positive"] == 0
     assert not beats_majority(metrics)
 
 
@@ -111,14 +111,14 @@ def test_unusable_input_is_refused(labels, probabilities, threshold, message):
 
 
 @given(CASES, THRESHOLDS)
-def test_figures_stay_in_range_and_agree_with_each_other(case, threshold):
+def test_metrics_stay_in_range_and_agree_with_each_other(case, threshold):
     labels, probabilities = split_case(case)
     metrics = binary_metrics(labels, probabilities, threshold)
-    shares = [metrics["accuracy"], metrics["macro_f1"]]
-    shares += [metrics["positive_fraction"], metrics["predicted_positive_fraction"]]
-    shares += [share for name in ("precision", "recall", "f1") for share in metrics[name].values()]
-    shares += [] if metrics["roc_auc"] is None else [metrics["roc_auc"]]
-    assert all(0 <= share <= 1 for share in shares)
+    fractions = [metrics["accuracy"], metrics["macro_f1"]]
+    fractions += [metrics["positive_fraction"], metrics["predicted_positive_fraction"]]
+    fractions += [value for name in ("precision", "recall", "f1") for value in metrics[name].values()]
+    fractions += [] if metrics["roc_auc"] is None else [metrics["roc_auc"]]
+    assert all(0 <= value <= 1 for value in fractions)
     assert 0 <= metrics["log_loss"] < math.inf
     assert 0.5 <= metrics["majority_fraction"] <= 1
     matrix = np.array(metrics["confusion_matrix"])
@@ -144,8 +144,8 @@ def test_flipping_labels_and_probabilities_swaps_the_classes(case, threshold):
 def test_a_higher_threshold_never_gives_more_positives(case, threshold, other_threshold):
     labels, probabilities = split_case(case)
     low, high = sorted((threshold, other_threshold))
-    share_at_low = binary_metrics(labels, probabilities, low)["predicted_positive_fraction"]
-    assert binary_metrics(labels, probabilities, high)["predicted_positive_fraction"] <= share_at_low
+    fraction_at_low = binary_metrics(labels, probabilities, low)["predicted_positive_fraction"]
+    assert binary_metrics(labels, probabilities, high)["predicted_positive_fraction"] <= fraction_at_low
 
 
 @pytest.mark.parametrize("probabilities", [[0.1, 0.2], [[0.1], [0.2]], [[0.1, 0.4, 0.5]] * 2])
@@ -163,7 +163,7 @@ def test_validation_metrics_are_those_of_the_test(case):
 
 
 @given(CASES)
-def test_the_majority_log_loss_is_that_of_answering_with_the_shares(case):
+def test_the_majority_log_loss_is_that_of_predicting_the_class_frequencies(case):
     labels, _ = split_case(case)
     expected = log_loss(labels, two_columns(np.full(len(labels), labels.mean())))
     assert majority_log_loss(labels) == pytest.approx(expected, abs=1e-12)

@@ -1,4 +1,4 @@
-"""Tests of evaluation/report/plots.py: real PNG files of the promised size that show what they should."""
+"""The plots of a run: PNG files of the promised size that show what they should."""
 
 import math
 import sys
@@ -17,20 +17,6 @@ FINE_TUNING = {
     "val_loss": [0.50, 0.42, 0.37, 0.39, 0.41],
     "val_binary_accuracy": [0.76, 0.82, 0.83, 0.85, 0.84],
 }
-
-
-@pytest.fixture
-def drawn_figure(monkeypatch):
-    """The figures that are saved, so that a test can ask what was drawn and not only that something was."""
-    figures = []
-    new_figure = plots._new_figure
-
-    def remember(**size):
-        figures.append(new_figure(**size))
-        return figures[-1]
-
-    monkeypatch.setattr(plots, "_new_figure", remember)
-    return figures
 
 
 def read_png(path):
@@ -52,9 +38,8 @@ def test_training_curves_are_a_png_with_a_panel_for_each_metric(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
 
 
-def test_curves_are_paired_by_prefix_and_the_best_epoch_is_marked(tmp_path, drawn_figure):
-    plot_training_curves(FINE_TUNING, tmp_path / "curves.png")
-    loss_panel, accuracy_panel = drawn_figure[0].axes
+def test_curves_are_paired_by_prefix_and_the_best_epoch_is_marked(tmp_path):
+    loss_panel, accuracy_panel = plot_training_curves(FINE_TUNING, tmp_path / "curves.png").axes
     loss_lines, accuracy_lines = lines_by_label(loss_panel), lines_by_label(accuracy_panel)
     assert loss_lines["training"].get_ydata().tolist() == FINE_TUNING["loss"]
     assert loss_lines["validation"].get_ydata().tolist() == FINE_TUNING["val_loss"]
@@ -67,9 +52,9 @@ def test_curves_are_paired_by_prefix_and_the_best_epoch_is_marked(tmp_path, draw
     assert (loss_panel.get_xlabel(), loss_panel.get_ylabel()) == ("Epoch", "Loss (cross-entropy, nats)")
 
 
-def test_a_single_epoch_is_visible(tmp_path, drawn_figure):
-    plot_training_curves({name: values[:1] for name, values in FINE_TUNING.items()}, tmp_path / "curves.png")
-    for panel in drawn_figure[0].axes:
+def test_a_single_epoch_is_visible(tmp_path):
+    first_epoch = {name: values[:1] for name, values in FINE_TUNING.items()}
+    for panel in plot_training_curves(first_epoch, tmp_path / "curves.png").axes:
         assert all(line.get_marker() in ("o", "s") for line in panel.get_lines())
         left, right = panel.get_xlim()
         assert [tick for tick in panel.get_xticks() if left <= tick <= right] == [1]
@@ -78,24 +63,24 @@ def test_a_single_epoch_is_visible(tmp_path, drawn_figure):
     assert (np.abs(pixels - blue).max(axis=2) < 0.02).sum() > 50
 
 
-def test_pre_training_history_with_metrics_of_one_part_only(tmp_path, drawn_figure):
+def test_pre_training_history_with_metrics_of_one_split_only(tmp_path):
     history = {"loss": [7.1, 6.2], "masked_accuracy": [0.1, 0.2], "val_loss": [6.8, 6.0]}
     history |= {"val_masked_accuracy": [0.12, 0.19], "val_perplexity": [898.0, 403.0]}
     history |= {"learning_rate": [1e-3, 5e-4]}
-    plot_training_curves(history, tmp_path / "curves.png")
+    figure = plot_training_curves(history, tmp_path / "curves.png")
     assert read_png(tmp_path / "curves.png").shape[:2] == (600, 3000)
-    perplexity, learning_rate = drawn_figure[0].axes[2:]
+    perplexity, learning_rate = figure.axes[2:]
     assert list(lines_by_label(perplexity)) == ["validation", "best validation: 403, epoch 2"]
     assert list(lines_by_label(learning_rate)) == ["training"]
     assert learning_rate.get_ylabel() == "Learning rate"
 
 
-def test_a_diverged_run_is_still_drawn(tmp_path, drawn_figure):
+def test_a_diverged_run_is_still_drawn(tmp_path):
     history = {"loss": [0.6, math.inf, math.nan], "val_loss": [0.5, math.nan, math.nan]}
-    plot_training_curves(history, tmp_path / "curves.png")
-    assert "best validation: 0.5, epoch 1" in lines_by_label(drawn_figure[0].axes[0])
-    plot_training_curves({"loss": [math.nan], "val_loss": [math.nan]}, tmp_path / "curves.png")
-    assert list(lines_by_label(drawn_figure[1].axes[0])) == ["training", "validation"]
+    figure = plot_training_curves(history, tmp_path / "curves.png")
+    assert "best validation: 0.5, epoch 1" in lines_by_label(figure.axes[0])
+    figure = plot_training_curves({"loss": [math.nan], "val_loss": [math.nan]}, tmp_path / "curves.png")
+    assert list(lines_by_label(figure.axes[0])) == ["training", "validation"]
 
 
 @pytest.mark.parametrize("history", [{}, {"loss": [], "val_loss": []}])
@@ -105,12 +90,12 @@ def test_a_history_without_an_epoch_is_refused(tmp_path, history):
     assert not list(tmp_path.iterdir())
 
 
-def test_confusion_matrix_shows_counts_and_row_shares_in_readable_colours(tmp_path, drawn_figure):
-    plot_confusion_matrix([[300, 100], [9, 891]], tmp_path / "matrix.png", title="Hotel reviews")
+def test_confusion_matrix_shows_counts_and_row_fractions_in_readable_colours(tmp_path):
+    figure = plot_confusion_matrix([[300, 100], [9, 891]], tmp_path / "matrix.png", title="Hotel reviews")
     pixels = read_png(tmp_path / "matrix.png")
     assert pixels.shape[:2] == (675, 750)
     assert pixels[:, :, :3].var() > 1e-3
-    axes = drawn_figure[0].axes[0]
+    axes = figure.axes[0]
     assert [text.get_text() for text in axes.texts] == [
         "300\n75.0% of negative",
         "100\n25.0% of negative",
@@ -122,9 +107,9 @@ def test_confusion_matrix_shows_counts_and_row_shares_in_readable_colours(tmp_pa
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Predicted class", "True class")
 
 
-def test_confusion_matrix_of_a_single_class(tmp_path, drawn_figure):
-    plot_confusion_matrix([[0, 0], [2, 8]], tmp_path / "matrix.png")
-    assert drawn_figure[0].axes[0].texts[0].get_text() == "0\n0.0% of negative"
+def test_confusion_matrix_of_a_single_class(tmp_path):
+    figure = plot_confusion_matrix([[0, 0], [2, 8]], tmp_path / "matrix.png")
+    assert figure.axes[0].texts[0].get_text() == "0\n0.0% of negative"
 
 
 def test_confusion_matrix_that_does_not_fit_the_names_is_refused(tmp_path):

@@ -4,9 +4,9 @@ import dataclasses
 import os
 from pathlib import Path
 
+import application_process
 import numpy as np
 import pytest
-import scripts
 from arrays import logits_of, two_columns
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -238,8 +238,8 @@ def test_calibration_and_windows_come_from_the_model_file(calibrated_model, runt
 @pytest.mark.parametrize("variables", [{}, {"TOKENIZERS_PARALLELISM": "true"}])
 def test_the_child_of_a_fork_predicts_as_its_parent(tiny_model, environment, variables):
     """Neither waits for threads that only the parent has."""
-    command = [scripts.PYTHON, str(PROGRAMS / "predict_in_child.py"), str(tiny_model)]
-    process = scripts.run(command, environment | variables, timeout=120)
+    command = [application_process.PYTHON, str(PROGRAMS / "predict_in_child.py"), str(tiny_model)]
+    process = application_process.run(command, environment | variables, timeout=120)
     assert (process.returncode, process.stderr) == (0, "")
     parent, child = process.stdout.splitlines()
     assert parent == child

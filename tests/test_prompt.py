@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 import pytest
-from scripts import accept_interrupts
-from scripts import application as command
+from application_process import accept_interrupts
+from application_process import application as command
 from tiny_models import save_with_metadata
 
 from serving.predictor import Predictor

@@ -1,4 +1,4 @@
-"""The two READMEs: the same commands in both, and none that the scripts would refuse."""
+"""The two READMEs and docs/: the same commands in both languages, accepted by the scripts, with real output."""
 
 import importlib
 import re
@@ -19,7 +19,7 @@ def code_blocks(path, language):
 
 
 def commands():
-    """Those that call a script or a module of this project."""
+    """Yield the commands that call a script or a module of this project."""
     for path in (READMES[0], REPRODUCE):
         for block in code_blocks(path, "bash"):
             for line in block.splitlines():
@@ -34,7 +34,7 @@ def test_both_readmes_show_the_same_code(language):
 
 
 @pytest.mark.parametrize("command", list(commands()))
-def test_the_options_shown_are_taken(command):
+def test_the_options_shown_are_accepted(command):
     words = shlex.split(command)[1:]
     name = words[1] if words[0] == "-m" else words[0].removesuffix(".py")
     arguments = words[2:] if words[0] == "-m" else words[1:]
@@ -46,30 +46,30 @@ def test_the_options_shown_are_taken(command):
 
 
 @pytest.mark.parametrize("path", [*READMES, *sorted(REPRODUCE.parent.glob("*.md"))], ids=lambda path: path.name)
-def test_no_figure_is_left_open(path):
+def test_no_placeholder_is_left(path):
     assert "@@" not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
-def test_the_files_linked_to_are_there(path):
+def test_linked_files_exist(path):
     links = re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8"))
     assert links and all((ROOT / link).exists() for link in links if not link.startswith("http"))
 
 
 @pytest.mark.parametrize("path", [*READMES, *sorted(REPRODUCE.parent.glob("*.md"))], ids=lambda path: path.name)
-def test_the_code_that_is_named_is_there(path):
+def test_named_code_exists(path):
     named = re.findall(r"`([\w/]+/\w+\.(?:py|json))`", path.read_text(encoding="utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_the_test_command_is_the_one_that_ci_calls():
+def test_the_test_command_is_that_of_ci():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "requirements-dev.txt" in script and re.search(r"^python -m pytest$", script, re.MULTILINE)
     assert "pip install -r requirements-dev.txt && python -m pytest" in READMES[0].read_text(encoding="utf-8")
 
 
-def numbers_apart(text):
-    """The text without its numbers, and these."""
+def words_and_numbers(text):
+    """Return the text without its decimal numbers, and these numbers."""
     return re.split(r"\d\.\d+", text), [float(number) for number in re.findall(r"\d\.\d+", text)]
 
 
@@ -80,8 +80,8 @@ def test_the_first_answers_are_those_shown(monkeypatch, capsys, index, options):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("NO_COLOR", "1")
     assert importlib.import_module("application").main(["--text", text, *options]) == 0
-    words, numbers = numbers_apart(capsys.readouterr().out)
-    words_shown, numbers_shown = numbers_apart(shown)
+    words, numbers = words_and_numbers(capsys.readouterr().out)
+    words_shown, numbers_shown = words_and_numbers(shown)
     assert words == words_shown
     assert numbers == pytest.approx(numbers_shown, abs=0.011)  # the last digit may differ between processors
 
@@ -89,6 +89,6 @@ def test_the_first_answers_are_those_shown(monkeypatch, capsys, index, options):
 def test_the_python_examples_run(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     for block in code_blocks(READMES[0], "python"):
-        exec(compile(block, "README.md", "exec"), {})  # the README's own example
+        exec(compile(block, "README.md", "exec"), {})  # a program of this project
     printed = capsys.readouterr().out
     assert "1,456,577" in printed and "正面" in printed and "负面" in printed

@@ -1,5 +1,7 @@
-"""The folder of a run: who owns it, whether it has finished, and what is said when a result cannot be written."""
+"""The folder of a run: its lock, its record, and the errors about both."""
 
+import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -8,20 +10,14 @@ from pathlib import Path
 
 import pytest
 
+import fine_tuning
+import pretrain
 from recipes.run_folder import CHECKPOINT_NAME, FINISHED, RECORD_NAME, finish_run, run_in_folder
 from system.errors import InputError, OutputError
 from system.locks import owned
 
 ROOT = Path(__file__).resolve().parents[1]
 ARGUMENTS = {"resume": False, "dry_run": False, "epochs": 3}
-RUN = """
-import sys
-from recipes.run_folder import run_in_folder
-
-with run_in_folder({"resume": False, "dry_run": False, "epochs": 3, "run_folder": sys.argv[1]}, {}):
-    print("running", flush=True)
-    sys.stdin.read()
-"""
 
 
 def arguments(folder, **changed):
@@ -30,41 +26,43 @@ def arguments(folder, **changed):
 
 @pytest.fixture
 def running(tmp_path):
-    """A run in a process of its own, in the folder "run", until the end of the test."""
-    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": os.environ | {"KERAS_BACKEND": "numpy"}}
-    process = subprocess.Popen([sys.executable, "-c", RUN, tmp_path / "run"], cwd=ROOT, **options)
-    assert process.stdout.readline() == b"running\n"
-    yield process
-    process.kill()
-    process.communicate()
+    """A run in the folder "run", until the test closes it."""
+    with contextlib.ExitStack() as runs:
+        runs.enter_context(run_in_folder(arguments(tmp_path / "run"), {}))
+        yield runs
 
 
 class TestTwoRunsInOneFolder:
     REFUSAL = "run is being written by another run: wait until it has ended, or choose another --run-folder"
 
-    def test_the_second_is_refused(self, tmp_path, running):
+    @pytest.mark.parametrize("resume", [False, True])
+    def test_the_second_is_refused(self, tmp_path, running, resume):
         (tmp_path / "run" / CHECKPOINT_NAME).touch()
         before = (tmp_path / "run" / RECORD_NAME).read_bytes()
-        for resume in (False, True):
-            second = run_in_folder(arguments(tmp_path / "run", resume=resume), {})
-            with pytest.raises(InputError, match=self.REFUSAL), second:
-                pytest.fail("the block must not run")
+        second = run_in_folder(arguments(tmp_path / "run", resume=resume), {})
+        with pytest.raises(InputError, match=self.REFUSAL), second:
+            pytest.fail("the block must not run")
         assert (tmp_path / "run" / RECORD_NAME).read_bytes() == before
-        running.communicate()
+        running.close()
         with run_in_folder(arguments(tmp_path / "run", resume=True), {}) as resumed:
             assert resumed["epochs"] == 3
         assert os.listdir(tmp_path) == ["run"]
 
-    @pytest.mark.parametrize("script", ["pretrain.py", "fine_tuning.py"])
-    def test_the_scripts(self, tmp_path, running, script):
-        command = [sys.executable, str(ROOT / script), "--run-folder", "run"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
-        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-        assert done.stderr == f"error: {self.REFUSAL}\n"
+    @pytest.mark.parametrize("script", [pretrain, fine_tuning])
+    def test_the_scripts(self, tmp_path, running, monkeypatch, capsys, script):
+        monkeypatch.chdir(tmp_path)
+        assert script.main(["--run-folder", "run"]) == 1
+        assert capsys.readouterr() == ("", f"error: {self.REFUSAL}\n")
 
-    def test_a_killed_run_does_not_lock_its_folder(self, tmp_path, running):
-        running.kill()
-        running.wait()
+    def test_a_killed_run_does_not_lock_its_folder(self, tmp_path):
+        command = [sys.executable, ROOT / "tests" / "programs" / "run_until_killed.py", tmp_path / "run"]
+        # NumPy as the backend: it starts at once.
+        environment = os.environ | {"KERAS_BACKEND": "numpy", "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout.readline() == b"running\n"
+            with pytest.raises(InputError, match=self.REFUSAL), run_in_folder(arguments(tmp_path / "run"), {}):
+                pytest.fail("the block must not run")
+            process.kill()
         (tmp_path / "run" / CHECKPOINT_NAME).touch()
         with run_in_folder(arguments(tmp_path / "run", resume=True), {}):
             assert set(os.listdir(tmp_path / "run")) == {CHECKPOINT_NAME, RECORD_NAME, f".{RECORD_NAME}.lock"}
@@ -95,14 +93,19 @@ class TestAResultThatCannotBeWritten:
         with pytest.raises(OutputError) as raised, run_in_folder(arguments(tmp_path), {}):
             (tmp_path / CHECKPOINT_NAME).touch()
             raise error
-        assert str(raised.value).startswith(f"{error}. Nothing is lost: ")
-        assert "--resume" in str(raised.value) and str(tmp_path) in str(raised.value)
+        assert str(raised.value).startswith(f"{error}. The state of the training is kept in {tmp_path}: ")
+        assert "--resume" in str(raised.value)
 
-    @pytest.mark.parametrize("error", [OutputError("no room"), InputError("no data"), BrokenPipeError()])
-    def test_nothing_is_promised_that_does_not_hold(self, tmp_path, error):
+    @pytest.mark.parametrize("error", [InputError("no data"), BrokenPipeError()])
+    def test_an_error_of_another_kind_stays_as_it_is(self, tmp_path, error):
         with pytest.raises(type(error)) as raised, run_in_folder(arguments(tmp_path), {}):
-            if not isinstance(error, OutputError):
-                (tmp_path / CHECKPOINT_NAME).touch()
+            (tmp_path / CHECKPOINT_NAME).touch()
+            raise error
+        assert raised.value is error
+
+    def test_without_a_checkpoint_no_resumption_is_promised(self, tmp_path):
+        error = OutputError("no room")
+        with pytest.raises(OutputError) as raised, run_in_folder(arguments(tmp_path), {}):
             raise error
         assert raised.value is error
 
@@ -134,8 +137,35 @@ class TestFinished:
 
     def test_what_cannot_be_resumed(self, tmp_path):
         started(arguments(tmp_path), {})
-        with pytest.raises(InputError, match="was ended before it had a checkpoint"):
+        with pytest.raises(InputError, match="was interrupted before its first checkpoint"):
             started(arguments(tmp_path, resume=True), {})
         finish_run(tmp_path)
-        with pytest.raises(InputError, match="has come to its end"):
+        with pytest.raises(InputError, match="has finished"):
             started(arguments(tmp_path, resume=True), {})
+
+    @pytest.mark.parametrize(
+        ("recorded", "difference"),
+        [
+            ({"passes": 3}, r"unknown: --passes; missing: --epochs"),
+            ({"epochs": 3, "old_option": 1}, r"unknown: --old-option"),
+            ({}, r"missing: --epochs"),
+        ],
+    )
+    def test_a_run_of_another_version_is_refused(self, tmp_path, recorded, difference):
+        """As an option may have been renamed since."""
+        common = {name: value for name, value in arguments(tmp_path).items() if name != "epochs"}
+        (tmp_path / RECORD_NAME).write_text(json.dumps({"arguments": common | recorded}), encoding="utf-8")
+        (tmp_path / CHECKPOINT_NAME).touch()
+        with pytest.raises(InputError, match=rf"another version of this project \({difference}\); choose another"):
+            started(arguments(tmp_path, resume=True), {"epochs": 3})
+
+
+@pytest.mark.parametrize("script", [pretrain, fine_tuning])
+def test_a_script_refuses_a_run_whose_option_was_renamed(tmp_path, capsys, script):
+    record = {name: value for name, value in dataclasses.asdict(script.PLAN).items() if name != "epochs"}
+    (tmp_path / RECORD_NAME).write_text(json.dumps({"arguments": record | {"passes": 3}}), encoding="utf-8")
+    (tmp_path / CHECKPOINT_NAME).touch()
+    assert script.main(["--resume", "--run-folder", str(tmp_path)]) == 1
+    output, error = capsys.readouterr()
+    assert output == "" and error.startswith("error: ") and error.count("\n") == 1
+    assert "unknown: --passes; missing: --epochs" in error

@@ -1,4 +1,4 @@
-"""A study: several seeds of one fine-tuning, each as if it were alone, killed and resumed."""
+"""A study: several seeds of one fine-tuning, each as if it ran alone, interrupted and resumed."""
 
 import json
 import re
@@ -6,17 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import assert_same_weights, call
 
 import fine_tuning
 import recipes.study
 import training.engine.loop
 from network.model_file import load_model
 from recipes.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, RECORD_NAME
-from recipes.study import CHARACTERS, STUDY_NAME
+from recipes.study import CONVERSIONS, STUDY_NAME
 
 FOLDER = Path("runs/fine_tuning")
 CLASSIFIER = Path("mini_bert_sentiment_classifier.keras")
-MEASURED = ("calibration", "test", "baseline", "history")
+UNFROZEN = ["--unfreeze", "1", "--no-xla", "--learning-rate", "1e-3", "--epochs", "1", "--max-windows", "1"]
+TESTED = ("calibration", "application_threshold", "test", "baseline", "history")
 
 
 @pytest.fixture
@@ -27,45 +29,70 @@ def arguments(tmp_path, monkeypatch, tiny_pretrained):
 
 def metrics_of(folder):
     metrics = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
-    return {name: metrics[name] for name in MEASURED}
+    return {name: metrics[name] for name in TESTED}
 
 
-def assert_as_alone(arguments, seed):
-    """Checks that a seed of the study gave what a run with that seed alone gives."""
+def assert_as_alone(arguments, seed, seed_folder):
+    """Check that a seed of a study gave what a run with that seed alone gives."""
     assert fine_tuning.main([*arguments, "--seed", str(seed), "--run-folder", "alone", "--report-folder", "alone"]) == 0
-    folder = FOLDER / f"seed-{seed}"
-    assert metrics_of(folder) == metrics_of("alone")
-    weights = [load_model(path).get_weights() for path in (folder / "classifier.keras", CLASSIFIER)]
-    for value, expected in zip(*weights, strict=True):
-        np.testing.assert_array_equal(value, expected)
+    assert metrics_of(seed_folder) == metrics_of("alone")
+    assert_same_weights(CLASSIFIER, seed_folder / "classifier.keras")
+
+
+class InterruptAfter:
+    """Takes the place of `print_epoch` and raises KeyboardInterrupt after so many epochs."""
+
+    def __init__(self, epochs):
+        self.epochs_left = epochs
+        self.print_epoch = training.engine.loop.print_epoch
+
+    def __call__(self, *arguments):
+        self.print_epoch(*arguments)
+        self.epochs_left -= 1
+        if not self.epochs_left:
+            raise KeyboardInterrupt
+
+
+class InterruptedPredictor:
+    """Takes the place of the predictor that tests a trained model."""
+
+    def __init__(self, *arguments, **options):
+        raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_pretrained):
+    """The folder and the printed lines of a study with the seeds 7 and 8, which trains one encoder with the head."""
+    folder = tmp_path_factory.mktemp("finished")
+    options = ["--dataset", "sample", "--pretrained", str(tiny_pretrained), *UNFROZEN]
+    study = call(fine_tuning.main, [*options, "--seed", "7", "--seeds", "2", "--save-splits", "splits"], folder)
+    assert study.returncode == 0, study.stderr
+    return folder, study.stdout.splitlines()
 
 
 @pytest.mark.slow
-class TestStudy:
-    @pytest.fixture
-    def table(self, arguments, capsys):
-        """The lines of the table of a study with two seeds, and the arguments of its runs."""
-        arguments = [*arguments, "--unfreeze", "1", "--no-xla", "--learning-rate", "1e-3"]
-        assert fine_tuning.main([*arguments, "--seed", "7", "--seeds", "2", "--save-splits", "splits"]) == 0
-        printed = capsys.readouterr().out.splitlines()
-        start = next(number for number, line in enumerate(printed) if line.startswith("84 test reviews; mean ± dev"))
-        return arguments, printed, printed[start + 2 : -2]
-
-    def test_each_seed_gives_what_it_gives_alone(self, table):
-        arguments, printed, lines = table
-        assert not CLASSIFIER.exists()
+class TestFinishedStudy:
+    def test_what_is_written(self, finished):
+        folder, printed = finished
+        assert not (folder / CLASSIFIER).exists()
         assert "seed-*" in printed[-1] and STUDY_NAME in printed[-1]
-        kept = {path.name for path in (FOLDER / "seed-7").iterdir()}
-        pictures = {"training_curves.png", "confusion_matrix.png"}
-        assert kept == {"classifier.keras", "classifier.onnx", "metrics.json", RECORD_NAME, *pictures}
-        assert {path.name for path in FOLDER.iterdir()} == {"seed-7", "seed-8", STUDY_NAME, RECORD_NAME}
-        assert json.loads((FOLDER / RECORD_NAME).read_text(encoding="utf-8"))["arguments"]["seeds"] == 2
-        assert {path.name for path in Path("splits").iterdir()} == {"train.csv", "test.csv"}
+        written = {path.name for path in (folder / FOLDER / "seed-7").iterdir()}
+        plots = {"training_curves.png", "confusion_matrix.png"}
+        assert written == {"classifier.keras", "classifier.onnx", "metrics.json", RECORD_NAME, *plots}
+        names = {path.name for path in (folder / FOLDER).iterdir()}
+        assert names == {"seed-7", "seed-8", STUDY_NAME, RECORD_NAME}
+        record = json.loads((folder / FOLDER / RECORD_NAME).read_text(encoding="utf-8"))
+        assert record["arguments"]["seeds"] == 2
+        assert {path.name for path in (folder / "splits").iterdir()} == {"train.csv", "test.csv"}
 
+    def test_the_table_holds_means_and_deviations(self, finished):
+        folder, printed = finished
+        title = "84 test texts; mean ± standard deviation of 2 seeds, and the accuracy of each"
+        lines = printed[printed.index(title) + 2 : -2]
         names = [line[:30].strip() for line in lines[::2]]
-        rows = ["TF-IDF + logistic regression", "Mini-BERT", "Mini-BERT at the threshold", "reading one window only"]
-        assert names == [*rows, *CHARACTERS.values()]
-        results = json.loads((FOLDER / STUDY_NAME).read_text(encoding="utf-8"))["seeds"]
+        models = ["Mini-BERT", "Mini-BERT at the threshold", "Mini-BERT, first window only"]
+        assert names == ["TF-IDF + logistic regression", *models, *CONVERSIONS.values()]
+        results = json.loads((folder / FOLDER / STUDY_NAME).read_text(encoding="utf-8"))["seeds"]
         assert list(results) == ["7", "8"]
         for name, line, seeds in zip(names, lines[::2], lines[1::2], strict=True):
             accuracies = [float(value) for value in seeds.split(",")]
@@ -74,29 +101,35 @@ class TestStudy:
             shown = re.search(r"accuracy ([0-9.]+) ± ([0-9.]+)  macro-F1 .*  ROC-AUC ", line).groups()
             # All of them are rounded: three digits after the point here, four in the line of the seeds.
             assert [float(value) for value in shown] == pytest.approx(expected, abs=6e-4)
+
+    def test_its_metrics_are_those_of_its_runs(self, finished):
+        folder, _ = finished
+        results = json.loads((folder / FOLDER / STUDY_NAME).read_text(encoding="utf-8"))["seeds"]
         for seed, result in results.items():
-            metrics = metrics_of(FOLDER / f"seed-{seed}")
-            assert result["Mini-BERT"] == metrics["test"]["at_half"]
-            assert result["Mini-BERT at the threshold"] == metrics["test"]["at_threshold"]
+            metrics = metrics_of(folder / FOLDER / f"seed-{seed}")
+            assert result["Mini-BERT"] == metrics["test"]["thresholds"]["0.5"]
+            assert result["Mini-BERT at the threshold"] == metrics["test"]["thresholds"]["0.7"]
             assert result["TF-IDF + logistic regression"] == metrics["baseline"]
-        assert_as_alone(arguments, 8)
 
-    def test_a_killed_study_goes_on(self, arguments, monkeypatch, capsys):
-        options = [*arguments, "--seeds", "3"]
-        print_epoch, shown = training.engine.loop.print_epoch, []
+    def test_each_seed_has_its_own_weights(self, finished):
+        models = [load_model(finished[0] / FOLDER / f"seed-{seed}" / "classifier.keras") for seed in (7, 8)]
+        kernels = [model.get_layer("classification_output").get_weights()[0] for model in models]
+        assert (kernels[0] != kernels[1]).all()
 
-        def interrupt(epoch, *rest):
-            print_epoch(epoch, *rest)
-            shown.append(epoch)
-            if len(shown) == 4:
-                raise KeyboardInterrupt
+    def test_a_seed_gives_what_it_gives_alone(self, finished, arguments):
+        assert_as_alone([*arguments, *UNFROZEN], 8, finished[0] / FOLDER / "seed-8")
 
+
+@pytest.mark.slow
+class TestInterruptedStudy:
+    def test_it_is_resumed_where_it_was(self, arguments, monkeypatch, capsys):
+        options = [*arguments, "--seed", "7", "--seeds", "3"]
         with monkeypatch.context() as patch:
-            patch.setattr(training.engine.loop, "print_epoch", interrupt)
+            patch.setattr(training.engine.loop, "print_epoch", InterruptAfter(epochs=4))
             assert fine_tuning.main(options) == 130
-        assert f"The study is kept in {FOLDER}: --resume" in capsys.readouterr().err
-        assert (FOLDER / PROGRESS_NAME).is_file() and (FOLDER / "seed-43" / CHECKPOINT_NAME).is_file()
-        first = (FOLDER / "seed-42" / "classifier.keras").read_bytes()
+        assert f"The study is kept in {FOLDER}: continue it with --resume" in capsys.readouterr().err
+        assert (FOLDER / PROGRESS_NAME).is_file() and (FOLDER / "seed-8" / CHECKPOINT_NAME).is_file()
+        first_model = (FOLDER / "seed-7" / "classifier.keras").read_bytes()
 
         for other in (options, arguments):  # a new study would lose it, and so would a single run
             assert fine_tuning.main(other) == 1
@@ -112,35 +145,34 @@ class TestStudy:
         assert fine_tuning.main(["--resume"]) == 0
         printed = capsys.readouterr().out
         assert re.findall(r"^(?:Epoch [^ ]+|Seed .*)", printed, re.M) == [
-            "Seed 43, 2 of 3",
+            "Seed 8, 2 of 3",
             "Epoch 2/2",
-            "Seed 44, 3 of 3",
+            "Seed 9, 3 of 3",
             "Epoch 1/2",
             "Epoch 2/2",
         ]
-        assert "84 test reviews; mean ± deviation of 3 seeds" in printed
-        assert (FOLDER / "seed-42" / "classifier.keras").read_bytes() == first
+        assert "84 test texts; mean ± standard deviation of 3 seeds" in printed
+        assert (FOLDER / "seed-7" / "classifier.keras").read_bytes() == first_model
         assert not (FOLDER / PROGRESS_NAME).exists()
-        assert_as_alone(arguments, 43)
+        assert_as_alone(arguments, 8, FOLDER / "seed-8")
         assert fine_tuning.main(["--resume"]) == 1
         assert "no interrupted run" in capsys.readouterr().err
 
     def test_a_seed_that_was_trained_is_only_tested(self, arguments, monkeypatch, capsys):
-        def fail(*arguments):
-            raise KeyboardInterrupt
-
         with monkeypatch.context() as patch:
-            patch.setattr(recipes.study, "_test", fail)
+            patch.setattr(recipes.study, "Predictor", InterruptedPredictor)
             assert fine_tuning.main([*arguments, "--seeds", "1"]) == 130
         capsys.readouterr()
         assert fine_tuning.main(["--resume"]) == 0
         printed = capsys.readouterr().out
-        assert "Epoch" not in printed and "mean ± deviation of 1 seeds" in printed
+        assert "Epoch" not in printed and "mean ± standard deviation of 1 seed, " in printed
 
 
 def test_dry_run(arguments, capsys):
     assert fine_tuning.main([*arguments, "--seeds", "2", "--dry-run"]) == 0
-    assert "504 rows" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "504 rows" in printed and f"Model to {FOLDER / 'seed-42' / 'classifier.keras'}" in printed
+    assert printed.splitlines()[-1].startswith("The study would repeat this with 2 seeds, from 42 on")
     assert [path for path in Path().rglob("*") if path.is_file()] == []
 
 

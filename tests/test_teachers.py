@@ -1,52 +1,156 @@
-"""New texts out of the clauses of given ones."""
+"""The training data of a distillation: unlabelled texts, mixtures of clauses, and the probabilities of the teachers."""
 
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from scripts import assert_one_error
 
-from recipes.teachers import FEWEST_CHARACTERS, MOST_CHARACTERS, mixed_texts
+import fine_tuning
+import recipes.fine_tuning
+from evaluation.baseline import baseline_logits
+from network.model_file import load_model
+from recipes.teachers import MAX_CHARACTERS, MIN_CHARACTERS, distillation_split, mixed_texts
+from serving.predictor import Predictor
+from system.errors import InputError
+from text.dataset import load_splits
+from text.labels import SENTIMENT
 from text.sources import read_labelled
+from text.tokens.tokenizer import tokenizer_from_json
 
 TEXTS = ["房间很干净，前台也热情。", "隔音太差！一晚上没睡着；再也不来。", "还行。"]
 
 
 def clauses_of(texts):
-    import re
-
-    return {part.strip() for text in texts for part in re.split(r"[，。！？；,.!?;\s]", text) if part.strip()}
+    return {clause.strip() for text in texts for clause in re.split(r"[，。！？；,.!?;\s]", text) if clause.strip()}
 
 
-@given(
-    texts=st.lists(st.text(max_size=60), min_size=1, max_size=5).filter(lambda texts: any(map(str.strip, texts))),
-    count=st.integers(0, 30),
-    seed=st.integers(0, 2**32 - 1),
-)
-@settings(deadline=None)
-def test_as_many_as_are_asked_for(texts, count, seed):
-    mixed = mixed_texts(texts, count, seed)
-    assert len(mixed) == count
-    assert all(text.strip() and len(text) <= MOST_CHARACTERS for text in mixed)
-    assert mixed == mixed_texts(texts, count, seed)
+class TestMixtures:
+    @given(
+        texts=st.lists(st.text(max_size=60), min_size=1, max_size=5).filter(lambda texts: any(map(str.strip, texts))),
+        count=st.integers(0, 30),
+        seed=st.integers(0, 2**32 - 1),
+    )
+    def test_there_are_as_many_as_requested(self, texts, count, seed):
+        mixed = mixed_texts(texts, count, seed)
+        assert len(mixed) == count
+        assert all(text.strip() and len(text) <= MAX_CHARACTERS for text in mixed)
+        assert mixed == mixed_texts(texts, count, seed)
+
+    def test_they_consist_of_the_given_clauses(self):
+        mixed = mixed_texts(TEXTS, 200, 0)
+        assert clauses_of(mixed) == clauses_of(TEXTS)
+        # Excerpts of one text from some clause on, and clauses of two in any order.
+        assert {"前台也热情。", "一晚上没睡着；再也不来。", "再也不来。"} <= set(mixed[::2])
+        assert all(any(text.endswith(excerpt) for text in TEXTS) for excerpt in mixed[::2])
+        assert any("热情" in text and "隔音" in text for text in mixed[1::2])
+
+    def test_real_reviews_give_different_texts(self):
+        texts = read_labelled("sample").texts
+        mixed = mixed_texts(texts, 1000, 1)
+        assert len(set(mixed)) > 900
+        assert mixed != mixed_texts(texts, 1000, 2)
+        assert max(map(len, mixed[1::2])) > MIN_CHARACTERS
+
+    def test_blank_texts_alone_are_refused(self):
+        with pytest.raises(ValueError):
+            mixed_texts([" ", ""], 1, 0)
 
 
-def test_they_are_made_of_the_clauses_alone():
-    mixed = mixed_texts(TEXTS, 200, 0)
-    assert clauses_of(mixed) == clauses_of(TEXTS)
-    # Pieces of one text from some clause on, and clauses of two in any order.
-    assert {"前台也热情。", "一晚上没睡着；再也不来。", "再也不来。"} <= set(mixed[::2])
-    assert all(any(text.endswith(piece) for text in TEXTS) for piece in mixed[::2])
-    assert any("热情" in text and "隔音" in text for text in mixed[1::2])
+class TestDistillationSplit:
+    @pytest.fixture
+    def student(self, tiny_model):
+        return load_model(tiny_model)
+
+    @pytest.fixture
+    def splits(self, student):
+        return load_splits("sample", tokenizer_from_json(student.tokenizer_json), 16, test_size=1 / 6)
+
+    @pytest.fixture
+    def plan(self, tmp_path):
+        sample = "\n".join(read_labelled("sample").texts)
+        (tmp_path / "more.txt").write_text(f"{sample}\n没看过的评论\n", encoding="utf-8")
+        return dataclasses.replace(fine_tuning.PLAN, unlabelled=[str(tmp_path / "more.txt")], max_windows=1)
+
+    def test_texts_of_the_validation_and_the_test_are_left_out(self, plan, splits, student, capsys):
+        distilled = distillation_split(plan, splits, student)
+        assert sorted(distilled.texts) == sorted([*splits.train.texts, "没看过的评论"])
+        count = len(distilled.texts)
+        assert capsys.readouterr().out == f"distilling from the teachers on {count} unlabelled texts\n"
+        assert len(distilled.windows.input_ids) == count  # of one window each
+
+    def test_tfidf_alone_gives_its_probabilities(self, plan, splits, student):
+        distilled = distillation_split(plan, splits, student)
+        logits = baseline_logits(splits.train.texts, splits.train.labels, distilled.texts)
+        np.testing.assert_allclose(distilled.targets[:, 0], SENTIMENT.probabilities(logits)[:, 1], rtol=1e-5)
+
+    def test_the_classifiers_together_count_as_much_as_tfidf(self, plan, splits, student, tiny_model):
+        distilled = distillation_split(dataclasses.replace(plan, teachers=[str(tiny_model)] * 2), splits, student)
+        baseline = baseline_logits(splits.train.texts, splits.train.labels, distilled.texts)
+        expected = SENTIMENT.probabilities((baseline + Predictor(tiny_model).logits(distilled.texts)) / 2)
+        np.testing.assert_allclose(distilled.targets[:, 0], expected[:, 1], rtol=1e-5)
+
+    def test_mixtures_are_made_of_the_training_texts_and_the_unlabelled_ones(self, plan, splits, student):
+        distilled = distillation_split(dataclasses.replace(plan, mixtures=30), splits, student)
+        unlabelled, mixed = distilled.texts[:-30], distilled.texts[-30:]
+        assert mixed == mixed_texts(splits.train.texts + unlabelled, 30, plan.seed)
+
+    def test_mixtures_alone(self, splits, student):
+        distilled = distillation_split(dataclasses.replace(fine_tuning.PLAN, mixtures=30), splits, student)
+        assert distilled.texts == mixed_texts(splits.train.texts, 30, fine_tuning.PLAN.seed)
 
 
-def test_real_reviews_give_different_texts():
-    texts = read_labelled("sample").texts
-    mixed = mixed_texts(texts, 1000, 1)
-    assert len(set(mixed)) > 900
-    assert mixed != mixed_texts(texts, 1000, 2)
-    lengths = [len(text) for text in mixed[1::2]]
-    assert max(lengths) > FEWEST_CHARACTERS
+class TestScript:
+    @pytest.fixture
+    def arguments(self, tmp_path, monkeypatch, tiny_pretrained):
+        monkeypatch.chdir(tmp_path)
+        return ["--dataset", "sample", "--pretrained", str(tiny_pretrained)]
 
+    def test_the_distillation_split_reaches_the_training(self, arguments, monkeypatch, tiny_model):
+        trained_on = []
 
-def test_blank_texts_alone_are_refused():
-    with pytest.raises(ValueError):
-        mixed_texts([" ", ""], 1, 0)
+        def record(*positional, distilled, resume):
+            trained_on.append(distilled)
+            raise InputError("seen")
+
+        monkeypatch.setattr(recipes.fine_tuning, "train_classifier", record)
+        Path("more.txt").write_text("没看过的评论\n", encoding="utf-8")
+        options = ["--unlabelled", "more.txt", "--mixtures", "30", "--teachers", str(tiny_model)]
+        assert fine_tuning.main([*arguments, *options]) == 1
+        (distilled,) = trained_on
+        assert distilled.texts[0] == "没看过的评论" and len(distilled.texts) == 31
+
+    @pytest.mark.slow
+    def test_a_student_is_trained_and_tested(self, arguments, tiny_model, capsys):
+        options = ["--mixtures", "30", "--teachers", str(tiny_model), "--epochs", "1", "--output", "student.keras"]
+        assert fine_tuning.main([*arguments, *options]) == 0
+        assert "distilling from the teachers on 30 unlabelled texts" in capsys.readouterr().out.splitlines()
+        assert load_model("student.keras").metadata["test"]
+
+    def test_a_dry_run_names_the_sources(self, arguments, capsys):
+        options = ["--unlabelled", "more.txt", "--mixtures", "30", "--dry-run"]
+        assert fine_tuning.main([*arguments, *options]) == 0
+        assert "on 378 texts and those of --unlabelled and --mixtures, validate" in capsys.readouterr().out
+
+    def test_blank_texts_alone_are_refused(self, arguments, capsys):
+        Path("blank.txt").write_text("\n \n", encoding="utf-8")
+        assert fine_tuning.main([*arguments, "--unlabelled", "blank.txt"]) == 1
+        assert_one_error(capsys.readouterr().err, "--unlabelled: no text remains")
+
+    def test_the_text_column_is_that_of_the_labelled_texts(self, arguments, capsys):
+        labelled = read_labelled("sample")
+        rows = zip(labelled.texts, labelled.labels, strict=True)
+        lines = "".join(f"{text},{label}\n" for text, label in rows if "," not in text and '"' not in text)
+        Path("labelled.csv").write_text("words,label\n" + lines, encoding="utf-8")
+        Path("more.csv").write_text("text,words\n不是这一列,\n", encoding="utf-8")
+        options = ["--dataset", "labelled.csv", "--text-column", "words", "--unlabelled", "more.csv"]
+        assert fine_tuning.main([*arguments, *options]) == 1
+        assert_one_error(capsys.readouterr().err, "--unlabelled: no text remains")
+
+    def test_unlabelled_texts_that_are_not_there(self, arguments, capsys):
+        assert fine_tuning.main([*arguments, "--unlabelled", "none.txt"]) == 1
+        assert_one_error(capsys.readouterr().err, "none.txt")

@@ -1,4 +1,4 @@
-"""Tests of evaluation/report/terminal.py: the table, and warnings that appear exactly when they should."""
+"""The report at the terminal: its tables, and warnings that appear exactly when they should."""
 
 import json
 import math
@@ -7,29 +7,29 @@ import pytest
 from arrays import two_columns
 
 from evaluation.metrics import binary_metrics
-from evaluation.report.terminal import format_report, write_metrics
+from evaluation.report.terminal import format_groups, format_report, write_metrics
 
 LABELS = [1] * 60 + [0] * 40
 
 
 def metrics_of(correct_positives, correct_negatives, threshold=0.5):
     """Metrics of a model that is right about so many of the 60 positive and the 40 negative texts."""
-    verdicts = [1] * correct_positives + [0] * (60 - correct_positives)
-    verdicts += [0] * correct_negatives + [1] * (40 - correct_negatives)
-    return binary_metrics(LABELS, two_columns(verdicts), threshold)
+    predictions = [1] * correct_positives + [0] * (60 - correct_positives)
+    predictions += [0] * correct_negatives + [1] * (40 - correct_negatives)
+    return binary_metrics(LABELS, two_columns(predictions), threshold)
 
 
 def row_of(report, name):
     return next(line for line in report.splitlines() if line.startswith(name))
 
 
-def test_table_has_every_row_and_figure():
+def test_the_table_has_every_row_and_metric():
     report = format_report(metrics_of(54, 30), metrics_of(48, 36, 0.7), metrics_of(50, 20), "hotel.csv")
     assert "hotel.csv: 100 texts, 60.0% of them positive" in report
     # Always positive: the F1 of the two classes are 0 and 2 * 0.6 / 1.6 = 0.75.
     constant_row = row_of(report, "Always").split()[-7:]
     assert constant_row == ["0.600", "0.375", "0.500", "0.000", "0.000", "0.600", "1.000"]
-    # Their F1 are 60 / 76 and 108 / 124; with verdicts for probabilities, ROC-AUC is the mean recall.
+    # Their F1 are 60 / 76 and 108 / 124; with predictions for probabilities, ROC-AUC is the mean recall.
     model_row = row_of(report, "Mini-BERT at 0.5").split()[-7:]
     assert model_row == ["0.840", "0.830", "0.825", "0.833", "0.750", "0.844", "0.900"]
     assert row_of(report, "Mini-BERT at 0.7").split()[-7] == "0.840"
@@ -38,7 +38,7 @@ def test_table_has_every_row_and_figure():
     assert "is better than" not in report
 
 
-def test_columns_stand_under_their_titles():
+def test_columns_are_under_their_titles():
     lines = format_report(metrics_of(54, 30), metrics_of(48, 36, 0.7), metrics_of(50, 20), "x").splitlines()
     start = next(index for index, line in enumerate(lines) if "macro-F1" in line)
     assert len({len(line) for line in lines[start : start + 5]}) == 1
@@ -73,25 +73,25 @@ def test_a_single_class_shows_no_roc_auc():
 def test_warning_when_the_majority_is_not_beaten(correct_positives, correct_negatives, is_warned):
     metrics = metrics_of(correct_positives, correct_negatives)
     report = format_report(metrics, metrics, None, "x")
-    sentence = "WARNING: at 0.5 the model is no better than always answering 'positive'"
+    sentence = "WARNING: at 0.5 the model is no better than always predicting 'positive'"
     assert (sentence in report) == is_warned
 
 
-def test_the_larger_class_may_be_the_negative_one():
+def test_the_majority_class_may_be_the_negative_one():
     metrics = binary_metrics([0, 0, 1], two_columns([0.1, 0.9, 0.2]))
-    assert "always answering 'negative'" in format_report(metrics, metrics, None, "x")
+    assert "always predicting 'negative'" in format_report(metrics, metrics, None, "x")
 
 
 @pytest.mark.parametrize(
-    ("negative_answers", "is_warned"),
+    ("negative_predictions", "is_warned"),
     [(0, True), (4, True), (5, False), (95, False), (96, True), (100, True)],
 )
-def test_warning_when_nearly_every_answer_is_the_same(negative_answers, is_warned):
-    metrics = metrics_of(60 - max(0, negative_answers - 40), min(negative_answers, 40))
+def test_warning_when_nearly_every_prediction_is_the_same(negative_predictions, is_warned):
+    metrics = metrics_of(60 - max(0, negative_predictions - 40), min(negative_predictions, 40))
     report = format_report(metrics, metrics, None, "x")
-    answer = "positive" if negative_answers < 50 else "negative"
-    share = max(negative_answers, 100 - negative_answers)
-    assert (f"answers '{answer}' to {share}.0% of the texts" in report) == is_warned
+    class_name = "positive" if negative_predictions < 50 else "negative"
+    percentage = max(negative_predictions, 100 - negative_predictions)
+    assert (f"predicts '{class_name}' for {percentage}.0% of the texts" in report) == is_warned
     assert (" of the texts." in report) == is_warned
 
 
@@ -115,6 +115,17 @@ def test_a_better_baseline_is_named_with_its_lead():
 def test_an_equal_baseline_is_not_better():
     report = format_report(metrics_of(50, 28), metrics_of(48, 30, 0.7), metrics_of(48, 30), "x")
     assert "is better than" not in report
+
+
+def test_each_group_has_a_line_and_columns_are_under_their_titles():
+    lines = format_groups(
+        {"film": (metrics_of(54, 30), metrics_of(50, 20)), "": (metrics_of(60, 40),) * 2}
+    ).splitlines()
+    assert len(lines) == 4 and len({len(line) for line in lines[1:]}) == 1
+    assert lines[1].split() == ["Group", "texts"] + ["Mini-BERT", "baseline"] * 2
+    # The F1 are 60 / 76 and 108 / 124; those of the baseline 40 / 70 and 100 / 130.
+    assert lines[2].split() == ["film", "100", "0.840", "0.700", "0.830", "0.670"]
+    assert lines[3].split() == ["(none)", "100"] + ["1.000"] * 4
 
 
 def test_metrics_are_written_in_order_as_utf8_json(tmp_path):

@@ -1,1 +1,1 @@
-"""What is shown of a test: the report at the terminal and the pictures."""
+"""What a user sees of a test: the report at the terminal and the plots."""

@@ -1,32 +1,49 @@
-"""The pictures of a run: its training curves and its confusion matrix, as PNG files."""
+"""The plots of a run as PNG files: its training curves and its confusion matrix."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluation.metrics import CLASS_NAMES
 from system.files import replace_atomically
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 DOTS_PER_INCH = 150
-# Blue, vermilion and black of Okabe and Ito (2008): told apart with any kind of colour vision.
+# Blue, vermilion and black of Okabe and Ito (2008): distinguishable with any kind of colour vision.
 TRAINING_COLOUR, VALIDATION_COLOUR, BEST_COLOUR = "#0072B2", "#D55E00", "#000000"
 AXIS_TITLES = {
     "loss": "Loss (cross-entropy, nats)",
-    "binary_accuracy": "Accuracy (share of texts)",
-    "masked_accuracy": "Accuracy (share of masked tokens)",
+    "binary_accuracy": "Accuracy (fraction of texts)",
+    "masked_accuracy": "Accuracy (fraction of masked tokens)",
     "perplexity": "Perplexity (tokens)",
 }
 LOWER_IS_BETTER = ("loss", "perplexity")
 VALIDATION_PREFIX = "val_"
-# From this share on, white stands out from the blue of a cell more than black does.
-DARK_SHARE = 0.65
+# From this fraction on, white is easier to read on the blue of a cell than black.
+DARK_FRACTION = 0.65
 
 
-def plot_training_curves(history, path) -> None:
-    """Draw one panel for each metric of `history` into the PNG file `path`.
+def plot_training_curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike) -> Figure:
+    """Draw one panel for each metric of a training into a PNG file, 750 pixels wide for each panel and 600 high.
 
-    `history` is a dict of lists: for each metric one number an epoch, the validation's under the same name
-    with the prefix "val_". Epochs count from 1. The best validation epoch of each metric is marked. Numbers
-    that are not finite leave a gap. The picture is 750 pixels wide for each panel and 600 high.
-    Raises ValueError when `history` holds no epoch, and InputError when the file cannot be written.
+    Epochs count from 1. The best validation epoch of each metric is marked. Numbers that are not finite leave a gap.
+
+    Args:
+        history: for each metric one number an epoch; the validation's under the same name with the prefix "val_".
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: `history` holds no epoch.
+        OutputError: the file cannot be written.
     """
     metric_names = list(dict.fromkeys(name.removeprefix(VALIDATION_PREFIX) for name in history))
     if not any(len(values) for values in history.values()):
@@ -36,32 +53,45 @@ def plot_training_curves(history, path) -> None:
     for panel, metric_name in zip(panels, metric_names, strict=True):
         _draw_metric(panel, metric_name, history)
     _save(figure, path)
+    return figure
 
 
-def plot_confusion_matrix(matrix, path, class_names=CLASS_NAMES, title=None) -> None:
-    """Draw the confusion matrix with counts and row shares into the PNG file `path`, 750 by 675 pixels.
+def plot_confusion_matrix(
+    matrix: Sequence[Sequence[int]],
+    path: str | os.PathLike,
+    class_names: Sequence[str] = CLASS_NAMES,
+    title: str = "Confusion matrix (texts)",
+) -> Figure:
+    """Draw a confusion matrix with counts and fractions of each row into a PNG file, 750 by 675 pixels.
 
-    `matrix` has the shape `(classes, classes)`: row = true class, column = predicted class, in texts. Raises
-    ValueError when its shape does not fit `class_names`, and InputError when the file cannot be written.
+    Args:
+        matrix: (classes, classes), in texts; a row for each true class, a column for each predicted class.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: the shape of the matrix does not fit `class_names`.
+        OutputError: the file cannot be written.
     """
     matrix = np.asarray(matrix)
     if matrix.shape != (len(class_names), len(class_names)):
         raise ValueError(f"a matrix of shape {matrix.shape} does not fit {len(class_names)} class names")
-    # A class without a text has the share 0 in each of its cells.
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    # A class without a text has the fraction 0 in each of its cells.
+    fractions = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     figure = _new_figure(width=5, height=4.5)
     axes = figure.subplots()
-    # Below zero, so that a share of 0 is still a tinted cell and not a hole in the page.
-    axes.imshow(shares, cmap="Blues", vmin=-0.1, vmax=1, aspect="auto")
+    # Colours start below zero, so that a cell with the fraction 0 still has a tint.
+    axes.imshow(fractions, cmap="Blues", vmin=-0.1, vmax=1, aspect="auto")
     for boundary in range(1, len(class_names)):
         axes.axhline(boundary - 0.5, color="white", linewidth=3)
         axes.axvline(boundary - 0.5, color="white", linewidth=3)
-    for (row, column), share in np.ndenumerate(shares):
+    for (row, column), fraction in np.ndenumerate(fractions):
         axes.text(
             column,
             row,
-            f"{matrix[row, column]:,}\n{share:.1%} of {class_names[row]}",
-            color="white" if share > DARK_SHARE else "black",
+            f"{matrix[row, column]:,}\n{fraction:.1%} of {class_names[row]}",
+            color="white" if fraction > DARK_FRACTION else "black",
             horizontalalignment="center",
             verticalalignment="center",
         )
@@ -69,11 +99,12 @@ def plot_confusion_matrix(matrix, path, class_names=CLASS_NAMES, title=None) -> 
     axes.set_yticks(range(len(class_names)), class_names, rotation=90, verticalalignment="center")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set(xlabel="Predicted class", ylabel="True class", title=title or "Confusion matrix (texts)")
+    axes.set(xlabel="Predicted class", ylabel="True class", title=title)
     _save(figure, path)
+    return figure
 
 
-def _draw_metric(panel, metric_name, history):
+def _draw_metric(panel: Axes, metric_name: str, history: Mapping[str, Sequence[float]]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     training = _finite_or_nan(history.get(metric_name, []))
@@ -89,11 +120,11 @@ def _draw_metric(panel, metric_name, history):
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(axis="y", alpha=0.3)
-    # Above the panel, where it can hide no curve; on the right, because an exponent may stand on the left.
+    # Above the panel, where it hides no curve, and on the right, because the left may hold an exponent.
     panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize="small", frameon=False, columnspacing=1.2)
 
 
-def _mark_best(panel, metric_name, validation):
+def _mark_best(panel: Axes, metric_name: str, validation: np.ndarray) -> None:
     if np.isnan(validation).all():
         return
     find_best = np.nanargmin if metric_name in LOWER_IS_BETTER else np.nanargmax
@@ -109,17 +140,17 @@ def _mark_best(panel, metric_name, validation):
     )
 
 
-def _finite_or_nan(values) -> np.ndarray:
+def _finite_or_nan(values: Sequence[float]) -> np.ndarray:
     values = np.asarray(values, dtype=np.float64)
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _epochs(values) -> np.ndarray:
+def _epochs(values: np.ndarray) -> np.ndarray:
     return np.arange(1, len(values) + 1)
 
 
-def _new_figure(width, height):
-    """A figure of `width` by `height` inches that belongs to no window and to no global state of pyplot."""
+def _new_figure(width: float, height: float) -> Figure:
+    """Return a figure, in inches, that belongs to no window and to no global state of pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -129,6 +160,6 @@ def _new_figure(width, height):
     return figure
 
 
-def _save(figure, path):
+def _save(figure: Figure, path: str | os.PathLike) -> None:
     with replace_atomically(path) as temporary_path:
         figure.savefig(temporary_path, dpi=DOTS_PER_INCH, format="png")

@@ -1,0 +1,104 @@
+"""The test of a classifier: its metrics at each threshold and in each group, and the refusal of a useless model."""
+
+import numpy as np
+import pytest
+from arrays import logits_of
+
+from evaluation.assessment import assess, print_assessment, threshold_key, validation_of
+from evaluation.metrics import binary_metrics, validation_metrics
+from system.errors import InputError
+from text.dataset import Split, Splits
+from text.labels import SENTIMENT
+
+TEXTS = {1: "房间很干净，服务很好", 0: "房间很脏，隔音太差"}
+
+
+def split_of(count, groups=None):
+    labels = [number % 3 > 0 for number in range(count)]
+    return Split([TEXTS[label] for label in labels], SENTIMENT.targets(labels), None, groups)
+
+
+@pytest.fixture
+def splits():
+    groups = np.array(["film", "shop", "shop", "shop"] * 6)
+    return Splits(None, split_of(30), split_of(12), split_of(24, groups))
+
+
+class Model:
+    """A model that is right about all texts but every fourth, with probabilities of 0.9 and 0.1, or other ones."""
+
+    def __init__(self, high=0.9, low=0.1):
+        self.probabilities = {True: high, False: low}
+
+    def __call__(self, split):
+        says_positive = [bool(label) != (number % 4 == 0) for number, label in enumerate(split.labels)]
+        return logits_of([self.probabilities[says] for says in says_positive])
+
+
+def test_a_key_is_the_threshold_in_decimals():
+    assert [threshold_key(threshold) for threshold in (0.5, 0.7, 0.593, 1.0, 0.0)] == ["0.5", "0.7", "0.593", "1", "0"]
+
+
+def test_metrics_stand_by_their_thresholds(splits):
+    assessment = assess(Model(), splits, 0.7)
+    calibration = assessment["calibration"]
+    assert assessment["application_threshold"] == 0.7
+    probabilities = SENTIMENT.probabilities(Model()(splits.test) / calibration["temperature"])
+    assert assessment["test"]["thresholds"] == {
+        f"{threshold:g}": binary_metrics(splits.test.labels, probabilities, threshold)
+        for threshold in (0.5, 0.7, calibration["threshold"])
+    }
+    assert assessment["baseline"]["accuracy"] == 1  # each label has its own text
+    assert assessment["baseline"]["threshold"] == 0.5
+
+
+def test_each_group_has_its_own_metrics(splits):
+    groups = assess(Model(), splits, 0.7)["groups"]
+    assert list(groups) == ["film", "shop"]
+    # The first of four texts is of the group "film", and the model is wrong about it.
+    counts_and_accuracies = {
+        name: (at["count"], at["accuracy"])
+        for name, at in ((name, group["test"]["thresholds"]["0.7"]) for name, group in groups.items())
+    }
+    assert counts_and_accuracies == {"film": (6, 0), "shop": (18, 1)}
+    assert groups["film"]["baseline"]["accuracy"] == 1
+
+
+@pytest.mark.parametrize("logit", [np.nan, np.inf, 1000.0])
+def test_a_useless_model_is_refused(splits, logit):
+    def wrong(split):
+        return np.where(split.labels == 1, -logit, logit)[:, None]
+
+    with pytest.raises(InputError, match="the model is useless and was not saved: .* try a smaller learning rate"):
+        assess(wrong, splits, 0.7)
+
+
+def test_the_printed_report(splits, capsys):
+    assessment = assess(Model(), splits, 0.7)
+    print_assessment(assessment, "reviews.csv")
+    printed = capsys.readouterr().out
+    at_half = assessment["test"]["thresholds"]["0.5"]
+    loss, accuracy, *_ = printed.splitlines()
+    assert loss == f"Test set loss: {at_half['log_loss']:.4f}"
+    assert accuracy == "Test set accuracy: 0.7500"
+    calibration = assessment["calibration"]
+    for words in (
+        "Test on reviews.csv: 24 texts",
+        "Mini-BERT at 0.7",
+        "Calibrated on the validation split: logits divided by "
+        f"{calibration['temperature']:.3g}, threshold {calibration['threshold']:.3g}, with which accuracy is 0.750",
+        "film                                6      0.000     1.000",
+    ):
+        assert words in printed
+    assert "WARNING" not in printed
+
+
+def test_a_model_that_predicts_the_same_for_every_text_is_called_out(splits, capsys):
+    print_assessment(assess(Model(high=0.8, low=0.75), splits, 0.7), "reviews.csv")
+    assert "is no better than always predicting 'positive'" in " ".join(capsys.readouterr().out.split())
+
+
+def test_validation_is_that_of_the_validation_split(splits):
+    logits = Model()(splits.validation)
+    expected = validation_metrics(splits.validation.labels, SENTIMENT.probabilities(logits))
+    assert validation_of(splits)(logits) == expected
