@@ -32,7 +32,8 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
         InputError: there is no text besides those of the validation and the test split.
     """
     kept_apart = splits.validation.texts + splits.test.texts
-    texts = list(leave_out(iter_texts(plan.unlabelled, plan.text_column, or_usual=True), kept_apart))
+    unlabelled = iter_texts(plan.unlabelled, plan.text_column, or_usual=True, option="--unlabelled")
+    texts = list(leave_out(unlabelled, kept_apart))
     if plan.unlabelled and not texts:
         raise InputError("--unlabelled holds no text beside those of the validation and the test part")
     if plan.mixtures:
