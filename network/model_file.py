@@ -32,7 +32,7 @@ def save_model(model: BertModel, path: str | os.PathLike) -> None:
 def sha256_of_weights(model: keras.Model) -> str:
     """Return the SHA-256 of the shapes and values of a model's weights, in hexadecimal.
 
-    The hash of a file would not do: Keras gives some names in it another number each time it saves.
+    It is not the hash of the file, because Keras changes some names in the file on every save.
     """
     digest = hashlib.sha256()
     for values in model.get_weights():

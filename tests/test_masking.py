@@ -46,58 +46,58 @@ def random_rows(rows, length, seed=1):
 
 
 class TestAnyRows:
-    @given(input_ids=ROWS, seed=st.integers(0, 100), rate=MASK_RATES)
-    def test_masking_is_a_pure_function(self, input_ids, seed, rate):
+    @given(input_ids=ROWS, seed=st.integers(0, 100), mask_rate=MASK_RATES)
+    def test_masking_is_a_pure_function(self, input_ids, seed, mask_rate):
         before = input_ids.copy()
-        first, again = mask(input_ids, seed, rate), mask(input_ids, seed, rate)
+        first, again = mask(input_ids, seed, mask_rate), mask(input_ids, seed, mask_rate)
         np.testing.assert_array_equal(input_ids, before)
         for one, other in zip(first, again, strict=True):
             np.testing.assert_array_equal(one, other)
 
-    @given(input_ids=ROWS, rate=MASK_RATES)
-    def test_shapes_and_types(self, input_ids, rate):
-        masked = mask(input_ids, mask_rate=rate)
+    @given(input_ids=ROWS, mask_rate=MASK_RATES)
+    def test_shapes_and_types(self, input_ids, mask_rate):
+        masked = mask(input_ids, mask_rate=mask_rate)
         rows, length = input_ids.shape
-        predictions = max(1, round(length * rate))
+        predictions = max(1, round(length * mask_rate))
         assert masked.input_ids.shape == (rows, length)
         assert masked.positions.shape == masked.targets.shape == masked.weights.shape == (rows, predictions)
         assert [array.dtype for array in masked] == [np.int32, np.int32, np.int32, np.float32]
         assert set(np.unique(masked.weights)) <= {0, 1}
 
-    @given(input_ids=ROWS, seed=st.integers(0, 100), rate=MASK_RATES)
-    def test_targets_are_the_original_tokens_at_distinct_positions(self, input_ids, seed, rate):
-        masked = mask(input_ids, seed, rate)
+    @given(input_ids=ROWS, seed=st.integers(0, 100), mask_rate=MASK_RATES)
+    def test_targets_are_the_original_tokens_at_distinct_positions(self, input_ids, seed, mask_rate):
+        masked = mask(input_ids, seed, mask_rate)
         np.testing.assert_array_equal(masked.targets, np.take_along_axis(input_ids, masked.positions, axis=1))
         assert all(len(set(row)) == len(row) for row in masked.positions.tolist())
 
-    @given(input_ids=ROWS, seed=st.integers(0, 100), rate=MASK_RATES)
-    def test_only_positions_that_count_are_changed(self, input_ids, seed, rate):
-        masked = mask(input_ids, seed, rate)
+    @given(input_ids=ROWS, seed=st.integers(0, 100), mask_rate=MASK_RATES)
+    def test_only_positions_that_count_are_changed(self, input_ids, seed, mask_rate):
+        masked = mask(input_ids, seed, mask_rate)
         changed = masked.input_ids != input_ids
         assert not np.any(changed & ~is_masked(masked, input_ids.shape))
 
-    @given(input_ids=ROWS, seed=st.integers(0, 100), rate=MASK_RATES)
-    def test_special_tokens_are_neither_masked_nor_drawn(self, input_ids, seed, rate):
-        masked = mask(input_ids, seed, rate)
+    @given(input_ids=ROWS, seed=st.integers(0, 100), mask_rate=MASK_RATES)
+    def test_special_tokens_are_neither_masked_nor_drawn(self, input_ids, seed, mask_rate):
+        masked = mask(input_ids, seed, mask_rate)
         special = np.isin(input_ids, SPECIAL)
         assert not np.any(is_masked(masked, input_ids.shape) & special)
         shown = masked.input_ids[~special]
         assert np.all((shown == MASK) | ~np.isin(shown, SPECIAL))
 
-    @given(input_ids=ROWS, seed=st.integers(0, 100), rate=MASK_RATES)
-    def test_each_row_masks_its_fraction(self, input_ids, seed, rate):
-        masked = mask(input_ids, seed, rate)
+    @given(input_ids=ROWS, seed=st.integers(0, 100), mask_rate=MASK_RATES)
+    def test_each_row_masks_its_fraction(self, input_ids, seed, mask_rate):
+        masked = mask(input_ids, seed, mask_rate)
         ordinary = np.sum(~np.isin(input_ids, SPECIAL), axis=1)
-        wanted = np.clip(np.rint(ordinary * rate), 1, masked.weights.shape[1])
+        wanted = np.clip(np.rint(ordinary * mask_rate), 1, masked.weights.shape[1])
         np.testing.assert_array_equal(masked.weights.sum(axis=1), np.where(ordinary, wanted, 0))
 
 
 class TestFractions:
-    @pytest.mark.parametrize("rate", [0.15, 0.4])
-    def test_fraction_of_masked_tokens(self, rate):
+    @pytest.mark.parametrize("mask_rate", [0.15, 0.4])
+    def test_fraction_of_masked_tokens(self, mask_rate):
         input_ids = random_rows(2000, 64)
-        masked = mask(input_ids, mask_rate=rate)
-        assert masked.weights.sum() / np.sum(input_ids > 4) == pytest.approx(rate, rel=0.04)
+        masked = mask(input_ids, mask_rate=mask_rate)
+        assert masked.weights.sum() / np.sum(input_ids > 4) == pytest.approx(mask_rate, rel=0.04)
 
     def test_of_ten_masked_tokens_eight_become_the_mask_and_one_a_random_token(self):
         input_ids = random_rows(5000, 64)
@@ -144,20 +144,20 @@ class TestShortRows:
 
 
 class TestWholeWords:
-    @given(data=st.data(), input_ids=ROWS, seed=st.integers(0, 100), rate=MASK_RATES)
-    def test_a_word_is_masked_entirely_or_not_at_all(self, data, input_ids, seed, rate):
+    @given(data=st.data(), input_ids=ROWS, seed=st.integers(0, 100), mask_rate=MASK_RATES)
+    def test_a_word_is_masked_entirely_or_not_at_all(self, data, input_ids, seed, mask_rate):
         special = np.isin(input_ids, SPECIAL)
         continues_word = data.draw(hypothesis_numpy.arrays(bool, input_ids.shape))
         # As packing writes it: a word continues only after an ordinary token.
         continues_word[:, 0] = False
         continues_word[:, 1:] &= ~special[:, 1:] & ~special[:, :-1]
-        masked = mask(input_ids, seed, rate, continues_word)
+        masked = mask(input_ids, seed, mask_rate, continues_word)
         masked_positions = is_masked(masked, input_ids.shape)
         np.testing.assert_array_equal(
             masked_positions[:, 1:][continues_word[:, 1:]], masked_positions[:, :-1][continues_word[:, 1:]]
         )
         ordinary = np.sum(~special, axis=1)
-        assert np.all(masked_positions.sum(axis=1) <= np.clip(np.rint(ordinary * rate), 1, None))
+        assert np.all(masked_positions.sum(axis=1) <= np.clip(np.rint(ordinary * mask_rate), 1, None))
         assert not np.any(masked_positions & special)
         np.testing.assert_array_equal(masked.targets, np.take_along_axis(input_ids, masked.positions, axis=1))
 

@@ -76,7 +76,7 @@ class Masker:
 
 
 def _whole_groups(sorted_scores: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Return where the groups of equal scores that end within the first `allowed` columns are.
+    """Mark the groups of equal scores that end within the first `allowed` columns.
 
     The last column serves only to see whether the group before it continues there.
 

@@ -144,12 +144,14 @@ class _RowWriter:
         self.counts = {"documents": 0, "characters": 0, "tokens": 0}
 
     def add(self, text: str, ids: list[int], continues_word: list[bool]) -> None:
+        """Add one document."""
         self.counts["documents"] += 1
         self.counts["characters"] += len(text)
         self.counts["tokens"] += len(ids)
         self._write(self.packer.add(ids, continues_word))
 
     def finish(self) -> None:
+        """Write the files of the split."""
         self._write(self.packer.finish())
         for name, path in self.paths.items():
             raw_file = self.raw_files[name]

@@ -32,8 +32,8 @@ def train_unigram(
         texts: returns the documents; called once or twice.
         vocab_size: number of entries, including the five special tokens.
         max_piece_length: maximum length of a piece in characters.
-        min_count: every character that occurs at least so often gets an entry, and a rarer one gets none; without this
-            limit the trainer would keep all of them.
+        min_count: minimum number of occurrences of a character with an entry; all of these get one. Without a minimum,
+            the trainer would keep every character.
         counted_texts: returns the documents in which to count characters; None counts them in `texts`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The settings by which a text is split into windows, as a model file keeps them."""
+"""The settings that split a text into windows, as a model file stores them."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class WindowSettings:
     max_windows: int | None = None
     aggregate: str = "harmonic"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("window", "stride", "max_windows"):
             if not (getattr(self, name) is None or type(getattr(self, name)) is int):
                 raise InputError(f"the window setting {name} must be a whole number, not {getattr(self, name)!r}")
