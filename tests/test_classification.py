@@ -143,6 +143,7 @@ def test_the_windows_of_a_text_weigh_as_much_as_one():
     ids = np.tile(np.array([5, 6, 7, 8, 9, 10, 0, 0], np.int32), (52, 1))
     windows = Windows(ids, np.full(52, 4), np.array([0] * 50 + [1, 2]), np.zeros(3, bool))
     split = Split([""] * 3, SENTIMENT.targets([0, 1, 1]), windows)
+    keras.utils.set_random_seed(0)
     classifier = BertClassifier(dataclasses.replace(CONFIG, dropout_rate=0.0), unfreeze=1)
     splits = Splits(None, split, split, split)
     train(classifier, splits, epochs=50, batch_size=52, learning_rate=3e-3, head_learning_rate=0.15)
