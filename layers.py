@@ -1,37 +1,46 @@
 """The layers of the network: the embedding and the encoder, on `keras.ops` alone.
 
-Padding is never guessed from Keras' implicit masks, which ordinary operations drop: a `padding_mask` of shape
-(batch, length), True at real tokens, is passed explicitly.
+Padding is passed explicitly, as a `padding_mask` of shape (batch, length), True at real tokens: ordinary operations
+drop the implicit masks of Keras. `KerasTensor` in a signature means a tensor of any backend.
 """
 
 import keras
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 PACKAGE = "mini_bert"
+Shape = tuple[int | None, ...]
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class BertEmbedding(layers.Layer):
-    """Sum of token, position and segment embeddings, layer-normalised, with dropout.
+    """The sum of token, position and segment embeddings, layer-normalised, with dropout.
 
     Devlin et al., "BERT" (2019), section 3.
 
     Args:
         vocab_size: number of tokens; ids are 0..vocab_size-1.
-        max_seq_len: number of positions; longer inputs are refused.
+        max_seq_len: number of positions; a longer input is an error.
         d_model: width of the embeddings.
         type_vocab_size: number of segments.
-        dropout_rate: share of the values dropped in training.
+        dropout_rate: fraction of the values dropped in training.
 
     Call arguments:
         input_ids: int32, (batch, length).
-        token_type_ids: int32, (batch, length); None stands for the first segment throughout.
+        token_type_ids: int32, (batch, length); None means the first segment everywhere.
 
     Returns:
         (batch, length, d_model)
     """
 
-    def __init__(self, vocab_size, max_seq_len, d_model, type_vocab_size=2, dropout_rate=0.1, **kwargs):
+    def __init__(
+        self,
+        vocab_size: int,
+        max_seq_len: int,
+        d_model: int,
+        type_vocab_size: int = 2,
+        dropout_rate: float = 0.1,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.vocab_size = vocab_size
         self.max_seq_len = max_seq_len
@@ -40,8 +49,8 @@ class BertEmbedding(layers.Layer):
         self.dropout_rate = dropout_rate
         dtype = self.dtype_policy
 
-        def embedding(size, name):
-            # One initializer for all three would draw the same numbers three times.
+        def embedding(size: int, name: str) -> layers.Embedding:
+            # A shared initializer would draw the same numbers for all three tables.
             initializer = keras.initializers.TruncatedNormal(stddev=0.02)
             return layers.Embedding(size, d_model, initializer, name=name, dtype=dtype)
 
@@ -51,7 +60,7 @@ class BertEmbedding(layers.Layer):
         self.normalization = layers.LayerNormalization(epsilon=1e-6, name="normalization", dtype=dtype)
         self.dropout = layers.Dropout(dropout_rate, name="dropout", dtype=dtype)
 
-    def build(self, input_ids_shape, token_type_ids_shape=None):
+    def build(self, input_ids_shape: Shape, token_type_ids_shape: Shape | None = None) -> None:
         ids_shape = (None, None)
         self.token_embedding.build(ids_shape)
         self.position_embedding.build(ids_shape)
@@ -59,10 +68,12 @@ class BertEmbedding(layers.Layer):
         self.normalization.build((None, None, self.d_model))
         self.dropout.build((None, None, self.d_model))
 
-    def call(self, input_ids, token_type_ids=None, training=None):
+    def call(
+        self, input_ids: KerasTensor, token_type_ids: KerasTensor | None = None, training: bool | None = None
+    ) -> KerasTensor:
         length = input_ids.shape[1]
         if length is not None and length > self.max_seq_len:
-            raise ValueError(f"{length} tokens, but this embedding has only {self.max_seq_len} positions")
+            raise ValueError(f"an input of {length} tokens exceeds the {self.max_seq_len} positions of the embedding")
         if token_type_ids is None:
             token_type_ids = ops.zeros_like(input_ids)
         positions = ops.arange(ops.shape(input_ids)[1], dtype="int32")
@@ -73,10 +84,10 @@ class BertEmbedding(layers.Layer):
         )
         return self.dropout(self.normalization(embeddings), training=training)
 
-    def compute_output_shape(self, input_ids_shape, token_type_ids_shape=None):
+    def compute_output_shape(self, input_ids_shape: Shape, token_type_ids_shape: Shape | None = None) -> Shape:
         return (*input_ids_shape, self.d_model)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {
             "vocab_size": self.vocab_size,
             "max_seq_len": self.max_seq_len,
@@ -88,31 +99,39 @@ class BertEmbedding(layers.Layer):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class TransformerEncoder(layers.Layer):
-    """One encoder block: self-attention, then a two-layer feed-forward network, each with a residual connection.
+    """An encoder block: self-attention, then a two-layer feed-forward network, each with a residual connection.
 
-    Vaswani et al., "Attention Is All You Need" (2017), section 3.1; with `normalize_first` the order of Xiong et al.,
-    "On Layer Normalization in the Transformer Architecture" (2020), in which queries, keys and values all come from
-    the normalised input.
+    Vaswani et al., "Attention Is All You Need" (2017), section 3.1. With `normalize_first` it uses the order of Xiong
+    et al., "On Layer Normalization in the Transformer Architecture" (2020), in which queries, keys and values all come
+    from the normalised input.
 
     Args:
         d_model: width of input and output.
         num_heads: number of attention heads; divides `d_model`.
         dff: width of the hidden layer of the feed-forward network.
-        dropout_rate: share of the values dropped in training, in attention and before each residual sum.
-        normalize_first: whether layer normalisation comes before each sub-layer or after its residual sum.
+        dropout_rate: fraction of the values dropped in training, in attention and before each residual sum.
+        normalize_first: whether layer normalisation comes before each sub-layer, not after its residual sum.
 
     Call arguments:
         inputs: (batch, length, d_model).
-        padding_mask: bool, (batch, length), True at real tokens; None where there is no padding.
+        padding_mask: bool, (batch, length), True at real tokens; None means no padding.
 
     Returns:
         (batch, length, d_model)
     """
 
-    def __init__(self, d_model, num_heads, dff, dropout_rate=0.1, normalize_first=True, **kwargs):
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        dff: int,
+        dropout_rate: float = 0.1,
+        normalize_first: bool = True,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if d_model % num_heads:
-            raise ValueError(f"num_heads must divide d_model, and {num_heads} does not divide {d_model}")
+            raise ValueError(f"num_heads must divide d_model, but {num_heads} does not divide {d_model}")
         self.d_model = d_model
         self.num_heads = num_heads
         self.dff = dff
@@ -126,7 +145,7 @@ class TransformerEncoder(layers.Layer):
             epsilon=1e-6, name="attention_normalization", dtype=dtype
         )
         self.attention_dropout = layers.Dropout(dropout_rate, name="attention_dropout", dtype=dtype)
-        # ReLU is the original's choice; the exact GELU would not survive the export to ONNX.
+        # ReLU as in the original model; the exact GELU cannot be exported to ONNX.
         self.feed_forward_hidden = layers.Dense(dff, activation="relu", name="feed_forward_hidden", dtype=dtype)
         self.feed_forward_output = layers.Dense(d_model, name="feed_forward_output", dtype=dtype)
         self.feed_forward_normalization = layers.LayerNormalization(
@@ -134,7 +153,7 @@ class TransformerEncoder(layers.Layer):
         )
         self.feed_forward_dropout = layers.Dropout(dropout_rate, name="feed_forward_dropout", dtype=dtype)
 
-    def build(self, inputs_shape, padding_mask_shape=None):
+    def build(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
         self.attention.build(inputs_shape, inputs_shape)
         self.attention_normalization.build(inputs_shape)
         self.attention_dropout.build(inputs_shape)
@@ -143,14 +162,16 @@ class TransformerEncoder(layers.Layer):
         self.feed_forward_normalization.build(inputs_shape)
         self.feed_forward_dropout.build(inputs_shape)
 
-    def call(self, inputs, padding_mask=None, training=None):
-        def attend(x):
-            # A mask of keys alone, (batch, 1, length): what a padding position attends to reaches no real one.
+    def call(
+        self, inputs: KerasTensor, padding_mask: KerasTensor | None = None, training: bool | None = None
+    ) -> KerasTensor:
+        def attend(x: KerasTensor) -> KerasTensor:
+            # A mask of keys alone, (batch, 1, length): no real position reads the output at a padding position.
             attention_mask = None if padding_mask is None else ops.expand_dims(padding_mask, 1)
             attended = self.attention(x, x, attention_mask=attention_mask, training=training)
             return self.attention_dropout(attended, training=training)
 
-        def feed_forward(x):
+        def feed_forward(x: KerasTensor) -> KerasTensor:
             projected = self.feed_forward_output(self.feed_forward_hidden(x))
             return self.feed_forward_dropout(projected, training=training)
 
@@ -160,10 +181,10 @@ class TransformerEncoder(layers.Layer):
         x = self.attention_normalization(inputs + attend(inputs))
         return self.feed_forward_normalization(x + feed_forward(x))
 
-    def compute_output_shape(self, inputs_shape, padding_mask_shape=None):
+    def compute_output_shape(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> Shape:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {
             "d_model": self.d_model,
             "num_heads": self.num_heads,

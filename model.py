@@ -9,8 +9,8 @@ from system.files import here_or_beside
 from system.libraries import quiet_imports
 from training.plans import FineTuningPlan
 
-if __name__ != "__main__":  # the script's --help does not wait for Keras
-    from network.bert import (  # noqa: F401  (`import model` is how programs get the classes)
+if __name__ != "__main__":  # the --help of the script need not wait for Keras
+    from network.bert import (  # noqa: F401  (programs get the classes by `import model`)
         BertClassifier,
         BertConfig,
         BertMaskedLM,
@@ -23,10 +23,10 @@ if __name__ != "__main__":  # the script's --help does not wait for Keras
 MAX_SEQ_LEN = 64
 BATCH_SIZE = 32
 EPOCHS = 15
-LEARNING_RATE = 2e-5  # of pre-trained weights, which stay frozen here
+LEARNING_RATE = 2e-5  # for pre-trained weights, which are frozen here
 HEAD_LEARNING_RATE = 1e-2
 TEST_SIZE = 1 / 6
-DROPOUT_RATE = 0.1  # of a further training; a frozen backbone has no use for it
+DROPOUT_RATE = 0.1  # for later training of the encoders; a frozen backbone does not need it
 
 PRETRAINED_PATH = "mini_bert_zh_hk.keras"
 CLASSIFIER_PATH = "mini_bert_sentiment_classifier.keras"
@@ -54,18 +54,20 @@ PLAN = FineTuningPlan(
     dropout_rate=DROPOUT_RATE,
     threshold=POSITIVE_THRESHOLD,
     output=CLASSIFIER_PATH,
-    seed=0,  # of no run: each draws its own
+    seed=0,  # unused, because each run draws its own
 )
 
 
 def build_parser() -> Parser:
-    parser = Parser(description="Trains the head of the sentiment classifier. fine_tuning.py does more.")
+    """Return the parser of the command line."""
+    parser = Parser(description="Train the head of the sentiment classifier. fine_tuning.py has more options.")
     add_options(parser, PLAN, only=OPTIONS)
     return parser
 
 
 @exits_with_status
 def main(argv: list[str] | None = None) -> None:
+    """Train and save the classifier."""
     plan, _ = parse_plan(build_parser(), PLAN, argv)
     with quiet_imports():  # only now, so that --help does not wait for them
         from recipes.fine_tuning import train_basic

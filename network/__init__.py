@@ -1,4 +1,4 @@
-"""The models and the file that they live in. Knows no training."""
+"""The models and the files that contain them."""
 
 from system.libraries import disable_telemetry
 

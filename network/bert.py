@@ -1,10 +1,12 @@
-"""The models, made of the layers: their sizes, the backbone, and what is kept with their weights."""
+"""The models made of the layers: their sizes, the backbone, the pre-training model and the classifier."""
+
+from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
 
 import keras
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from layers import PACKAGE, BertEmbedding, TransformerEncoder
 from network.heads import ClassificationLogits, MaskedLMHead, MaskedMeanPooling
@@ -16,7 +18,19 @@ PADDING_ID = 0
 
 @dataclasses.dataclass(frozen=True)
 class BertConfig:
-    """The sizes of the network. Dropout is in training alone; a model may be trained on with another rate."""
+    """The sizes of the network.
+
+    Attributes:
+        vocab_size: number of tokens.
+        max_seq_len: maximum number of tokens that the network reads at once.
+        d_model: width of the network.
+        num_layers: number of encoders.
+        num_heads: number of attention heads per encoder; divides `d_model`.
+        dff: width of the hidden layer of the feed-forward networks.
+        type_vocab_size: number of segments.
+        dropout_rate: fraction of the values dropped in training; fine-tuning may use another one than pre-training.
+        normalize_first: whether layer normalisation comes before each sub-layer, not after its residual sum.
+    """
 
     vocab_size: int = 21_128
     max_seq_len: int = 64
@@ -31,7 +45,7 @@ class BertConfig:
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class TokenizerAsset(layers.Layer):
-    """Keeps the text of `tokenizer.json` inside the model file. Is part of the model, but not of its graph."""
+    """A layer that keeps the content of `tokenizer.json` in the model file; part of the model, but not of its graph."""
 
     FILE_NAME = "tokenizer.json"
 
@@ -40,24 +54,32 @@ class TokenizerAsset(layers.Layer):
         self.json = ""
         self.built = True
 
-    def save_assets(self, dir_path):
+    def save_assets(self, dir_path: str) -> None:
         Path(dir_path, self.FILE_NAME).write_text(self.json, encoding="utf-8", newline="\n")
 
-    def load_assets(self, dir_path):
-        # Not read_text, which would turn a carriage return inside the file into a line end.
+    def load_assets(self, dir_path: str) -> None:
+        # Not read_text, which would replace a carriage return in the file with a line end.
         self.json = Path(dir_path, self.FILE_NAME).read_bytes().decode("utf-8")
 
 
 class BertModel(keras.Model):
-    """What the two models share: configuration, tokenizer and metadata, written into one `.keras` file.
+    """The base class of the two models, which keeps sizes, tokenizer and metadata in one `.keras` file.
 
     Attributes:
-        config: `BertConfig`.
-        tokenizer_json: the tokenizer that the model was trained with, as the text of a `tokenizer.json`.
-        metadata: JSON values about the model: its data, its figures, how its answers are to be read.
+        config: the sizes of the network.
+        tokenizer_json: the tokenizer that the model was trained with, as the content of a `tokenizer.json`.
+        metadata: JSON values about the model: its training data, its metrics, how to interpret its outputs.
     """
 
-    def __init__(self, inputs, outputs, config, tokenizer_json, metadata, **kwargs):
+    def __init__(
+        self,
+        inputs: dict[str, KerasTensor],
+        outputs: KerasTensor,
+        config: BertConfig,
+        tokenizer_json: str,
+        metadata: dict | None,
+        **kwargs,
+    ):
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self.config = config
         self.tokenizer_asset = TokenizerAsset(name="tokenizer")
@@ -66,21 +88,28 @@ class BertModel(keras.Model):
 
     @property
     def tokenizer_json(self) -> str:
+        """The tokenizer that the model was trained with, as the content of a `tokenizer.json`."""
         return self.tokenizer_asset.json
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"config": dataclasses.asdict(self.config), "metadata": dict(self.metadata), "name": self.name}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> BertModel:
         return cls(**config | {"config": BertConfig(**config["config"])})
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class BertMaskedLM(BertModel):
-    """The pre-training model: guesses the tokens at `masked_positions` (int32, (batch, predictions))."""
+    """The pre-training model, which predicts the tokens at `masked_positions` (int32, (batch, predictions))."""
 
-    def __init__(self, config: BertConfig, tokenizer_json="", metadata=None, name="bert_masked_lm"):
+    def __init__(
+        self,
+        config: BertConfig,
+        tokenizer_json: str = "",
+        metadata: dict | None = None,
+        name: str = "bert_masked_lm",
+    ):
         backbone = build_backbone(config)
         masked_positions = keras.Input((None,), dtype="int32", name="masked_positions")
         head = MaskedLMHead(config.vocab_size, config.d_model, name="masked_lm_head")
@@ -97,25 +126,36 @@ class BertMaskedLM(BertModel):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class BertClassifier(BertModel):
-    """The classifier: the probability, (batch, 1), that a window is positive.
+    """The classifier, which returns the probability, (batch, 1), that a window is positive.
 
-    The project itself works with logits: see `logits_model`.
+    The project itself uses logits: see `logits_model`.
 
     Args:
-        unfreeze: how much beside the head is trained: a number of encoders, counted from the top, or "all".
+        config: the sizes of the network.
+        tokenizer_json: see `BertModel`.
+        metadata: see `BertModel`.
+        unfreeze: what to train besides the head: a number of encoders, counted from the top, or "all".
+        name: the name of the model.
 
     Raises:
-        InputError: there are fewer encoders than are to be unfrozen.
+        InputError: the model has fewer encoders than `unfreeze`.
     """
 
-    def __init__(self, config: BertConfig, tokenizer_json="", metadata=None, unfreeze=0, name="bert_classifier"):
+    def __init__(
+        self,
+        config: BertConfig,
+        tokenizer_json: str = "",
+        metadata: dict | None = None,
+        unfreeze: int | str = 0,
+        name: str = "bert_classifier",
+    ):
         if unfreeze != "all" and not 0 <= unfreeze <= config.num_layers:
-            raise InputError(f"{unfreeze} encoders cannot be unfrozen: the model has {config.num_layers}")
+            raise InputError(f"cannot unfreeze {unfreeze} encoders: the model has {config.num_layers}")
         backbone = build_backbone(config)
         pooled = MaskedMeanPooling(name="pooled_output")(
             backbone.output["sequence_output"], backbone.output["padding_mask"]
         )
-        # float32 whatever the precision of the rest: 16 bits would round probabilities near 1 to 1.
+        # float32 in every precision, because 16 bits would round probabilities near 1 to 1.
         head = layers.Dense(SENTIMENT.num_outputs, SENTIMENT.activation, dtype="float32", name="classification_output")
         super().__init__(backbone.input, head(pooled), config, tokenizer_json, metadata, name=name)
         self.unfreeze = unfreeze
@@ -123,16 +163,17 @@ class BertClassifier(BertModel):
         for layer in frozen:
             layer.trainable = False
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"unfreeze": self.unfreeze}
 
 
 def build_backbone(config: BertConfig) -> keras.Model:
-    """Returns the network without a head.
+    """Build the network without a head.
 
-    Inputs: a dict of `input_ids` and `token_type_ids`, int32, (batch, max_seq_len).
-    Outputs: a dict of `sequence_output`, (batch, max_seq_len, d_model), and `padding_mask`, bool,
-    (batch, max_seq_len), True at real tokens.
+    Returns:
+        A model from a dict of `input_ids` and `token_type_ids`, int32, (batch, max_seq_len), to a dict of
+        `sequence_output`, (batch, max_seq_len, d_model), and `padding_mask`, bool, (batch, max_seq_len), True at real
+        tokens.
     """
     inputs = {
         name: keras.Input((config.max_seq_len,), dtype="int32", name=name) for name in ("input_ids", "token_type_ids")
@@ -159,12 +200,12 @@ def build_backbone(config: BertConfig) -> keras.Model:
 
 
 def backbone_layers(model: keras.Model) -> list[layers.Layer]:
-    """Returns the layers with pre-trained weights: the embedding, then the encoders from the bottom up."""
+    """Return the layers with pre-trained weights: the embedding, then the encoders from the bottom up."""
     return [layer for layer in model.layers if isinstance(layer, BertEmbedding | TransformerEncoder)]
 
 
 def logits_model(classifier: BertClassifier) -> keras.Model:
-    """Return a model with the weights of `classifier` that gives logits, float32, (batch, outputs)."""
+    """Return a model that shares the weights of `classifier` and returns logits, float32, (batch, outputs)."""
     pooled = classifier.get_layer("pooled_output").output
     head = ClassificationLogits(classifier.get_layer("classification_output"))
     return keras.Model(classifier.input, head(pooled), name="classification_logits")
@@ -173,11 +214,13 @@ def logits_model(classifier: BertClassifier) -> keras.Model:
 def classifier_from_pretrained(
     pretrained: BertModel, unfreeze: int | str = 0, dropout_rate: float = BertConfig.dropout_rate
 ) -> BertClassifier:
-    """Returns a classifier with the backbone and the tokenizer of `pretrained` and a fresh head.
+    """Build a classifier with the backbone and the tokenizer of `pretrained` and a new head.
 
     Args:
+        pretrained: the model to start from.
         unfreeze: see `BertClassifier`.
-        dropout_rate: in training; pre-training may have done without dropout, a few thousand reviews may not.
+        dropout_rate: fraction of the values dropped in training. Pre-training may need no dropout, but fine-tuning on
+            a few thousand texts does.
     """
     config = dataclasses.replace(pretrained.config, dropout_rate=dropout_rate)
     classifier = BertClassifier(config, pretrained.tokenizer_json, unfreeze=unfreeze)
@@ -186,6 +229,6 @@ def classifier_from_pretrained(
 
 
 def copy_backbone(source: BertModel, target: BertModel) -> None:
-    """Gives the embedding and the encoders of `target` the weights of those of `source`."""
+    """Copy the weights of the embedding and the encoders of `source` to those of `target`."""
     for source_layer, target_layer in zip(backbone_layers(source), backbone_layers(target), strict=True):
         target_layer.set_weights(source_layer.get_weights())

@@ -1,14 +1,14 @@
-"""What stands on the encoders: pooling, the logits of a classifier, the masked-language-model head."""
+"""The layers above the encoders: pooling, the logits of a classifier, the masked-language-model head."""
 
 import keras
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
-from layers import PACKAGE, BertEmbedding
+from layers import PACKAGE, BertEmbedding, Shape
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class MaskedMeanPooling(layers.Layer):
-    """Mean over the real tokens of each text; zeros for a row that is all padding. Has no parameters.
+    """The mean over the real tokens of each row; zeros for a row of padding only.
 
     Call arguments:
         inputs: (batch, length, d_model).
@@ -18,25 +18,25 @@ class MaskedMeanPooling(layers.Layer):
         (batch, d_model)
     """
 
-    def build(self, inputs_shape, padding_mask_shape=None):
+    def build(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
         pass
 
-    def call(self, inputs, padding_mask):
+    def call(self, inputs: KerasTensor, padding_mask: KerasTensor) -> KerasTensor:
         weights = ops.expand_dims(ops.cast(padding_mask, inputs.dtype), -1)
         return ops.sum(inputs * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1)
 
-    def compute_output_shape(self, inputs_shape, padding_mask_shape=None):
+    def compute_output_shape(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> Shape:
         return (inputs_shape[0], inputs_shape[-1])
 
 
 class ClassificationLogits(layers.Layer):
-    """Give the logits of a `Dense` layer that ends in an activation: what it computes before that, in float32.
+    """The logits of a `Dense` layer with an activation: its output before the activation, in float32.
 
-    In a model file the last layer is a `Dense` with its activation, by whose class Keras finds its weights. A loss
-    wants logits, in which nothing is rounded to 0 or 1.
+    The last layer of a model file must be a `Dense` with its activation, because Keras finds weights by the class of
+    the layer. A loss needs logits, which are not rounded to 0 or 1.
 
     Args:
-        dense: a layer that is built.
+        dense: the layer, already built.
 
     Call arguments:
         inputs: (batch, d_model).
@@ -49,27 +49,27 @@ class ClassificationLogits(layers.Layer):
         super().__init__(dtype="float32", **kwargs)
         self.dense = dense
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         pass
 
-    def call(self, inputs):
+    def call(self, inputs: KerasTensor) -> KerasTensor:
         return ops.matmul(inputs, self.dense.kernel) + self.dense.bias
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         return (*inputs_shape[:-1], self.dense.units)
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class MaskedLMHead(layers.Layer):
-    """Scores every token of the vocabulary at the masked positions, and only there.
+    """A head that scores every token of the vocabulary, at the masked positions only.
 
-    The projection shares its matrix with the token embeddings of the layer given to `tie`, which the model's
-    constructor calls: a shared matrix cannot be written twice into a model file. Devlin et al. (2019), section 3.1.
+    Its projection shares the matrix of the token embeddings. The constructor of the model calls `tie` with the
+    embedding, because a model file cannot contain a shared matrix twice. Devlin et al. (2019), section 3.1.
 
-    Given the `targets`, each of them is scored against a part of the vocabulary only, which takes training half the
-    time: the first `ALWAYS_SCORED` tokens, the most frequent ones of a Unigram vocabulary, and one out of each `STRIDE`
-    of the others, another one from batch to batch. The scores of the latter are raised by log(`STRIDE`), so that the
-    softmax's denominator is, on the average, that of the whole vocabulary. Jean et al., "On Using Very Large Target
+    With `targets`, each target is scored against a sample of the vocabulary, which halves the training time. The sample
+    is the first `ALWAYS_SCORED` tokens, the most frequent ones of a Unigram vocabulary, and one in `STRIDE` of the
+    others, which changes from batch to batch. The scores of the others are raised by log(`STRIDE`), so that the
+    denominator of the softmax is, on average, that of the whole vocabulary. Jean et al., "On Using Very Large Target
     Vocabulary for Neural Machine Translation" (2015), section 3.
 
     Args:
@@ -79,38 +79,45 @@ class MaskedLMHead(layers.Layer):
     Call arguments:
         inputs: (batch, length, d_model).
         masked_positions: int32, (batch, predictions), indices into `length`.
-        targets: int32, (batch, predictions), the tokens that are hidden there; None scores the whole vocabulary.
+        targets: int32, (batch, predictions), the masked tokens; None scores the whole vocabulary.
 
     Returns:
-        logits, float32 whatever the precision of the rest: (batch, predictions, vocab_size), by token; with `targets`
-        (batch, predictions, 1 + tokens scored), the target's before the others'.
+        logits, float32 in every precision: (batch, predictions, vocab_size), by token; with `targets`
+        (batch, predictions, 1 + sampled tokens), the target first.
     """
 
     ALWAYS_SCORED = 2048
     STRIDE = 8
 
-    def __init__(self, vocab_size, d_model, **kwargs):
+    def __init__(self, vocab_size: int, d_model: int, **kwargs):
         super().__init__(**kwargs)
         self.vocab_size = vocab_size
         self.d_model = d_model
         dtype = self.dtype_policy
-        # The tanh approximation of the GELU, since the exact one would not survive the export to ONNX.
+        # The tanh approximation of the GELU, because the exact GELU cannot be exported to ONNX.
         self.transform = layers.Dense(d_model, activation=_gelu_tanh, name="transform", dtype=dtype)
         self.normalization = layers.LayerNormalization(epsilon=1e-6, name="normalization", dtype=dtype)
         self._token_table = None
 
     def tie(self, embedding: BertEmbedding) -> None:
-        """Shares the token embeddings of `embedding`."""
-        # Held by a function: as an attribute, the embedding would be saved, and looked for, a second time.
+        """Share the token embeddings of `embedding`."""
+        # A function hides the embedding from Keras, which would save it a second time as an attribute.
         self._token_table = lambda: embedding.token_embedding.embeddings
 
-    def build(self, inputs_shape, masked_positions_shape=None, targets_shape=None):
+    def build(
+        self,
+        inputs_shape: Shape,
+        masked_positions_shape: Shape | None = None,
+        targets_shape: Shape | None = None,
+    ) -> None:
         hidden_shape = (None, None, self.d_model)
         self.transform.build(hidden_shape)
         self.normalization.build(hidden_shape)
         self.bias = self.add_weight(name="bias", shape=(self.vocab_size,), initializer="zeros")
 
-    def call(self, inputs, masked_positions, targets=None):
+    def call(
+        self, inputs: KerasTensor, masked_positions: KerasTensor, targets: KerasTensor | None = None
+    ) -> KerasTensor:
         if self._token_table is None:
             raise ValueError("MaskedLMHead has no embeddings: call tie(embedding) first")
         hidden = ops.take_along_axis(inputs, ops.expand_dims(masked_positions, -1), axis=1)
@@ -126,36 +133,40 @@ class MaskedLMHead(layers.Layer):
         logits = ops.cast(ops.matmul(hidden, ops.transpose(ops.take(table, ids, axis=0))), "float32")
         logits += ops.take(bias, ids)
         logits += ops.where(ops.less(ids, self._num_always), 0.0, ops.log(float(self.STRIDE)))
-        # The target is scored once, not a second time among the others.
+        # Where the sample contains the target, it must not count a second time.
         logits = ops.where(ops.equal(ids, ops.expand_dims(targets, -1)), -1e9, logits)
         return ops.concatenate([target_logits, logits], axis=-1)
 
     @property
     def _num_always(self) -> int:
-        """The number of tokens that are always scored: the others can be divided by the stride."""
+        """The number of tokens that are always scored, such that the stride divides the number of the others."""
         return self.vocab_size - max(0, self.vocab_size - self.ALWAYS_SCORED) // self.STRIDE * self.STRIDE
 
-    def _scored_ids(self, targets):
-        # Drawn from the targets themselves: a generator would be one more state to be kept for resuming.
+    def _scored_ids(self, targets: KerasTensor) -> KerasTensor:
+        # Computed from the targets: a checkpoint would have to keep the state of a generator.
         offset = ops.sum(targets) % self.STRIDE
         sampled = ops.arange(self._num_always, self.vocab_size, self.STRIDE, dtype="int32") + offset
         return ops.concatenate([ops.arange(self._num_always, dtype="int32"), sampled])
 
-    def compute_output_shape(self, inputs_shape, masked_positions_shape, targets_shape=None):
+    def compute_output_shape(
+        self, inputs_shape: Shape, masked_positions_shape: Shape, targets_shape: Shape | None = None
+    ) -> Shape:
         if targets_shape is None:
             return (*masked_positions_shape, self.vocab_size)
         num_sampled = (self.vocab_size - self._num_always) // self.STRIDE
         return (*masked_positions_shape, 1 + self._num_always + num_sampled)
 
-    def compute_output_spec(self, inputs, masked_positions, targets=None):
+    def compute_output_spec(
+        self, inputs: KerasTensor, masked_positions: KerasTensor, targets: KerasTensor | None = None
+    ) -> KerasTensor:
         shape = self.compute_output_shape(
             inputs.shape, masked_positions.shape, None if targets is None else targets.shape
         )
-        return keras.KerasTensor(shape, dtype="float32")
+        return KerasTensor(shape, dtype="float32")
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return super().get_config() | {"vocab_size": self.vocab_size, "d_model": self.d_model}
 
 
-def _gelu_tanh(x):
+def _gelu_tanh(x: KerasTensor) -> KerasTensor:
     return keras.activations.gelu(x, approximate=True)

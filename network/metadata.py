@@ -1,4 +1,4 @@
-"""What a model file says about its classifier, and how to tell whether two files hold the same weights."""
+"""The metadata of a classifier in its model file, and the hash of its weights."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ SHA256_DIGITS = 64
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a classifier's file says about it, as JSON values in the file; a file may leave out any of them.
+    """The metadata of a classifier. A model file keeps them as JSON values, any of which may be missing.
 
     Attributes:
         labels: the labels.
-        temperature: the number, above 0, by which the logits of a text are divided.
-        threshold: the best threshold on the validation part, 0 to 1.
-        windows: how it reads a text.
-        data: the data set of its training: name, number of rows, SHA-256.
-        test: the metrics of its test.
-        version: of this form; files of before it have none.
+        temperature: the number, above 0, by which to divide the logits of a text.
+        threshold: the best threshold on the validation split, 0 to 1.
+        windows: how to split a text into windows.
+        data: the data set of the training: name, number of rows, SHA-256.
+        test: the metrics on the test split.
+        version: version of this format; the earliest files have none.
     """
 
     labels: LabelSet = SENTIMENT
@@ -41,7 +41,7 @@ class Metadata:
     version: int = VERSION
 
     def to_json(self) -> dict:
-        """Return the metadata as JSON values."""
+        """Return the metadata as JSON values, by name."""
         return dataclasses.asdict(self) | {"labels": list(self.labels.names)}
 
     @classmethod
@@ -49,16 +49,16 @@ class Metadata:
         """Return the metadata of a file.
 
         Args:
-            values: what `to_json` returned, or what an earlier version wrote.
-            where: the file, for the error.
+            values: the JSON values in the file, as `to_json` or an earlier version of this project returned them.
+            where: the file, for the error message.
 
         Raises:
-            InputError: a value has another type or is out of range.
+            InputError: a value has the wrong type or is out of range.
         """
         if not isinstance(values, Mapping):
             raise InputError(f"{where}: the metadata of the model is not a JSON object")
         version = values.get("version", VERSION)
-        _require(version == VERSION, where, "version", version, f"{VERSION}; update this project")
+        _require(version == VERSION, where, "version", version, f"{VERSION}; update this project to read the file")
         temperature = values.get("temperature", cls.temperature)
         is_positive = _is_number(temperature) and 0 < temperature <= sys.float_info.max
         _require(is_positive, where, "temperature", temperature, "a number above 0")
@@ -72,7 +72,7 @@ class Metadata:
         try:
             labels, windows = LabelSet(tuple(names)), WindowSettings(**known["windows"])
         except (InputError, TypeError) as error:
-            raise InputError(f"{where}: the metadata of the model is unusable: {error}") from None
+            raise InputError(f"{where}: the metadata of the model cannot be used: {error}") from None
         return cls(labels, float(temperature), float(threshold), windows, known["data"], known["test"])
 
 
@@ -82,14 +82,14 @@ def _is_number(value: object) -> bool:
 
 def _require(holds: bool, where: str, name: str, value: object, expected: str) -> None:
     if not holds:
-        raise InputError(f"{where}: the metadata of the model has the {name} {value!r}, which must be {expected}")
+        raise InputError(f"{where}: the metadata of the model has {name} {value!r}, but it must be {expected}")
 
 
 def weights_sha256(path: str | os.PathLike) -> str | None:
-    """Return the SHA-256, in hexadecimal, of the weights in a `.keras` file; None where the file does not say.
+    """Return the SHA-256 of the weights in a `.keras` file, in hexadecimal; None if the file does not contain it.
 
-    It stands at the end of the file, as the comment of the archive: the application reads eighty bytes, where it
-    would have to read all weights.
+    It is at the end of the file, in the comment of the archive, so that the application reads eighty bytes instead of
+    all weights.
 
     Raises:
         InputError: the file cannot be read.
@@ -102,8 +102,8 @@ def weights_sha256(path: str | os.PathLike) -> str | None:
 
 
 def stamp_weights(path: str | os.PathLike, sha256: str) -> None:
-    """Write the SHA-256 of the weights to the end of a `.keras` file; see `weights_sha256`."""
-    import zipfile  # only here: the application does without
+    """Write the SHA-256 of the weights, in hexadecimal, to the end of a `.keras` file; see `weights_sha256`."""
+    import zipfile  # only here: the application does not need it
 
     with zipfile.ZipFile(path, "a") as archive:
         archive.comment = COMMENT_START + sha256.encode("ascii")

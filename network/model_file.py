@@ -1,8 +1,7 @@
-"""One `.keras` file a model: saved whole or not at all, checked when it is loaded."""
+"""Models saved to `.keras` files, completely or not at all, and checked when they are loaded."""
 
 import hashlib
 import os
-import textwrap
 from pathlib import Path
 
 import keras
@@ -10,17 +9,17 @@ import numpy as np
 
 from network.bert import BertClassifier, BertModel
 from network.metadata import Metadata, stamp_weights
-from system.errors import InputError, first_line
+from system.errors import InputError
 from system.files import refuse_folder, replace_atomically
 
 
 def save_model(model: BertModel, path: str | os.PathLike) -> None:
-    """Write the model to one `.keras` file, whole or not at all, without the state of its optimizer.
+    """Write a model to one `.keras` file, completely or not at all, without the state of its optimizer.
 
     An earlier file is kept as `NAME.previous.keras`.
 
     Raises:
-        OutputError: the file cannot be written; the earlier one still stands.
+        OutputError: the file cannot be written; the earlier file is unchanged.
     """
     bare = type(model).from_config(model.get_config())
     bare.tokenizer_asset.json = model.tokenizer_json
@@ -31,9 +30,9 @@ def save_model(model: BertModel, path: str | os.PathLike) -> None:
 
 
 def sha256_of_weights(model: keras.Model) -> str:
-    """Return the SHA-256, in hexadecimal, of the shapes and values of a model's weights.
+    """Return the SHA-256 of the shapes and values of a model's weights, in hexadecimal.
 
-    Not of a file: Keras numbers some names in it anew each time that it saves.
+    It is not the hash of the file, because Keras changes some names in the file on every save.
     """
     digest = hashlib.sha256()
     for values in model.get_weights():
@@ -43,11 +42,15 @@ def sha256_of_weights(model: keras.Model) -> str:
 
 
 def load_model(path: str | os.PathLike, expected: type[BertModel] = BertModel) -> BertModel:
-    """Returns the model of a `.keras` file that `save_model` wrote.
+    """Load a model from a `.keras` file that `save_model` wrote.
+
+    Args:
+        path: the file.
+        expected: the class that the model must have.
 
     Raises:
-        InputError: there is no such file, it is damaged, it holds something other than `expected`, or its metadata are
-            unusable.
+        InputError: there is no such file, it is damaged, it contains another kind of model, or its metadata cannot be
+            used.
     """
     path = Path(path)
     refuse_folder(path)
@@ -55,14 +58,14 @@ def load_model(path: str | os.PathLike, expected: type[BertModel] = BertModel) -
         raise InputError(f"{path}: no such model file; {_how_to_make(expected)}")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        # A damaged file fails in as many ways as it has parts: with NotImplementedError and EOFError, for instance.
-        reason = textwrap.shorten(first_line(error), 160, placeholder="…")
+    except Exception as error:  # each kind of damage has its own, NotImplementedError and EOFError among them
         raise InputError(
-            f"{path}: not a model file of this project, or a damaged one ({reason}); {_how_to_make(expected)}"
-        ) from None
+            f"{path}: not a model file of this project, or a damaged one; {_how_to_make(expected)}"
+        ) from error
     if not isinstance(model, expected):
-        raise InputError(f"{path}: holds a {type(model).__name__}, not a {expected.__name__}; {_how_to_make(expected)}")
+        raise InputError(
+            f"{path}: contains a {type(model).__name__}, not a {expected.__name__}; {_how_to_make(expected)}"
+        )
     if isinstance(model, BertClassifier):
         Metadata.from_json(model.metadata, str(path))  # raises
     return model

@@ -36,7 +36,8 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
         InputError: no unlabelled text remains.
     """
     evaluated_on = splits.validation.texts + splits.test.texts
-    texts = list(leave_out(iter_texts(plan.unlabelled, plan.text_column, or_usual=True), evaluated_on))
+    unlabelled = iter_texts(plan.unlabelled, plan.text_column, or_usual=True, option="--unlabelled")
+    texts = list(leave_out(unlabelled, evaluated_on))
     if plan.unlabelled and not texts:
         raise InputError(
             "--unlabelled: no text remains besides those of the validation and the test split; name more texts"

@@ -1,4 +1,4 @@
-"""Batches of an epoch: their order, where an interrupted epoch goes on, masks and labels that stay with their rows."""
+"""Batches: their order, resumed epochs, and masks and labels that stay with their rows."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SEEDS, EPOCHS = st.none() | st.integers(0, 9), st.integers(0, 3)
 
 
 class RowNumbers(EpochBatches):
-    """Batches that are the numbers of their rows."""
+    """Batches that consist of the numbers of their rows."""
 
     def batch(self, rows, number):
         return rows.tolist()
@@ -25,7 +25,7 @@ def batches_of(dataset):
 
 
 def assert_equal_batches(one, other):
-    """Compares nested tuples, dicts and arrays."""
+    """Compare nested tuples, dicts and arrays."""
     assert type(one) is type(other)
     if isinstance(one, np.ndarray):
         assert one.dtype == other.dtype
@@ -64,7 +64,7 @@ class TestEpochBatches:
         assert batches_of(RowNumbers(7, 3)) == [[0, 1, 2], [3, 4, 5]]
 
     @given(data=st.data(), count=COUNTS, batch_size=BATCH_SIZES, seed=SEEDS, epoch=EPOCHS)
-    def test_a_part_of_an_epoch(self, data, count, batch_size, seed, epoch):
+    def test_first_and_last_batch_select_a_part_of_the_epoch(self, data, count, batch_size, seed, epoch):
         options = {"seed": seed, "epoch": epoch}
         full = batches_of(RowNumbers(count, batch_size, **options))
         first = data.draw(st.integers(0, len(full)))
@@ -91,7 +91,7 @@ class TestMaskedBatches:
         options = {"mask_seed": 7, "seed": 1, "epoch": 2} | options
         return batches_of(MaskedBatches(rows, self.MASKER, 4, **options))
 
-    def test_the_text_is_that_of_the_rows_none_twice(self, rows):
+    def test_restored_batches_are_rows_and_no_row_occurs_twice(self, rows):
         known = {tuple(row): number for number, row in enumerate(rows.input_ids.tolist())}
         found = []
         for inputs, targets, weights in self.batches(rows):
@@ -106,7 +106,7 @@ class TestMaskedBatches:
         assert len(set(found)) == len(found) == 20
 
     @pytest.mark.parametrize("first", [0, 1, 4, 5])
-    def test_an_epoch_taken_up_again_has_the_same_batches(self, rows, first):
+    def test_a_resumed_epoch_has_the_same_batches(self, rows, first):
         full = self.batches(rows)
         assert len(full) == 5
         assert_equal_batches(self.batches(rows, first_batch=first), full[first:])
@@ -122,7 +122,7 @@ class TestMaskedBatches:
         same = PackedRows(np.tile(rows.input_ids[:1], (self.COUNT, 1)), None, self.COUNT, 0, 0)
         assert_equal_batches(self.batches(same, seed=1), self.batches(same, seed=None))
 
-    def test_targets_as_input(self, rows):
+    def test_targets_can_be_an_input(self, rows):
         plain = self.batches(rows)
         assert_equal_batches(
             self.batches(rows, targets_as_input=True),
@@ -130,7 +130,7 @@ class TestMaskedBatches:
         )
 
     def test_words_stay_with_their_rows(self, rows):
-        # In row n the one word of two tokens begins at place 1 + n % 13.
+        # In row n the only word of two tokens begins at position 1 + n % 13.
         continues_word = np.zeros(rows.input_ids.shape, bool)
         starts = 1 + np.arange(self.COUNT) % 13
         continues_word[np.arange(self.COUNT), starts + 1] = True
@@ -143,9 +143,9 @@ class TestMaskedBatches:
                 np.put_along_axis(restored, inputs["masked_positions"], targets, axis=1)
                 for row, positions, weight in zip(restored.tolist(), inputs["masked_positions"], weights, strict=True):
                     start = starts[known[tuple(row)]]
-                    hidden = set(positions[weight > 0].tolist())
-                    assert (start in hidden) == (start + 1 in hidden)
-                    seen.add(start in hidden)
+                    masked = set(positions[weight > 0].tolist())
+                    assert (start in masked) == (start + 1 in masked)
+                    seen.add(start in masked)
         assert seen == {True, False}
 
 
@@ -169,13 +169,13 @@ class TestLabelledBatches:
         for _, labels, weights in batches_of(batches):
             np.testing.assert_array_equal(weights, -labels)
 
-    def test_named_inputs(self):
+    def test_inputs_may_have_names(self):
         named = {"input_ids": self.INPUTS, "token_type_ids": -self.INPUTS}
         plain = batches_of(LabelledBatches(self.INPUTS, self.LABELS, 4, seed=3))
         expected = [({"input_ids": inputs, "token_type_ids": -inputs}, *others) for inputs, *others in plain]
         assert_equal_batches(batches_of(LabelledBatches(named, self.LABELS, 4, seed=3)), expected)
 
-    def test_taken_up_again(self):
+    def test_a_resumed_epoch_has_the_same_batches(self):
         full = batches_of(LabelledBatches(self.INPUTS, self.LABELS, 4, seed=3))
         part = LabelledBatches(self.INPUTS, self.LABELS, 4, seed=3, first_batch=2, last_batch=4)
         assert_equal_batches(batches_of(part), full[2:4])

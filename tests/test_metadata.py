@@ -1,6 +1,7 @@
-"""The metadata of a model file: read as they were written, and nonsense refused."""
+"""The metadata of a model file: a round trip, and values that are refused."""
 
 import json
+import zipfile
 
 import pytest
 from hypothesis import given
@@ -29,16 +30,16 @@ METADATA = st.builds(
 
 
 @given(metadata=METADATA)
-def test_come_back_through_json(metadata):
+def test_a_round_trip_through_json_changes_nothing(metadata):
     assert Metadata.from_json(json.loads(json.dumps(metadata.to_json())), "a.keras") == metadata
 
 
-def test_a_file_without_any_has_the_defaults():
+def test_a_file_without_metadata_has_the_defaults():
     assert Metadata.from_json({}, "a.keras") == Metadata()
     assert Metadata().version == VERSION
 
 
-def test_a_file_of_before_the_version_is_read():
+def test_a_file_without_a_version_is_read():
     older = {"labels": ["负面", "正面"], "temperature": 0.889, "threshold": 0.593, "windows": {"aggregate": "mean"}}
     metadata = Metadata.from_json(older, "a.keras")
     assert (metadata.labels, metadata.temperature, metadata.threshold) == (SENTIMENT, 0.889, 0.593)
@@ -60,14 +61,14 @@ def test_a_file_of_before_the_version_is_read():
         ("version", [0, 2, "1", None]),
     ],
 )
-def test_nonsense_is_refused_with_the_file(name, values):
+def test_a_value_out_of_range_is_refused_with_the_file(name, values):
     for value in values:
         with pytest.raises(InputError, match=r"^a\.keras: the metadata of the model"):
             Metadata.from_json({name: value}, "a.keras")
 
 
 @pytest.mark.parametrize("values", [None, [], "{}", 3])
-def test_what_is_no_object_is_refused(values):
+def test_metadata_that_are_no_object_are_refused(values):
     with pytest.raises(InputError, match="not a JSON object"):
         Metadata.from_json(values, "a.keras")
 
@@ -75,18 +76,20 @@ def test_what_is_no_object_is_refused(values):
 class TestWeightsSha256:
     SHA256 = "0123456789abcdef" * 4
 
-    def test_is_read_where_it_was_stamped(self, tiny_model, tmp_path):
+    def test_a_stamp_is_read_again(self, tmp_path):
         path = tmp_path / "a.keras"
-        path.write_bytes(tiny_model.read_bytes())
-        assert weights_sha256(path) != self.SHA256
-        stamp_weights(path, self.SHA256)
-        assert weights_sha256(path) == self.SHA256
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", "{}")
+        assert weights_sha256(path) is None
+        for sha256 in ("f" * 64, self.SHA256):
+            stamp_weights(path, sha256)
+            assert weights_sha256(path) == sha256
 
     @pytest.mark.parametrize("content", [b"", b"x", b"PK" * 100])
-    def test_a_file_without_one(self, tmp_path, content):
+    def test_a_file_without_a_stamp(self, tmp_path, content):
         (tmp_path / "a.keras").write_bytes(content)
         assert weights_sha256(tmp_path / "a.keras") is None
 
-    def test_no_file(self, tmp_path):
+    def test_a_missing_file_is_refused(self, tmp_path):
         with pytest.raises(InputError, match="cannot read"):
             weights_sha256(tmp_path / "a.keras")

@@ -1,4 +1,4 @@
-"""Packed rows: that they hold every document, what they are cached by, and where words go on."""
+"""Packed rows: they contain every document, are cached by all settings, and record where words begin."""
 
 import dataclasses
 import random
@@ -11,22 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rjieba
-from hypothesis import given
-from hypothesis import strategies as st
+from packed_rows import CLASSIFY, PAD, SEPARATE, chunks_in
 
 from system.errors import InputError
 from text.sources import SAMPLE_CORPUS, iter_texts
 from text.tokens import packing
-from text.tokens.packing import RowPacker, pack_corpus
+from text.tokens.packing import pack_corpus
 from text.tokens.tokenizer import OWN_TOKENIZER, SPECIAL_TOKENS, load_tokenizer, wordpiece_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
-PAD, CLASSIFY, SEPARATE = 0, 2, 3
+PROGRAMS = ROOT / "tests" / "programs"
 SAMPLE_TEXTS = list(iter_texts(["sample"]))
 
 
 def character_tokenizer(more=()):
-    """One that makes a token of each character of the sample, and pieces of one letter of Latin words."""
+    """Return a tokenizer with one token for each character of the sample, and for each further entry."""
     characters = sorted(set("".join(SAMPLE_TEXTS).lower()) - {" "})
     latin = [f"##{character}" for character in characters if character.isascii()]
     return wordpiece_tokenizer([*SPECIAL_TOKENS, *characters, *latin, *more])
@@ -37,7 +36,7 @@ def tokenizer():
     return character_tokenizer()
 
 
-def pieces_expected(tokenizer, texts, max_seq_len):
+def expected_chunks(tokenizer, texts, max_seq_len):
     longest = max_seq_len - 2
     encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
     return Counter(
@@ -47,60 +46,13 @@ def pieces_expected(tokenizer, texts, max_seq_len):
     )
 
 
-def pieces_in(rows):
-    """What stands between the separators of the rows, after a look at how the rows are made."""
-    pieces = Counter()
-    for row in np.asarray(rows).tolist():
-        length = row.index(PAD) if PAD in row else len(row)
-        assert set(row[length:]) <= {PAD}, "padding stands at the end only"
-        assert row[0] == CLASSIFY
-        assert row[length - 1] == SEPARATE
-        ends = [0, *(place for place in range(length) if row[place] == SEPARATE)]
-        assert all(end - start > 1 for start, end in pairwise(ends)), "no piece is empty"
-        pieces.update(tuple(row[start + 1 : end]) for start, end in pairwise(ends))
-    return pieces
-
-
-def all_pieces(corpus):
-    return pieces_in(corpus.train.input_ids) + pieces_in(corpus.held_out.input_ids)
+def all_chunks(corpus):
+    return chunks_in(corpus.train.input_ids) + chunks_in(corpus.held_out.input_ids)
 
 
 def write_lines(path, lines):
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return str(path)
-
-
-class TestRowPacker:
-    @pytest.mark.parametrize("open_rows", [2, packing.OPEN_ROWS])
-    @given(
-        documents=st.lists(st.lists(st.integers(5, 99), max_size=30), max_size=40),
-        max_seq_len=st.integers(3, 12),
-    )
-    def test_every_token_is_in_some_row_in_order(self, open_rows, documents, max_seq_len):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(packing, "OPEN_ROWS", open_rows)
-            packer = RowPacker(max_seq_len, CLASSIFY, SEPARATE)
-            rows = [row for ids in documents for row in packer.add(ids, [False] * len(ids))]
-            assert sum(map(len, packer._open_rows)) <= open_rows
-            rows.extend(packer.finish())
-        assert all(len(row) <= max_seq_len for row in rows)
-        longest = max_seq_len - 2
-        expected = Counter(tuple(ids[at : at + longest]) for ids in documents for at in range(0, len(ids), longest))
-        assert pieces_in([[token for token, _ in row] + [PAD] * (max_seq_len - len(row)) for row in rows]) == expected
-
-    def test_a_piece_goes_into_the_fullest_row_with_room(self):
-        packer = RowPacker(8, CLASSIFY, SEPARATE)
-        rows = [row for ids in ([5] * 4, [6] * 5, [7] * 2, [8]) for row in packer.add(ids, [False] * len(ids))]
-        rows.extend(packer.finish())
-        assert [[token for token, _ in row] for row in rows] == [
-            [CLASSIFY, *[6] * 5, SEPARATE],
-            [CLASSIFY, *[5] * 4, SEPARATE, 8, SEPARATE],
-            [CLASSIFY, 7, 7, SEPARATE],
-        ]
-
-    def test_a_word_that_a_row_cuts_begins_anew(self):
-        rows = list(RowPacker(4, CLASSIFY, SEPARATE).add([5, 6, 7, 8], [False, True, True, True]))
-        assert [continues for row in rows for _, continues in row] == [False, False, True, False] * 2
 
 
 @pytest.fixture(scope="module")
@@ -112,46 +64,46 @@ class TestSample:
     @pytest.mark.parametrize("max_seq_len", [16, 64])
     def test_every_document_is_in_the_rows(self, folder, tokenizer, max_seq_len):
         corpus = pack_corpus(["sample"], tokenizer, max_seq_len, folder, held_out_fraction=0.1)
-        for part in (corpus.train, corpus.held_out):
-            assert part.input_ids.shape[1] == max_seq_len
-            assert part.input_ids.dtype == np.uint16
-            assert part.continues_word is None
-        assert all_pieces(corpus) == pieces_expected(tokenizer, SAMPLE_TEXTS, max_seq_len)
+        for split in (corpus.train, corpus.held_out):
+            assert split.input_ids.shape[1] == max_seq_len
+            assert split.input_ids.dtype == np.uint16
+            assert split.continues_word is None
+        assert all_chunks(corpus) == expected_chunks(tokenizer, SAMPLE_TEXTS, max_seq_len)
 
     @pytest.mark.skipif(not OWN_TOKENIZER.is_file(), reason="the project's own vocabulary has not been trained yet")
-    def test_next_to_nothing_is_padding(self, folder):
+    def test_hardly_anything_is_padding(self, folder):
         corpus = pack_corpus(["sample"], load_tokenizer(), 64, folder)
         assert np.mean(corpus.train.input_ids == PAD) < 0.05
 
     def test_counts(self, folder, tokenizer):
         corpus = pack_corpus(["sample"], tokenizer, 64, folder, held_out_fraction=0.1)
-        parts = (corpus.train, corpus.held_out)
-        assert sum(part.documents for part in parts) == len(SAMPLE_TEXTS)
-        assert sum(part.characters for part in parts) == len("".join(SAMPLE_TEXTS))
-        for part in parts:
-            assert part.tokens == np.sum(~np.isin(part.input_ids, [PAD, CLASSIFY, SEPARATE]))
-            assert part.characters_per_token == part.characters / part.tokens
+        splits = (corpus.train, corpus.held_out)
+        assert sum(split.documents for split in splits) == len(SAMPLE_TEXTS)
+        assert sum(split.characters for split in splits) == len("".join(SAMPLE_TEXTS))
+        for split in splits:
+            assert split.tokens == np.sum(~np.isin(split.input_ids, [PAD, CLASSIFY, SEPARATE]))
+            assert split.characters_per_token == split.characters / split.tokens
         assert 0.05 < corpus.held_out.documents / len(SAMPLE_TEXTS) < 0.15
 
-    def test_as_many_documents_as_asked_for(self, folder, tokenizer):
+    def test_the_number_of_documents_can_be_limited(self, folder, tokenizer):
         corpus = pack_corpus(["sample"], tokenizer, 64, folder, held_out_fraction=0.3, max_documents=40)
         assert corpus.train.documents + corpus.held_out.documents == 40
-        assert all_pieces(corpus) == pieces_expected(tokenizer, SAMPLE_TEXTS[:40], 64)
+        assert all_chunks(corpus) == expected_chunks(tokenizer, SAMPLE_TEXTS[:40], 64)
 
-    def test_training_rows_hold_nothing_that_was_held_out(self, folder, tokenizer):
+    def test_training_rows_contain_nothing_that_was_held_out(self, folder, tokenizer):
         corpus = pack_corpus(["sample"], tokenizer, 256, folder, held_out_fraction=0.3)
-        train, held_out = pieces_in(corpus.train.input_ids), pieces_in(corpus.held_out.input_ids)
+        train, held_out = chunks_in(corpus.train.input_ids), chunks_in(corpus.held_out.input_ids)
         assert held_out
         assert train.keys() & held_out.keys() == set()
 
 
-def test_copies_of_a_document_are_on_one_side(tmp_path, tokenizer):
+def test_copies_of_a_document_are_in_the_same_split(tmp_path, tokenizer):
     documents = [text[:40] for text in SAMPLE_TEXTS[:60]] * 4
     random.Random(0).shuffle(documents)
     source = write_lines(tmp_path / "a.txt", documents)
     corpus = pack_corpus([source], tokenizer, 64, tmp_path / "rows", held_out_fraction=0.3)
-    assert set(pieces_in(corpus.train.input_ids).values()) == {4}
-    assert set(pieces_in(corpus.held_out.input_ids).values()) == {4}
+    assert set(chunks_in(corpus.train.input_ids).values()) == {4}
+    assert set(chunks_in(corpus.held_out.input_ids).values()) == {4}
     assert corpus.train.documents + corpus.held_out.documents == 240
 
 
@@ -163,7 +115,7 @@ def test_copies_of_a_document_are_on_one_side(tmp_path, tokenizer):
 def test_too_little_text_is_an_input_error_each_time(tmp_path, tokenizer, lines):
     source = write_lines(tmp_path / "a.txt", lines)
     for _ in range(2):
-        with pytest.raises(InputError, match=r"a\.txt: too little text, \d documents"):
+        with pytest.raises(InputError, match=r"a\.txt: too little text \(\d documents\)"):
             pack_corpus([source], tokenizer, 16, tmp_path / "rows")
 
 
@@ -175,8 +127,8 @@ def test_a_large_vocabulary_takes_32_bits(tmp_path, vocab_size, dtype):
     source = write_lines(tmp_path / "a.txt", [text + "鱻" for text in SAMPLE_TEXTS[:40]])
     corpus = pack_corpus([source], large, 64, tmp_path / "rows", held_out_fraction=0.3)
     assert corpus.train.input_ids.dtype == corpus.held_out.input_ids.dtype == dtype
-    for part in (corpus.train, corpus.held_out):
-        assert np.sum(part.input_ids == vocab_size - 1) == part.documents
+    for split in (corpus.train, corpus.held_out):
+        assert np.sum(split.input_ids == vocab_size - 1) == split.documents
 
 
 class TestCache:
@@ -202,8 +154,8 @@ class TestCache:
         assert again.sha256 == first.sha256
         assert self.files(tmp_path / "rows") == before
         assert {path.suffix for path in before} == {".npy", ".json"}, "nothing temporary is left"
-        for part in ("train", "held_out"):
-            self.assert_same_rows(getattr(first, part), getattr(again, part))
+        self.assert_same_rows(first.train, again.train)
+        self.assert_same_rows(first.held_out, again.held_out)
 
     def assert_same_rows(self, one, other):
         for name, value in dataclasses.asdict(one).items():
@@ -245,12 +197,19 @@ class TestCache:
         assert as_text.train.documents + as_text.held_out.documents == 81
         assert as_table.train.documents + as_table.held_out.documents == 80
 
-    def test_a_run_killed_half_way_is_packed_again(self, tmp_path, pack, monkeypatch):
+    def test_a_corpus_of_which_only_half_was_packed_is_packed_again(self, tmp_path, pack, monkeypatch):
+        class Killed(Exception):
+            pass
+
+        def texts_until_killed(*arguments):
+            yield from SAMPLE_TEXTS[:50]
+            raise Killed
+
         fresh = pack(cache_folder=tmp_path / "other")
-        sides = iter([True, False] * 25)
         with monkeypatch.context() as patch:
-            patch.setattr(packing, "_is_held_out", lambda text, share: next(sides))
-            with pytest.raises(StopIteration):
+            patch.setattr(packing, "DOCUMENTS_PER_BLOCK", 10)
+            patch.setattr(packing, "iter_texts", texts_until_killed)
+            with pytest.raises(Killed):
                 pack()
         [folder] = (tmp_path / "rows").iterdir()
         (folder / "train_input_ids.npy").write_bytes(b"half a file")
@@ -266,10 +225,10 @@ class TestWholeWords:
         source = write_lines(tmp_path / "a.txt", ["服务态度很好", *SAMPLE_TEXTS[:60]])
         corpus = pack_corpus([source], tokenizer, 64, tmp_path / "rows", held_out_fraction=0.3, whole_words=True)
         ids = tokenizer.encode("服务态度很好", add_special_tokens=False).ids
-        assert self.pieces(corpus)[tuple(ids), (False, True, True, True, False, False)] == 1
+        assert self.chunks(corpus)[tuple(ids), (False, True, True, True, False, False)] == 1
 
     @pytest.mark.parametrize("max_seq_len", [16, 512])
-    def test_words_go_on_as_rjieba_cuts(self, tmp_path, tokenizer, max_seq_len):
+    def test_words_continue_as_rjieba_splits_them(self, tmp_path, tokenizer, max_seq_len):
         corpus = pack_corpus(["sample"], tokenizer, max_seq_len, tmp_path, held_out_fraction=0.3, whole_words=True)
         expected, longest = Counter(), max_seq_len - 2
         for text in SAMPLE_TEXTS:
@@ -278,49 +237,32 @@ class TestWholeWords:
             encoding = tokenizer.encode(text, add_special_tokens=False)
             words = [word_of[start] for start, _ in encoding.offsets]
             for start in range(0, len(words), longest):
-                piece = words[start : start + longest]
-                continues = [False, *(one == other for one, other in pairwise(piece))]
+                chunk = words[start : start + longest]
+                continues = [False, *(one == other for one, other in pairwise(chunk))]
                 expected[tuple(encoding.ids[start : start + longest]), tuple(continues)] += 1
-        assert self.pieces(corpus) == expected
+        assert self.chunks(corpus) == expected
 
-    def pieces(self, corpus):
-        """The pieces of the rows with their marks; special tokens and padding never bear one, nor what follows."""
-        pieces = Counter()
-        for part in (corpus.train, corpus.held_out):
-            assert part.continues_word.dtype == bool
-            assert part.continues_word.shape == part.input_ids.shape
-            for row, marks in zip(part.input_ids.tolist(), part.continues_word.tolist(), strict=True):
-                places = [place for place, token in enumerate(row) if token in (CLASSIFY, SEPARATE, PAD)]
-                assert not any(marks[place] for place in places)
-                for start, end in pairwise([*places, len(row)]):
+    def chunks(self, corpus):
+        """Return the chunks with their marks; check that special tokens, padding and first tokens have no mark."""
+        chunks = Counter()
+        for split in (corpus.train, corpus.held_out):
+            assert split.continues_word.dtype == bool
+            assert split.continues_word.shape == split.input_ids.shape
+            for row, marks in zip(split.input_ids.tolist(), split.continues_word.tolist(), strict=True):
+                ends = [position for position, token in enumerate(row) if token in (CLASSIFY, SEPARATE, PAD)]
+                assert not any(marks[position] for position in ends)
+                for start, end in pairwise([*ends, len(row)]):
                     if end - start > 1:
                         assert not marks[start + 1]
-                        pieces[tuple(row[start + 1 : end]), tuple(marks[start + 1 : end])] += 1
-        return pieces
+                        chunks[tuple(row[start + 1 : end]), tuple(marks[start + 1 : end])] += 1
+        return chunks
 
 
-SLOW_PACKING = """
-import sys
-from text.tokens import packing
-from text.tokens.tokenizer import load_tokenizer
-
-def waiting_texts(*arguments):
-    yield from texts[:100]
-    print("packing", flush=True)
-    sys.stdin.readline()
-    yield from texts[100:]
-
-texts = list(packing.iter_texts(["sample"]))
-packing.iter_texts = waiting_texts
-packing.pack_corpus(["sample"], load_tokenizer(), 32, sys.argv[1])
-"""
-
-
-class TestTwoAtOnce:
+class TestTwoRunsAtOnce:
     @pytest.fixture
     def packing_process(self, tmp_path):
-        """A process that packs the sample into the folder "cache", and waits on the way for a line of input."""
-        command = [sys.executable, "-c", SLOW_PACKING, tmp_path / "cache"]
+        """A process that packs the sample into the folder "cache", and waits halfway for a line of input."""
+        command = [sys.executable, PROGRAMS / "pack_slowly.py", tmp_path / "cache"]
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(command, cwd=ROOT, encoding="utf-8", **options)
         assert process.stdout.readline() == "packing\n"
@@ -341,7 +283,7 @@ class TestTwoAtOnce:
             np.testing.assert_array_equal(rows, expected)
         assert [entry.name for entry in (tmp_path / "cache").iterdir() if entry.name.startswith(".")] == []
 
-    def test_after_one_that_was_killed(self, tmp_path, packing_process):
+    def test_a_killed_run_does_not_lock_the_cache(self, tmp_path, packing_process):
         packing_process.kill()
         packing_process.wait()
         for rows, expected in zip(self.pack(tmp_path / "cache"), self.pack(tmp_path / "other"), strict=True):
@@ -350,7 +292,7 @@ class TestTwoAtOnce:
         assert names[0] == names[1]
 
 
-def test_a_corpus_that_breaks_off_leaves_no_raw_rows(tmp_path):
+def test_a_corpus_that_cannot_be_read_to_the_end_leaves_no_rows(tmp_path):
     (tmp_path / "good.txt").write_text("\n".join(SAMPLE_TEXTS), encoding="utf-8")
     (tmp_path / "table.csv").write_text("number\n1\n", encoding="utf-8")
     with pytest.raises(InputError, match="no text column"):
@@ -358,23 +300,18 @@ def test_a_corpus_that_breaks_off_leaves_no_raw_rows(tmp_path):
     assert [entry for entry in (tmp_path / "cache").rglob("*") if not entry.is_dir()] == []
 
 
-def test_a_full_disk(tmp_path):
-    """With the operating system's own limit on the size of files, in a process of its own."""
-    program = """
-import resource, sys
-from system.command_line import exits_with_status
-from text.tokens.packing import pack_corpus
-from text.tokens.tokenizer import load_tokenizer
-
-@exits_with_status
-def main(argv=None):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-    pack_corpus(["sample"], load_tokenizer(), 64, sys.argv[1])
-
-sys.exit(main())
-"""
-    done = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, encoding="utf-8")
+def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path):
+    command = [sys.executable, PROGRAMS / "pack_on_full_disk.py", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
     error = done.stderr.splitlines()[-1]
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert error.startswith(f"error: cannot write {tmp_path}")
     assert [entry for entry in tmp_path.rglob("*") if not entry.is_dir()] == []
+
+
+def test_a_missing_source_is_refused_by_its_option(tmp_path, tokenizer):
+    source = write_lines(tmp_path / "a.txt", SAMPLE_TEXTS)
+    with pytest.raises(InputError, match="give --corpus"):
+        pack_corpus(["nope.txt"], tokenizer, 32, tmp_path / "rows")
+    with pytest.raises(InputError, match="give --exclude"):
+        pack_corpus([source], tokenizer, 32, tmp_path / "rows", exclude=["nope.txt"])

@@ -1,6 +1,7 @@
-"""The plans: what they refuse, and what they derive from their fields."""
+"""The plans: options that contradict each other, and values derived from the fields."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +22,12 @@ def changed(plan, **changes):
     return dataclasses.replace(plan, **changes)
 
 
-def test_importing_the_plans_waits_for_nothing_heavy():
-    script = "import sys, training.plans; print([name for name in ('numpy', 'keras') if name in sys.modules])"
-    process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, encoding="utf-8")
-    assert process.stdout == "[]\n", process.stderr
+def test_importing_the_plans_loads_neither_numpy_nor_keras():
+    command = [sys.executable, ROOT / "tests" / "programs" / "modules_of_import.py", "training.plans"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
+    modules = json.loads(done.stdout)
+    assert "training.plans" in modules
+    assert {"numpy", "keras"}.isdisjoint(modules)
 
 
 @pytest.mark.parametrize("plan", [fine_tuning.PLAN, pretrain.PLAN], ids=["fine_tuning", "pretraining"])
@@ -33,7 +36,7 @@ def test_every_field_is_an_option(plan):
 
 
 class TestFineTuningPlan:
-    def test_windows(self):
+    def test_the_window_settings_are_those_of_the_options(self):
         assert fine_tuning.PLAN.windows == WindowSettings()
         settings = {"window": 32, "stride": 5, "max_windows": 3, "aggregate": "max"}
         assert changed(fine_tuning.PLAN, **settings).windows == WindowSettings(**settings)
@@ -41,7 +44,7 @@ class TestFineTuningPlan:
     def test_every_window_setting_is_an_option(self):
         assert [field.name for field in dataclasses.fields(WindowSettings)] == list(WINDOW_OPTIONS)
 
-    def test_a_window_without_room(self):
+    def test_a_window_too_short_is_refused(self):
         with pytest.raises(InputError, match="window of 2 tokens"):
             changed(fine_tuning.PLAN, window=2)
 
@@ -50,16 +53,16 @@ class TestFineTuningPlan:
         [
             ({"teachers": ["a.keras"]}, "--teachers"),
             ({"backbone_output": "b.keras"}, "--unfreeze"),
-            ({"backbone_output": "./a.keras", "output": "a.keras", "unfreeze": 1}, "two files"),
-            ({"output": "model"}, "ends with .keras, not to model"),
-            ({"output": "model.onnx"}, "ends with .keras"),
-            ({"backbone_output": "b.h5", "unfreeze": 1}, "ends with .keras"),
+            ({"backbone_output": "./a.keras", "output": "a.keras", "unfreeze": 1}, "must be different files"),
+            ({"output": "model"}, "model: the name of a model file must end with .keras"),
+            ({"output": "model.onnx"}, "must end with .keras"),
+            ({"backbone_output": "b.h5", "unfreeze": 1}, "must end with .keras"),
             ({"seeds": 2, "output": "a.keras"}, "leave out --output"),
             ({"seeds": 2, "report_folder": "a"}, "leave out --report-folder"),
             ({"seeds": 2, "seed": 2**32 - 1}, "seeds end at 4294967295"),
         ],
     )
-    def test_options_that_contradict(self, changes, message):
+    def test_contradicting_options_are_refused(self, changes, message):
         with pytest.raises(InputError, match=message):
             changed(fine_tuning.PLAN, **changes).check(changes)
 
@@ -73,12 +76,12 @@ class TestFineTuningPlan:
             {"seeds": 2, "seed": 2**32 - 2},
         ],
     )
-    def test_options_that_fit(self, changes):
+    def test_other_options_are_accepted(self, changes):
         changed(fine_tuning.PLAN, **changes).check(changes)
 
 
 class TestPretrainingPlan:
-    def test_sizes_are_those_of_the_preset_but_for_those_given(self):
+    def test_sizes_come_from_the_preset_unless_given(self):
         plan = changed(pretrain.PLAN, preset="small", d_model=32)
         assert plan.sizes == PRESETS["small"] | {"d_model": 32}
         assert pretrain.PLAN.sizes == PRESETS["mini"]
@@ -92,11 +95,11 @@ class TestPretrainingPlan:
             ({"max_seq_len": 2}, "--max-seq-len 2"),
         ],
     )
-    def test_sizes_that_do_not_fit(self, changes, message):
+    def test_contradicting_sizes_are_refused(self, changes, message):
         with pytest.raises(InputError, match=message):
             changed(pretrain.PLAN, **changes)
 
-    def test_a_model_has_its_own_sizes(self):
+    def test_sizes_beside_a_pretrained_model_are_refused(self):
         changes = {"pretrained": "a.keras", "num_heads": 3, "tokenizer": "own"}
         with pytest.raises(InputError, match="leave out --tokenizer, --num-heads"):
             changed(pretrain.PLAN, **changes).check(changes)

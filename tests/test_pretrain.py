@@ -79,7 +79,7 @@ class TestArguments:
         shown = " ".join(capsys.readouterr().out.split())
         defaults = dataclasses.asdict(pretrain.PLAN)
         described = {"corpus": pretrain.CORPUS, "dropout_rate": "0", "checkpoint_seconds": "60"}
-        described |= {name: "of the preset: mini .*, small .*" for name in pretrain.PLAN.sizes}
+        described |= {name: r"from --preset, \d+ for mini, \d+ for small" for name in pretrain.PLAN.sizes}
         for name, default in defaults.items():
             words = described.get(name, r"[\w ]+" if default in (None, [], False) else re.escape(str(default)))
             assert re.search(rf"{option_name(name)}\b (?:(?! --).)*\(default: {words}\)", shown), name

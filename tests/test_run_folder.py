@@ -1,18 +1,22 @@
 """The folder of a run: its lock, its record, and the errors about both."""
 
+import argparse
 import contextlib
 import dataclasses
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 import fine_tuning
 import pretrain
-from recipes.run_folder import CHECKPOINT_NAME, FINISHED, RECORD_NAME, finish_run, run_in_folder
+from recipes.run_folder import CHECKPOINT_NAME, FINISHED, RECORD_NAME, environment, finish_run, run_in_folder
+from system.command_line import parse_plan
 from system.errors import InputError, OutputError
 from system.locks import owned
 
@@ -169,3 +173,102 @@ def test_a_script_refuses_a_run_whose_option_was_renamed(tmp_path, capsys, scrip
     output, error = capsys.readouterr()
     assert output == "" and error.startswith("error: ") and error.count("\n") == 1
     assert "unknown: --passes; missing: --epochs" in error
+
+
+class TestArguments:
+    """The arguments of a run, as the options of a script set them."""
+
+    def start(self, folder, *argv, script=pretrain):
+        argv = ["--run-folder", str(folder), *argv]
+        plan, typed = parse_plan(script.build_parser(), script.PLAN, argv)
+        with run_in_folder(dataclasses.asdict(plan), typed) as arguments:
+            return argparse.Namespace(**arguments)
+
+    def interrupted(self, folder, *argv, script=pretrain):
+        args = self.start(folder, *argv, script=script)
+        (folder / CHECKPOINT_NAME).touch()
+        return args
+
+    def test_records_arguments_and_versions(self, tmp_path):
+        args = self.start(tmp_path / "run", "--epochs", "7", "--corpus", "a.txt", "b.txt")
+        record = json.loads((tmp_path / "run" / RECORD_NAME).read_text(encoding="utf-8"))
+        assert record["arguments"] == vars(args)
+        assert record["arguments"]["epochs"] == 7
+        assert record["arguments"]["corpus"] == ["a.txt", "b.txt"]
+        assert record["python"] == platform.python_version()
+        assert record["versions"]["keras"] == keras.__version__
+        assert record["backend"] == keras.backend.backend()
+        assert record.keys() - {"arguments"} == environment().keys()
+
+    def test_a_dry_run_records_nothing(self, tmp_path):
+        self.start(tmp_path / "run", "--dry-run")
+        assert not (tmp_path / "run").exists()
+
+    def test_replaces_a_finished_run_and_says_so(self, tmp_path, capsys):
+        self.interrupted(tmp_path)
+        finish_run(tmp_path)
+        assert not (tmp_path / CHECKPOINT_NAME).exists()
+        assert self.start(tmp_path, "--epochs", "9").epochs == 9
+        assert "earlier run" in capsys.readouterr().err
+        assert json.loads((tmp_path / RECORD_NAME).read_text(encoding="utf-8"))["arguments"]["epochs"] == 9
+
+    @pytest.mark.parametrize("argv", [[], ["--epochs", "9"], ["--dry-run"]])
+    def test_an_interrupted_run_is_not_overwritten(self, tmp_path, argv):
+        self.interrupted(tmp_path, "--epochs", "7")
+        before = (tmp_path / RECORD_NAME).read_bytes()
+        with pytest.raises(InputError, match="--resume"):
+            self.start(tmp_path, *argv)
+        assert (tmp_path / RECORD_NAME).read_bytes() == before
+
+    def test_resumes_with_the_arguments_of_the_interrupted_run(self, tmp_path):
+        args = self.interrupted(tmp_path, "--epochs", "7", "--learning-rate", "0.004", "--corpus", "sample", "--no-xla")
+        resumed = self.start(tmp_path, "--resume")
+        assert vars(resumed) == vars(args) | {"resume": True}
+
+    def test_repeated_arguments_are_accepted(self, tmp_path):
+        given = ["--epochs", "7", "--learning-rate", "4e-3", "--corpus", "a", "b", "--whole-words"]
+        self.interrupted(tmp_path, *given)
+        assert self.start(tmp_path, "--resume", *given, "--batch-size", "128").epochs == 7
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            ["--learning-rate", "0.001"],
+            ["--learning-rate", str(pretrain.LEARNING_RATE)],
+            ["--epochs", str(pretrain.EPOCHS)],
+            ["--corpus", "sample"],
+            ["--whole-words"],
+            ["--max-seq-len", "128"],
+        ],
+    )
+    def test_a_changed_argument_is_refused_by_its_name(self, tmp_path, changed):
+        self.interrupted(tmp_path, "--epochs", "7", "--learning-rate", "0.004")
+        with pytest.raises(InputError, match=changed[0] + " .*, not "):
+            self.start(tmp_path, "--resume", *changed)
+
+    def test_the_folder_and_the_time_limit_may_change(self, tmp_path):
+        self.interrupted(tmp_path / "run", "--max-minutes", "5")
+        (tmp_path / "run").rename(tmp_path / "moved")
+        resumed = self.start(tmp_path / "moved", "--resume", "--max-minutes", "9", "--dry-run")
+        assert (resumed.max_minutes, resumed.dry_run) == (9, True)
+        assert resumed.run_folder == str(tmp_path / "moved")
+
+    @pytest.mark.parametrize("content", [None, "", "{", "{}"])
+    def test_a_folder_without_a_run_has_nothing_to_resume(self, tmp_path, content):
+        if content is not None:
+            (tmp_path / RECORD_NAME).write_text(content, encoding="utf-8")
+        with pytest.raises(InputError, match="no interrupted run"):
+            self.start(tmp_path, "--resume")
+
+    def test_the_run_of_another_script_is_refused(self, tmp_path):
+        self.interrupted(tmp_path, script=fine_tuning)
+        with pytest.raises(InputError, match="another script"):
+            self.start(tmp_path, "--resume")
+
+    @pytest.mark.parametrize("seed", ["-1", str(2**32)])
+    def test_a_seed_that_no_generator_accepts_is_refused(self, tmp_path, capsys, seed):
+        with pytest.raises(SystemExit, match="2"):
+            self.start(tmp_path, "--seed", seed)
+        assert "--seed" in capsys.readouterr().err
+        assert not (tmp_path / RECORD_NAME).exists()
+        assert isinstance(self.start(tmp_path, "--seed", str(2**32 - 1)), argparse.Namespace)

@@ -1,11 +1,10 @@
-"""Long texts as windows: what is read of a text, and one probability for each."""
+"""Windows: which tokens of a text they contain, and how their logits become those of the text."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from system.errors import InputError
 from text.tokens.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
 from text.tokens.window_settings import AGGREGATES, WindowSettings
 from text.tokens.windows import encode_windows
@@ -20,7 +19,7 @@ def ids_of(text):
 
 
 def content(row):
-    """What stands between the two special tokens, after a look at these and at the padding."""
+    """Return the tokens between the two special tokens; check these and the padding."""
     ids = [token for token in row.tolist() if token]
     assert (ids[0], ids[-1]) == (CLASSIFY, SEPARATE)
     assert not row[len(ids) :].any()
@@ -28,20 +27,20 @@ def content(row):
 
 
 @given(texts=TEXTS, max_seq_len=st.integers(3, 12), max_windows=st.none() | st.integers(1, 4))
-def test_windows_stand_side_by_side(texts, max_seq_len, max_windows):
+def test_windows_without_a_stride_are_side_by_side(texts, max_seq_len, max_windows):
     windows = encode_windows(TOKENIZER, iter(texts), max_seq_len, WindowSettings(max_windows=max_windows))
     capacity = max_seq_len - 2
     assert windows.input_ids.shape == (len(windows.text_index), max_seq_len)
     assert windows.input_ids.dtype == windows.text_index.dtype == np.int32
     assert (np.diff(windows.text_index) >= 0).all()
     for index, text in enumerate(texts):
-        pieces = [content(row) for row in windows.input_ids[windows.text_index == index]]
+        contents = [content(row) for row in windows.input_ids[windows.text_index == index]]
         ids = ids_of(text)
         needed = max(1, -(-len(ids) // capacity))
-        assert len(pieces) == min(needed, max_windows or needed)
-        assert windows.is_truncated[index] == (len(pieces) < needed)
-        assert sum(pieces, []) == ids[: len(pieces) * capacity]
-        assert all(len(piece) == capacity for piece in pieces[:-1])
+        assert len(contents) == min(needed, max_windows or needed)
+        assert windows.is_truncated[index] == (len(contents) < needed)
+        assert sum(contents, []) == ids[: len(contents) * capacity]
+        assert all(len(tokens) == capacity for tokens in contents[:-1])
     assert windows.inputs.keys() == {"input_ids", "token_type_ids"}
     assert not windows.inputs["token_type_ids"].any()
 
@@ -59,63 +58,42 @@ def test_the_logit_of_a_text_is_the_mean_of_its_tokens(texts, data):
 
 
 @given(texts=TEXTS, window=st.integers(3, 8), data=st.data(), max_windows=st.none() | st.integers(1, 4))
-def test_overlapping_windows(texts, window, data, max_windows):
+def test_windows_with_a_stride_overlap(texts, window, data, max_windows):
     stride = data.draw(st.integers(1, window - 2))
     settings = WindowSettings(window, stride, max_windows)
     windows = encode_windows(TOKENIZER, texts, 10, settings)
     assert windows.input_ids.shape[1] == 10
     for index, text in enumerate(texts):
-        pieces = [content(row) for row in windows.input_ids[windows.text_index == index]]
+        contents = [content(row) for row in windows.input_ids[windows.text_index == index]]
         ids = ids_of(text)
         spans = settings.spans(len(ids), window - 2)
-        assert pieces == [ids[start:end] for start, end in spans]
+        assert contents == [ids[start:end] for start, end in spans]
         starts = [start for start, _ in spans]
         assert starts[0] == 0
         assert all(0 < step <= stride for step in np.diff(starts))
         if len(ids) > window - 2:
-            assert {len(piece) for piece in pieces} == {window - 2}
+            assert {len(tokens) for tokens in contents} == {window - 2}
         if max_windows is None:
             assert spans[-1][1] == len(ids)
-            # No more windows than are needed.
+            # No more windows than necessary.
             assert len(spans) == 1 + max(0, -(-(len(ids) - window + 2) // stride))
         else:
             assert len(spans) <= max_windows
         assert windows.is_truncated[index] == (spans[-1][1] < len(ids))
 
 
-def test_a_shorter_window_than_the_network_reads():
+def test_a_window_may_be_shorter_than_the_model_reads():
     windows = encode_windows(TOKENIZER, ["好差不很好"], 8, WindowSettings(window=4))
-    assert [content(row) for row in windows.input_ids] == [ids_of(piece) for piece in ("好差", "不很", "好")]
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"window": 2},
-        {"window": 4.5},
-        {"window": True},
-        {"stride": 0},
-        {"stride": -3},
-        {"max_windows": 0},
-        {"max_windows": "2"},
-        {"aggregate": "median"},
-        {"window": 9},
-        {"stride": 7},
-    ],
-)
-def test_settings_that_cannot_be_meant(settings):
-    with pytest.raises(InputError):
-        encode_windows(TOKENIZER, ["好"], 8, WindowSettings(**settings))
+    assert [content(row) for row in windows.input_ids] == [ids_of(text) for text in ("好差", "不很", "好")]
 
 
 @given(values=st.lists(st.floats(-10, 10), min_size=6, max_size=6), aggregate=st.sampled_from(AGGREGATES))
-def test_aggregates(values, aggregate):
-    """Each output of its own, as a network with several has them."""
+def test_each_output_is_aggregated_on_its_own(values, aggregate):
     windows = encode_windows(TOKENIZER, ["好差不很好", "好"], 5, WindowSettings(aggregate=aggregate))
     logits = np.array(values).reshape(3, 2)
     first, second, third = logits
     expected = {
-        # Three tokens and two.
+        # The first window has three tokens, the second has two.
         "harmonic": (3 * first + 2 * second / 2) / 4,
         "mean": (3 * first + 2 * second) / 5,
         "max": np.maximum(first, second),
@@ -124,14 +102,14 @@ def test_aggregates(values, aggregate):
     np.testing.assert_allclose(windows.document_logits(logits), [expected, third], rtol=1e-6, atol=1e-6)
 
 
-def test_features_are_averaged_alike():
+def test_features_are_averaged_with_the_same_weights():
     windows = encode_windows(TOKENIZER, ["好差不很", "好"], 4)
     features = np.array([[1.0, 2.0], [3.0, 6.0], [5.0, 5.0]])
     np.testing.assert_allclose(windows.mean(features), [[5 / 3, 10 / 3], [5.0, 5.0]], rtol=1e-6)
 
 
 @given(logit=st.floats(width=32, allow_nan=False, allow_infinity=False), aggregate=st.sampled_from(AGGREGATES))
-def test_the_logit_of_a_single_window_is_not_touched(logit, aggregate):
+def test_the_logit_of_a_single_window_is_unchanged(logit, aggregate):
     windows = encode_windows(TOKENIZER, ["好", "差不很", "好"], 4, WindowSettings(aggregate=aggregate))
     logits = np.array([[logit], [0.1], [0.2], [logit]], np.float32)
     assert windows.document_logits(logits)[::2, 0].tolist() == [logit] * 2
@@ -144,7 +122,7 @@ def test_large_logits_stay_finite(logit, aggregate):
     assert windows.document_logits(np.full((2, 1), logit, np.float32))[0, 0] == pytest.approx(logit)
 
 
-def test_no_texts():
+def test_no_texts_have_no_windows():
     windows = encode_windows(TOKENIZER, [], 4)
     assert windows.input_ids.shape == (0, 4)
     assert windows.document_logits(np.zeros((0, 3))).shape == (0, 3)

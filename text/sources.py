@@ -122,6 +122,7 @@ def iter_texts(
     exclude: Iterable[str | os.PathLike] = (),
     *,
     or_usual: bool = False,
+    option: str = "--corpus",
 ) -> Iterator[str]:
     """Yield the documents of all sources in turn, in constant memory.
 
@@ -134,13 +135,17 @@ def iter_texts(
         exclude: sources whose documents are left out, such as the texts of the test split. Documents are compared by
             their letters and digits only.
         or_usual: whether the column of a table without `text_column` is found by the usual names, as in `exclude`.
+        option: the command line option of the sources, for error messages.
 
     Raises:
         InputError: a source does not exist (at once), or cannot be read or has no text column (when it is read).
     """
-    resolved, excluded = ([_resolve_corpus(str(source)) for source in group] for group in (sources, exclude))
-    documents = _iter_resolved(resolved, text_column, or_usual)
-    return leave_out(documents, _iter_resolved(excluded, text_column, or_usual=True)) if excluded else documents
+    resolved = [_resolve_corpus(str(source), option) for source in sources]
+    excluded = [_resolve_corpus(str(source), "--exclude") for source in exclude]
+    documents = _iter_resolved(resolved, text_column, option, or_usual)
+    if not excluded:
+        return documents
+    return leave_out(documents, _iter_resolved(excluded, text_column, "--exclude", or_usual=True))
 
 
 def leave_out(documents: Iterable[str], known_texts: Iterable[str]) -> Iterator[str]:
@@ -155,13 +160,17 @@ def leave_out(documents: Iterable[str], known_texts: Iterable[str]) -> Iterator[
     return (text for text in documents if _letters(text) not in known)
 
 
-def corpus_files(sources: Iterable[str | os.PathLike]) -> list[Path]:
+def corpus_files(sources: Iterable[str | os.PathLike], option: str = "--corpus") -> list[Path]:
     """Return the local files that `iter_texts` reads for these sources, in the same order. Hub ids have none.
+
+    Args:
+        sources: see `iter_texts`.
+        option: the command line option of the sources, for the error message.
 
     Raises:
         InputError: a source does not exist.
     """
-    resolved = [_resolve_corpus(str(source)) for source in sources]
+    resolved = [_resolve_corpus(str(source), option) for source in sources]
     return [path for source in resolved if not isinstance(source, HubId) for path in source]
 
 
@@ -233,7 +242,7 @@ def _sha256_of(texts: list[str], labels: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _resolve_corpus(source: str) -> list[Path] | HubId:
+def _resolve_corpus(source: str, option: str) -> list[Path] | HubId:
     """Return the files of a corpus source, or its hub id."""
     if source == SAMPLE:
         return [SAMPLE_CORPUS]
@@ -245,7 +254,7 @@ def _resolve_corpus(source: str) -> list[Path] | HubId:
     elif glob.has_magic(source):
         found = sorted(Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file())
     else:
-        return _hub_id_or_fail(source, "--corpus")
+        return _hub_id_or_fail(source, option)
     if not found:
         raise InputError(f"{source} has no file to read; the names of corpus files end in {', '.join(CORPUS_SUFFIXES)}")
     return found
@@ -260,11 +269,11 @@ def _letters(text: str) -> str:
 
 
 def _iter_resolved(
-    resolved: list[list[Path] | HubId], text_column: str | None, or_usual: bool = False
+    resolved: list[list[Path] | HubId], text_column: str | None, option: str, or_usual: bool = False
 ) -> Iterator[str]:
     for source in resolved:
         if isinstance(source, HubId):
-            yield from _table_texts(open_hub(source, "--corpus", streaming=True), text_column, or_usual)
+            yield from _table_texts(open_hub(source, option, streaming=True), text_column, or_usual)
             continue
         for path in source:
             if path.suffix.lower() in TABLE_SUFFIXES:

@@ -1,4 +1,4 @@
-"""Training: what turns integers into weights."""
+"""The training of the models: from integers to weights."""
 
 from system.libraries import disable_telemetry
 

@@ -1,4 +1,4 @@
-"""Fine-tuning: trains the head alone on features computed once, or the network with it."""
+"""Training of a classifier: the head alone on features computed once, or the head and more of the network."""
 
 import functools
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from training.losses import binary_accuracy, classification_loss
 from training.plans import FineTuningPlan
 
 PREDICTION_BATCH_SIZE = 256
-# Returns the metrics of the validation part from the logits of its texts, (texts, outputs).
+# Returns the metrics of the validation split from the logits of its texts, (texts, outputs).
 Validate = Callable[[np.ndarray], dict[str, float]]
 
 
@@ -32,25 +32,36 @@ def train_classifier(
     distilled: Split | None = None,
     resume: bool = False,
 ) -> History:
-    """Train what is not frozen, in place, on the training part; return the metrics of each epoch.
+    """Train the layers that are not frozen, in place.
 
-    The windows of a text share its target and, together, the weight of one text. Validation is by text.
+    All windows of a text have its target, and together they weigh as much as one text. Validation is by text.
 
     Args:
-        validate: returns the metrics of the validation part from its logits.
+        classifier: the model to train.
+        splits: the training split, and the validation split for the metrics.
+        plan: the settings.
+        validate: returns the metrics of the validation split from its logits.
+        checkpoint: where to save the state of the training.
         distilled: further texts with a teacher's probabilities as targets. Hinton et al., "Distilling the Knowledge in
             a Neural Network" (2015).
+        resume: whether to continue the run in `checkpoint`.
+
+    Returns:
+        The metrics of each epoch.
+
+    Raises:
+        InputError: the checkpoint cannot be resumed, or the loss is no longer a number.
     """
-    parts = [splits.train] if distilled is None else [splits.train, distilled]
+    trained_on = [splits.train] if distilled is None else [splits.train, distilled]
     if classifier.unfreeze == 0:
-        return _train_head(classifier, parts, splits.validation, plan, validate, checkpoint, resume=resume)
+        return _train_head(classifier, trained_on, splits.validation, plan, validate, checkpoint, resume=resume)
     model = logits_model(classifier)
-    weights = np.concatenate([part.windows.weights for part in parts])
-    inputs = [part.windows.inputs for part in parts]
+    weights = np.concatenate([split.windows.weights for split in trained_on])
+    inputs = [split.windows.inputs for split in trained_on]
     batches_of = functools.partial(
         LabelledBatches,
-        {name: np.concatenate([part[name] for part in inputs]) for name in inputs[0]},
-        np.concatenate([part.targets[part.windows.text_index] for part in parts]),
+        {name: np.concatenate([arrays[name] for arrays in inputs]) for name in inputs[0]},
+        np.concatenate([split.targets[split.windows.text_index] for split in trained_on]),
         plan.batch_size,
         weights=weights / weights.mean(),
         seed=plan.seed,
@@ -68,26 +79,27 @@ def train_classifier(
 
 
 def feature_extractor(classifier: BertClassifier) -> keras.Model:
-    """Return the part of a classifier below its head: the inputs' `pooled_output`, (batch, d_model)."""
+    """Return the layers of a classifier below its head, as a model that returns `pooled_output`, (batch, d_model)."""
     return keras.Model(classifier.input, classifier.get_layer("pooled_output").output, name="feature_extractor")
 
 
-def document_logits(model: keras.Model, part: Split) -> np.ndarray:
+def document_logits(model: keras.Model, split: Split) -> np.ndarray:
     """Return the logits of each text, float64, (texts, outputs).
 
     Args:
-        model: gives the logits of windows, see `network.bert.logits_model`.
+        model: returns the logits of windows, see `network.bert.logits_model`.
+        split: the texts.
     """
-    return part.windows.document_logits(_predict(model, part.windows.inputs))
+    return split.windows.document_logits(_predict(model, split.windows.inputs))
 
 
-def _predict(model: keras.Model, inputs) -> np.ndarray:
+def _predict(model: keras.Model, inputs: dict[str, np.ndarray]) -> np.ndarray:
     return model.predict(inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0)
 
 
 def _train_head(
     classifier: BertClassifier,
-    parts: list[Split],
+    trained_on: list[Split],
     validation: Split,
     plan: FineTuningPlan,
     validate: Validate,
@@ -95,15 +107,15 @@ def _train_head(
     *,
     resume: bool,
 ) -> History:
-    """Train the 65 parameters on whitened features, which a frozen backbone gives once and for all.
+    """Train the 65 parameters of the head on whitened features, which the frozen backbone computes only once.
 
-    The features of a text are the mean of its windows' features, so that its logit is the mean of their logits.
-    Correlated features on different scales converge slowly, so they are whitened first. The whitening is then folded
-    into the head, so that the classifier itself does not change its form.
+    The features of a text are the mean of the features of its windows, so that its logit is the mean of their logits.
+    Training on correlated features of different scales converges slowly, so the features are whitened first. In the end
+    the whitening is folded into the head, so that the form of the classifier does not change.
     """
     extractor = feature_extractor(classifier)
     *features, validation_features = (
-        part.windows.mean(_predict(extractor, part.windows.inputs)) for part in (*parts, validation)
+        split.windows.mean(_predict(extractor, split.windows.inputs)) for split in (*trained_on, validation)
     )
     features = np.concatenate(features)
     mean, whitening = _whitening(features)
@@ -115,7 +127,7 @@ def _train_head(
     batches_of = functools.partial(
         LabelledBatches,
         (features - mean) @ whitening,
-        np.concatenate([part.targets for part in parts]),
+        np.concatenate([split.targets for split in trained_on]),
         plan.batch_size,
         seed=plan.seed,
     )
@@ -131,8 +143,8 @@ def _train_head(
         plan,
         checkpoint,
         resume=resume,
-        jit_compile=False,  # a step on 65 parameters takes less time than its compilation
-        unit=" reviews",
+        jit_compile=False,  # compilation would take longer than training 65 parameters
+        unit=" texts",
     )
 
     kernel, bias = head.get_weights()
@@ -142,12 +154,12 @@ def _train_head(
 
 
 def _whitening(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the mean, (d,), and the matrix, (d, d), that make `features`, (n, d), uncorrelated, of variance 1."""
+    """Return the mean, (d,), and the matrix, (d, d), that make `features`, (n, d), uncorrelated, with variance 1."""
     mean = features.mean(0)
     variances, directions = np.linalg.eigh(np.cov(features, rowvar=False))
-    # A direction in which next to nothing varies is noise, and is not blown up.
+    # A direction with hardly any variance is noise, which must not be amplified.
     scales = 1 / np.sqrt(np.maximum(variances, 1e-4 * variances.max()) + 1e-12)
-    # Turned back to the features' own axes, since the sign of a direction differs from one machine to the next.
+    # Rotated back to the axes of the features, because the sign of a direction depends on the machine.
     return mean, (directions * scales @ directions.T).astype(features.dtype)
 
 

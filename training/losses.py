@@ -1,22 +1,22 @@
-"""The loss and the accuracy of a classifier in training, both from logits."""
+"""The loss and the accuracy of a classifier in training, both computed from logits."""
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from text.labels import LabelSet
 
 
 def classification_loss(labels: LabelSet) -> keras.losses.Loss:
-    """Return the cross-entropy of the logits, (batch, outputs), with the targets of a label set, in nats."""
+    """Return the loss of a label set: the cross-entropy in nats, from logits, (batch, outputs)."""
     if labels.activation != "sigmoid":
-        raise ValueError(f"there is no loss for the activation {labels.activation}")
+        raise ValueError(f"the activation {labels.activation} has no loss")
     return keras.losses.BinaryCrossentropy(from_logits=True)
 
 
-def binary_accuracy(targets, logits):
-    """Return, (batch,), 1 where target and logit, both (batch, 1), stand for the same label.
+def binary_accuracy(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:
+    """Return 1 where target and logit, both (batch, 1), mean the same label, and 0 elsewhere: float32, (batch,).
 
-    Keras' own metric counts no prediction as right whose target is a teacher's probability.
+    The metric of Keras would count every prediction as wrong if the target is a teacher's probability.
     """
     targets, logits = ops.reshape(targets, (-1,)), ops.reshape(logits, (-1,))
     return ops.cast(ops.equal(targets >= 0.5, logits >= 0.0), "float32")

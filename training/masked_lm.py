@@ -1,4 +1,4 @@
-"""Pre-training by masked language modelling: from packed rows to trained weights and their figures."""
+"""Training of the masked language model on packed rows."""
 
 import functools
 import math
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from network.bert import BertMaskedLM, backbone_layers
 from text.tokens.masking import Masker
@@ -18,7 +18,7 @@ from training.engine.optimizer import pretraining_optimizer
 from training.plans import PretrainingPlan
 
 CALIBRATION_STEPS = 10
-# The held-out rows keep their masks in all epochs and all runs, so that their figures can be compared.
+# The held-out rows have the same masks in all epochs and runs, so that their metrics can be compared.
 HELD_OUT_SEED = 0
 
 
@@ -32,25 +32,30 @@ def pretrain(
     resume: bool = False,
     after_epoch: Callable[[], None] | None = None,
 ) -> History:
-    """Train `model` in place; return the metrics of each epoch.
+    """Train the masked language model in place.
 
-    Training scores each masked token against a sample of the vocabulary, which halves the time of a step; training
-    metrics refer to that sample, held-out metrics to the whole vocabulary. The learning rate falls to zero at the end
-    of the budget. For a budget in minutes the number of steps is estimated from a few of them, whose effect is undone;
-    the minutes bound the run in any case.
+    Training metrics refer to a sample of the vocabulary (see `MaskedLMHead`), held-out metrics to all of it. The
+    learning rate falls to zero at the last step. With a limit in minutes the number of steps is estimated from a few
+    steps, whose effect is undone; the run ends after these minutes in any case.
+
+    Args:
+        model: the model to train.
+        corpus: the rows to train on, and the rows for the metrics.
+        masker: masks the tokens.
+        plan: the settings.
+        checkpoint: where to save the state of the training.
+        resume: whether to continue the run in `checkpoint`.
+        after_epoch: called after the metrics of each epoch are printed.
+
+    Returns:
+        The metrics of each epoch.
 
     Raises:
-        InputError: the checkpoint to resume from cannot be used, or the loss is no longer a number.
+        InputError: the checkpoint cannot be resumed, or the loss is no longer a number.
     """
     end = time.monotonic() + 60 * (plan.max_minutes or math.inf)
     batches_of = functools.partial(
-        MaskedBatches,
-        corpus.train,
-        masker,
-        plan.batch_size,
-        mask_seed=plan.seed,
-        seed=plan.seed,
-        targets_as_input=True,
+        MaskedBatches, corpus.train, masker, plan.batch_size, mask_seed=plan.seed, seed=plan.seed, targets_as_input=True
     )
     trained = sampled_masked_lm(model)
     steps_per_epoch = len(batches_of())
@@ -64,19 +69,12 @@ def pretrain(
     model.compile(loss=masked_lm_loss(), weighted_metrics=[masked_accuracy], jit_compile=plan.jit_compile)
     if resume:
         checkpoint.restore(trained)
-
-    def remaining_batches(epoch: int, first_batch: int) -> MaskedBatches:
-        steps_left = total_steps - epoch * steps_per_epoch
-        last_batch = max(first_batch, min(steps_left, steps_per_epoch))
-        return batches_of(epoch=epoch, first_batch=first_batch, last_batch=last_batch)
-
+    held_out = MaskedBatches(corpus.held_out, masker, plan.batch_size, mask_seed=HELD_OUT_SEED)
     tokens_per_batch = batches_of().batch_size * model.config.max_seq_len
     return fit_epochs(
         trained,
-        remaining_batches,
-        functools.partial(
-            _validate, model, MaskedBatches(corpus.held_out, masker, plan.batch_size, mask_seed=HELD_OUT_SEED)
-        ),
+        functools.partial(_remaining_batches, batches_of, total_steps, steps_per_epoch),
+        functools.partial(_validate, model, held_out),
         math.ceil(total_steps / steps_per_epoch),
         checkpoint=checkpoint,
         callbacks=[ProgressBar(" tokens", tokens_per_batch), *([TimeLimit(end)] if plan.max_minutes else [])],
@@ -87,11 +85,20 @@ def pretrain(
 def _total_steps(
     model: keras.Model, batches_of: Callable[..., MaskedBatches], steps_per_epoch: int, plan: PretrainingPlan
 ) -> int:
-    """Return the number of steps that the plan's epochs, steps and minutes allow."""
+    """Return the number of steps within the epochs, steps and minutes of the plan."""
     total_steps = min(plan.epochs * steps_per_epoch, plan.max_steps or math.inf)
     if plan.max_minutes:
         total_steps = min(total_steps, _affordable_steps(model, batches_of(last_batch=2 * CALIBRATION_STEPS), plan))
     return total_steps
+
+
+def _remaining_batches(
+    batches_of: Callable[..., MaskedBatches], total_steps: int, steps_per_epoch: int, epoch: int, first_batch: int
+) -> MaskedBatches:
+    """Return the batches of an epoch from `first_batch` on, up to the last step of the run."""
+    steps_left = total_steps - epoch * steps_per_epoch
+    last_batch = max(first_batch, min(steps_left, steps_per_epoch))
+    return batches_of(epoch=epoch, first_batch=first_batch, last_batch=last_batch)
 
 
 def _validate(model: BertMaskedLM, held_out: MaskedBatches) -> dict[str, float]:
@@ -100,10 +107,10 @@ def _validate(model: BertMaskedLM, held_out: MaskedBatches) -> dict[str, float]:
 
 
 def sampled_masked_lm(model: BertMaskedLM) -> keras.Model:
-    """Returns a model with the same weights, for training, that scores each target among a part of the vocabulary.
+    """Return a model that shares the weights of `model` and scores each target against a sample of the vocabulary.
 
-    Beside the inputs of `model` it takes the hidden tokens as `targets`, int32, (batch, predictions). Its logits begin
-    with the target's, so that 0 is the right answer everywhere; see `MaskedLMHead`.
+    It has one more input: the masked tokens as `targets`, int32, (batch, predictions). The logit of the target comes
+    first, so the correct prediction is always 0; see `MaskedLMHead`.
     """
     targets = keras.Input((None,), dtype="int32", name="targets")
     sequence = backbone_layers(model)[-1].output
@@ -114,7 +121,7 @@ def sampled_masked_lm(model: BertMaskedLM) -> keras.Model:
 def compile_for_pretraining(
     model: keras.Model, learning_rate: float, total_steps: int, jit_compile: bool = True
 ) -> None:
-    """Gives `model` optimizer, loss and metric; its learning rate falls to zero at `total_steps`."""
+    """Compile `model` with optimizer, loss and metric; the learning rate falls to zero at `total_steps`."""
     model.compile(
         pretraining_optimizer(learning_rate, total_steps),
         masked_lm_loss(),
@@ -125,9 +132,10 @@ def compile_for_pretraining(
 
 
 def _affordable_steps(model: keras.Model, batches: MaskedBatches, plan: PretrainingPlan) -> int:
-    """Returns how many steps fit into `max_minutes`, from the time of a few after as many unmeasured, compiling ones.
+    """Return the number of steps within `max_minutes`, estimated from the time of a few steps.
 
-    The weights are put back.
+    As many steps come before these, unmeasured, because the first ones include the compilation. At the end the weights
+    are restored.
     """
     started = time.monotonic()
     weights = model.get_weights()
@@ -135,7 +143,7 @@ def _affordable_steps(model: keras.Model, batches: MaskedBatches, plan: Pretrain
     ends = []
     model.fit(
         batches,
-        epochs=math.ceil(2 * CALIBRATION_STEPS / len(batches)),  # a short text has fewer batches
+        epochs=math.ceil(2 * CALIBRATION_STEPS / len(batches)),  # a small corpus has fewer batches
         verbose=0,
         callbacks=[
             keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(time.monotonic()))
@@ -144,20 +152,24 @@ def _affordable_steps(model: keras.Model, batches: MaskedBatches, plan: Pretrain
     model.set_weights(weights)
     half = len(ends) // 2
     seconds_per_step = (ends[-1] - ends[half - 1]) / (len(ends) - half)
-    # A little less than the time would allow, for the held-out figures.
+    # A little less than the time allows, to leave time for the held-out metrics.
     return max(1, int(0.97 * (60 * plan.max_minutes - (time.monotonic() - started)) / seconds_per_step))
 
 
 def masked_lm_loss() -> keras.losses.Loss:
-    """Returns the cross-entropy of the hidden tokens, divided by the number of real targets, in nats."""
+    """Return the loss: the cross-entropy of the masked tokens in nats, divided by the number of real targets."""
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
 
 
-def masked_accuracy(targets, logits):
-    """Returns, (batch, predictions), 1 where the hidden token has the highest score.
+def masked_accuracy(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:
+    """Return 1 where the masked token has the highest score, and 0 elsewhere: float32, (batch, predictions).
 
-    Compares the score of the target with the highest one, which the loss computes anyway; searching for the best token
-    in each row would cost another pass over the vocabulary.
+    It compares the score of the target with the highest score, which the loss computes anyway; the index of the highest
+    score would cost another pass over the vocabulary.
+
+    Args:
+        targets: (batch, predictions).
+        logits: (batch, predictions, scored tokens).
     """
     targets = ops.expand_dims(ops.cast(targets, "int32"), -1)
     target_scores = ops.squeeze(ops.take_along_axis(logits, targets, axis=-1), -1)

@@ -1,4 +1,4 @@
-"""Hides tokens for masked language modelling: pure functions of the tokens and a random generator."""
+"""Masking of tokens for masked language modelling, as a pure function of the tokens and a random generator."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,13 @@ import numpy as np
 
 
 class MaskedTokens(NamedTuple):
-    """Rows of tokens with some hidden, and what was there.
+    """Rows of tokens in which some are masked, and the original tokens.
 
     Attributes:
         input_ids: int32, (rows, length), with tokens replaced.
-        positions: int32, (rows, predictions), the hidden positions of each row.
-        targets: int32, (rows, predictions), the tokens that stood there.
-        weights: float32, (rows, predictions), 1 for a hidden token, 0 where a row hides fewer than `predictions`.
+        positions: int32, (rows, predictions), the masked positions of each row.
+        targets: int32, (rows, predictions), the original tokens at these positions.
+        weights: float32, (rows, predictions), 1 for a masked token, 0 where a row masks fewer than `predictions`.
     """
 
     input_ids: np.ndarray
@@ -22,17 +22,17 @@ class MaskedTokens(NamedTuple):
 
 
 class Masker:
-    """Draws which tokens are hidden, and what is shown in their place. Devlin et al. (2019), section 3.1.
+    """A random choice of the tokens to mask and of their replacements. Devlin et al. (2019), section 3.1.
 
-    Of the hidden tokens 80% become the mask, 10% another token, 10% stay. The number of predictions a row is fixed,
-    as compiled training steps want it; a row with little text uses only some of them.
+    Of the masked tokens 80% become `[MASK]`, 10% become a random token, and 10% stay as they are. The number of
+    predictions per row is fixed, as compiled training steps require; a row with little text uses only some of them.
 
     Args:
         vocab_size: number of tokens.
-        special_ids: ids that are never hidden and never drawn as a replacement.
-        mask_id: id of the mask, one of `special_ids`.
+        special_ids: ids that are never masked and never drawn as a replacement.
+        mask_id: id of `[MASK]`, one of `special_ids`.
         max_seq_len: length of the rows.
-        mask_rate: share of the ordinary tokens of a row that are hidden, above 0 and below 1.
+        mask_rate: fraction of the ordinary tokens of a row to mask, above 0 and below 1.
     """
 
     def __init__(self, vocab_size: int, special_ids: np.ndarray, mask_id: int, max_seq_len: int, mask_rate: float):
@@ -46,12 +46,12 @@ class Masker:
     def __call__(
         self, input_ids: np.ndarray, generator: np.random.Generator, continues_word: np.ndarray | None = None
     ) -> MaskedTokens:
-        """Returns the rows with tokens hidden, as `generator` draws them.
+        """Return the rows with tokens masked, as `generator` draws them.
 
         Args:
             input_ids: integers, (rows, length).
-            continues_word: bool, (rows, length), True where a token belongs to the same word as the one before it;
-                given, words are hidden whole (a word longer than all that a row may hide is left alone).
+            continues_word: bool, (rows, length), True where a token belongs to the same word as the one before it. If
+                given, words are masked as a whole; a word longer than all that a row may mask stays as it is.
         """
         input_ids = input_ids.astype(np.int32)
         rows, length = input_ids.shape
@@ -61,7 +61,7 @@ class Masker:
             word = np.cumsum(~continues_word, axis=1) - 1
             scores = np.take_along_axis(scores, np.maximum(word, 0), axis=1)
         scores[~ordinary] = np.inf
-        # The sort is stable, so the tokens of one word, which share a score, stay together and in their order.
+        # The sort is stable, so the tokens of one word, which share a score, stay together and in order.
         order = np.argsort(scores, axis=1, kind="stable")[:, : self.num_predictions + 1]
         allowed = np.clip(np.rint(ordinary.sum(1) * self.mask_rate), 1, self.num_predictions)
         chosen = _whole_groups(np.take_along_axis(scores, order, axis=1), allowed)[:, : self.num_predictions]
@@ -70,15 +70,22 @@ class Masker:
         targets = np.take_along_axis(input_ids, order, axis=1)
         draws = generator.random(targets.shape, np.float32)
         random_ids = generator.choice(self._ordinary_ids, targets.shape)
-        shown = np.where(draws < 0.8, self.mask_id, np.where(draws < 0.9, random_ids, targets))
-        np.put_along_axis(input_ids, order, np.where(chosen, shown, targets), axis=1)
+        replacements = np.where(draws < 0.8, self.mask_id, np.where(draws < 0.9, random_ids, targets))
+        np.put_along_axis(input_ids, order, np.where(chosen, replacements, targets), axis=1)
         return MaskedTokens(input_ids, order.astype(np.int32), targets, chosen.astype(np.float32))
 
 
 def _whole_groups(sorted_scores: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Returns bool, as `sorted_scores`: True in the groups of equal scores that end within the first `allowed`.
+    """Mark the groups of equal scores that end within the first `allowed` columns.
 
-    The last column is only looked at: it tells whether the group before it goes on.
+    The last column serves only to see whether the group before it continues there.
+
+    Args:
+        sorted_scores: (rows, columns), ascending in each row; infinite scores belong to no group.
+        allowed: (rows,), the number of columns that a row may use.
+
+    Returns:
+        bool, (rows, columns)
     """
     ends_group = np.ones(sorted_scores.shape, bool)
     ends_group[:, :-1] = sorted_scores[:, 1:] != sorted_scores[:, :-1]

@@ -1,4 +1,4 @@
-"""Learns a vocabulary of Unigram pieces from text."""
+"""Training of a vocabulary of Unigram pieces on text."""
 
 import io
 import tempfile
@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 from system.errors import InputError, first_line
 from text.tokens.tokenizer import BORDERS, SPECIAL_TOKENS, UNKNOWN, with_special_tokens
 
-# Traditional first, as OpenCC's general table has it; then what Taiwan and Hong Kong write otherwise.
+# OpenCC's general table of Traditional characters, then the variants of Taiwan and Hong Kong.
 TO_SIMPLIFIED = ("t2s", "tw2s", "hk2s")
 HAN_CODE_POINTS = range(0x3400, 0x30000)
 
@@ -23,20 +23,21 @@ def train_unigram(
     min_count: int = 20,
     counted_texts: Callable[[], Iterable[str]] | None = None,
 ) -> Tokenizer:
-    """Returns a Unigram tokenizer with exactly `vocab_size` pieces, learnt from `texts`.
+    """Train a Unigram tokenizer with exactly `vocab_size` entries on texts.
 
-    Text is NFKC-normalised, lower-cased and turned into Simplified characters, and no piece crosses a blank, a digit or
-    the border between punctuation and the rest. Kudo, "Subword Regularization" (2018), section 3.2.
+    The text is NFKC-normalised, lower-cased and converted to Simplified characters. No piece crosses whitespace, a
+    digit or the border between punctuation and other text. Kudo, "Subword Regularization" (2018), section 3.2.
 
     Args:
-        texts: called once or twice, returns the documents each time.
-        vocab_size: number of entries, the five special tokens included.
-        max_piece_length: in characters.
-        min_count: a rarer character gets no entry, since the trainer would otherwise keep one for each.
-        counted_texts: as `texts`; where characters are counted, if not there. Each that is no rarer gets an entry.
+        texts: returns the documents; called once or twice.
+        vocab_size: number of entries, including the five special tokens.
+        max_piece_length: maximum length of a piece in characters.
+        min_count: minimum number of occurrences of a character with an entry; all of these get one. Without a minimum,
+            the trainer would keep every character.
+        counted_texts: returns the documents in which to count characters; None counts them in `texts`.
 
     Raises:
-        InputError: the texts are too few for so large a vocabulary, or have too many characters for so small a one.
+        InputError: there is too little text for a vocabulary of this size, or it has more characters than entries.
     """
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), simplified_characters()])
@@ -59,32 +60,34 @@ def train_unigram(
     )
     try:
         tokenizer.train_from_iterator((normalize(text).translate(rare) for text in texts()), trainer)
-    except Exception as error:  # bare where the characters alone are more than the entries
+    except Exception as error:  # the library raises a bare `Exception` if there are more characters than entries
         if type(error) is not Exception:
             raise
-        raise InputError(f"no vocabulary of {vocab_size:,} entries from these texts: {first_line(error)}") from None
+        raise InputError(
+            f"a vocabulary of {vocab_size:,} entries cannot be trained on these texts: {first_line(error)}"
+        ) from None
     if tokenizer.get_vocab_size() != vocab_size:
         raise InputError(
-            f"the texts give a vocabulary of {tokenizer.get_vocab_size():,} entries, not {vocab_size:,}: "
-            "give more text, or ask for fewer entries"
+            f"these texts yield a vocabulary of {tokenizer.get_vocab_size():,} entries, not {vocab_size:,}: "
+            "use more text, or reduce --vocab-size"
         )
     return with_special_tokens(tokenizer, "the texts")
 
 
 def simplified_characters() -> normalizers.Normalizer:
-    """Returns a normalizer that turns each Traditional character into its Simplified form.
+    """Return a normalizer that replaces each Traditional character with its Simplified form.
 
-    Character by character, whatever stands around it: what becomes of a text does not depend on how it is cut. The
-    table is OpenCC's, and travels inside `tokenizer.json`, compiled by SentencePiece.
+    It looks at single characters, so that the result does not depend on where a text is split. The table is OpenCC's;
+    `tokenizer.json` contains it as compiled by SentencePiece.
     """
-    import opencc  # only here: who uses a tokenizer needs neither
+    import opencc  # only here: using a tokenizer needs neither
     import sentencepiece
     from sentencepiece import sentencepiece_model_pb2
 
     characters = [chr(code_point) for code_point in HAN_CODE_POINTS if not 0xD800 <= code_point < 0xE000]
     simplified = characters
-    for table in 2 * TO_SIMPLIFIED:  # twice, as one table's result may be another's input
-        # No phrase of the tables holds a line end, so each character stands alone.
+    for table in 2 * TO_SIMPLIFIED:  # twice, because the result of one table may be the input of another
+        # No phrase of the tables contains a line end, so each character is converted alone.
         converted = opencc.OpenCC(table).convert("\n".join(simplified)).split("\n")
         simplified = [new if len(new) == 1 else old for old, new in zip(simplified, converted, strict=True)]
     pairs = [(old, new) for old, new in zip(characters, simplified, strict=True) if old != new]
@@ -93,7 +96,7 @@ def simplified_characters() -> normalizers.Normalizer:
         rules = Path(folder, "rules.tsv")
         rules.write_text("".join(f"{ord(old):X}\t{ord(new):X}\n" for old, new in pairs))
         compiled = io.BytesIO()
-        # SentencePiece compiles rules on its way to a model; the model itself, of next to no text, is thrown away.
+        # SentencePiece compiles rules only while it trains a model, which is discarded.
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(["a b c"] * 10),
             model_writer=compiled,

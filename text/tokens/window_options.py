@@ -1,33 +1,40 @@
-"""The command line's options for `WindowSettings`, apart from it: the application's --help waits for no dataclass."""
+"""The command line options of `WindowSettings`, in a file of their own so that --help need not load dataclasses."""
+
+import argparse
 
 from system.command_line import positive_int
 
 AGGREGATES = ("harmonic", "mean", "max", "logsumexp")
 
 
-def _all_or_some(text: str) -> int | None:
-    return None if text == "all" else positive_int(text)
+def _positive_int_or_all(text: str) -> int | None:
+    if text == "all":
+        return None
+    try:
+        return positive_int(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number above 0 nor all") from None
 
 
-# By field of `WindowSettings`, what `system.command_line.add_option` takes.
-WINDOW_OPTIONS = {
+# The arguments of `system.command_line.add_option` for each field of `WindowSettings`.
+WINDOW_OPTIONS: dict[str, dict] = {
     "window": {
         "type": positive_int,
         "metavar": "N",
         "help": "window size in tokens",
-        "unset": "the most that the model reads at once",
+        "unset": "the model's maximum",
     },
     "stride": {
         "type": positive_int,
         "metavar": "N",
-        "help": "most tokens from the start of a window to the start of the next",
+        "help": "maximum step between the starts of two windows in tokens",
         "unset": "no overlap",
     },
     "max_windows": {
-        "type": _all_or_some,
+        "type": _positive_int_or_all,
         "metavar": "N",
-        "help": "windows read of a text, from its beginning, or: all",
+        "help": "maximum number of windows of a text, counted from its beginning, or all",
         "unset": "all",
     },
-    "aggregate": {"choices": AGGREGATES, "help": "how the logit of a text is made from those of its windows"},
+    "aggregate": {"choices": AGGREGATES, "help": "how to combine the logits of the windows of a text"},
 }

@@ -1,26 +1,25 @@
-"""How a text is read in windows: the settings that a model file keeps."""
+"""The settings that split a text into windows, as a model file stores them."""
 
 from dataclasses import dataclass
 
 from system.errors import InputError
 from text.tokens.window_options import AGGREGATES
 
-NUM_SPECIAL_TOKENS = 2  # [CLS] before a window, [SEP] after it
+NUM_SPECIAL_TOKENS = 2  # [CLS] at the start of a window, [SEP] at its end
 
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """How a text is read in windows, and how one verdict is made of theirs.
+    """How to split a text into windows, and how to combine their logits.
 
     Attributes:
-        window: tokens a window, the two special ones included; None takes as many as the model reads at once.
-        stride: most tokens from one window's start to the next one's; windows overlap then, all are full, and the last
-            ends where the text does. None puts them side by side, and the last holds what is left.
-        max_windows: how many windows of a text are read, from its beginning on; None reads all of it.
-        aggregate: what the text's logit is of those of its windows: their "mean", in which each counts by its tokens; a
-            mean in which the n-th counts 1/n of that ("harmonic", since reviews say at their beginning what they are
-            about); their maximum; or between the two the logarithm of the mean of their exponentials ("logsumexp",
-            less its growth with the number of windows).
+        window: tokens per window, including the two special tokens; None means the maximum of the model.
+        stride: maximum number of tokens between the starts of two windows. The windows then overlap, all of them are
+            full, and the last one ends with the text. None puts them side by side; the last one holds the rest.
+        max_windows: maximum number of windows of a text, counted from its beginning; None reads the whole text.
+        aggregate: how to compute the logits of a text. "mean" weights each window by its number of tokens. "harmonic"
+            divides the weight of the n-th window by n, because reviews make their point at the beginning. "max" is the
+            maximum. "logsumexp" is the logarithm of the weighted mean of the exponentials, between mean and maximum.
 
     Raises:
         InputError: a setting is out of range.
@@ -31,37 +30,50 @@ class WindowSettings:
     max_windows: int | None = None
     aggregate: str = "harmonic"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("window", "stride", "max_windows"):
             if not (getattr(self, name) is None or type(getattr(self, name)) is int):
-                raise InputError(f"{name} of the windows must be a whole number, not {getattr(self, name)!r}")
+                raise InputError(f"the window setting {name} must be a whole number, not {getattr(self, name)!r}")
         if self.max_windows is not None and self.max_windows < 1:
-            raise InputError(f"{self.max_windows} windows of a text cannot be read: it must be at least 1")
+            raise InputError(f"the number of windows must be at least 1, not {self.max_windows}; see --max-windows")
         if self.window is not None and self.window <= NUM_SPECIAL_TOKENS:
-            raise InputError(f"a window of {self.window} tokens has no room beside the two special ones")
+            raise InputError(
+                f"a window of {self.window} tokens is too short: two of them are special tokens; raise --window"
+            )
         if self.stride is not None and self.stride < 1:
-            raise InputError(f"a stride of {self.stride} tokens leads nowhere: it must be at least 1")
+            raise InputError(f"the stride must be at least 1 token, not {self.stride}; see --stride")
         if self.aggregate not in AGGREGATES:
-            raise InputError(f"the windows' logits are aggregated by {', '.join(AGGREGATES)}, not by {self.aggregate}")
+            raise InputError(f"the aggregate must be one of {', '.join(AGGREGATES)}, not {self.aggregate!r}")
 
     def capacity(self, max_seq_len: int) -> int:
-        """Returns the tokens of a text that a window holds, for a network that reads `max_seq_len` tokens at once.
+        """Return the maximum number of tokens of a text in a window.
+
+        Args:
+            max_seq_len: maximum number of tokens that the network reads at once.
 
         Raises:
-            InputError: the window is longer than that, or the stride longer than the window.
+            InputError: the window is longer than `max_seq_len`, or the stride is longer than the window.
         """
         window = self.window or max_seq_len
         if window > max_seq_len:
-            raise InputError(f"a window of {window} tokens is too long: the model reads {max_seq_len} at once")
+            raise InputError(
+                f"a window of {window} tokens is too long: the model reads at most {max_seq_len}; reduce --window"
+            )
         capacity = window - NUM_SPECIAL_TOKENS
         if self.stride is not None and self.stride > capacity:
             raise InputError(
-                f"a stride of {self.stride} tokens leaves some unread: a window of {window} holds {capacity} of a text"
+                f"a stride of {self.stride} tokens would skip some of the text: a window of {window} tokens holds "
+                f"{capacity} of it; reduce --stride"
             )
         return capacity
 
     def spans(self, num_tokens: int, capacity: int) -> list[tuple[int, int]]:
-        """Returns where the windows of a text of `num_tokens` tokens start and end, at least one."""
+        """Return the start and end of each window of a text, at least one window.
+
+        Args:
+            num_tokens: number of tokens of the text.
+            capacity: see `capacity`.
+        """
         if num_tokens <= capacity:
             return [(0, num_tokens)]
         if self.stride is None:

@@ -1,7 +1,7 @@
-"""Long texts as windows: a text of more tokens than the network reads at once is read piece by piece.
+"""Long texts as windows, since the network reads a limited number of tokens at once.
 
-Each window has logits of its own, and the logits of the text are made of these as `WindowSettings` says. A model file
-keeps the settings that the model was trained with; training, evaluation and serving read texts by them.
+Each window has its own logits; `WindowSettings` says how to combine them into the logits of the text. A model file
+keeps the settings that the model was trained with, and training, evaluation and serving all use them.
 """
 
 import itertools
@@ -16,12 +16,12 @@ from text.tokens.window_settings import WindowSettings
 
 
 class Windows(NamedTuple):
-    """The windows of some texts, one text's after the other's.
+    """The windows of some texts, in the order of the texts.
 
     Attributes:
         input_ids: int32, (windows, max_seq_len); 0 is padding.
-        num_tokens: int32, (windows,), how many tokens of its text a window holds.
-        text_index: int32, (windows,), which text a window belongs to; every text has at least one.
+        num_tokens: int32, (windows,), number of tokens in each window, without special tokens.
+        text_index: int32, (windows,), the index of the text of each window; every text has at least one window.
         is_truncated: bool, (texts,), whether a text has more tokens than its windows hold.
         aggregate: see `WindowSettings`.
     """
@@ -39,14 +39,14 @@ class Windows(NamedTuple):
 
     @property
     def weights(self) -> np.ndarray:
-        """The share that each window has in its text, float32, (windows,)."""
-        weights = np.maximum(self.num_tokens, 1.0)  # a text may have none
+        """The weight of each window in its text, float32, (windows,); the weights of a text sum to 1."""
+        weights = np.maximum(self.num_tokens, 1.0)  # a text may have no token
         if self.aggregate == "harmonic":
             weights /= 1 + np.arange(len(weights)) - self._starts[self.text_index]
         return (weights / np.bincount(self.text_index, weights)[self.text_index]).astype(np.float32)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
-        """Returns the mean over each text's windows of `values`, (windows, …), by their shares, as (texts, …)."""
+        """Return the weighted mean of `values`, (windows, …), over the windows of each text, (texts, …)."""
         weights = self.weights.reshape(-1, *[1] * (values.ndim - 1))
         return np.add.reduceat(values * weights, self._starts) if len(self.is_truncated) else values
 
@@ -58,12 +58,12 @@ class Windows(NamedTuple):
         highest = np.maximum.reduceat(values, self._starts)
         if self.aggregate == "max":
             return highest
-        # The highest is taken out first: the exponential of a large number overflows.
+        # The highest is subtracted first, because the exponential of a large number overflows.
         return highest + np.log(self.mean(np.exp(values - highest[self.text_index])))
 
     @property
     def _starts(self) -> np.ndarray:
-        """The index of each text's first window."""
+        """The index of the first window of each text."""
         return np.searchsorted(self.text_index, np.arange(len(self.is_truncated)))
 
 
@@ -73,8 +73,10 @@ def encode_windows(
     """Return the windows, `[CLS] … [SEP]`, of each text.
 
     Args:
-        max_seq_len: tokens that the network reads at once.
-        settings: those of `WindowSettings()` where None.
+        tokenizer: the tokenizer of the model.
+        texts: the texts.
+        max_seq_len: maximum number of tokens that the network reads at once.
+        settings: how to split the texts; None uses the defaults.
 
     Raises:
         InputError: the settings do not fit the network.
@@ -84,7 +86,7 @@ def encode_windows(
 
 
 def windows_of(token_ids: list[list[int]], tokenizer: Tokenizer, max_seq_len: int, settings: WindowSettings) -> Windows:
-    """Return the windows of texts that are tokenized already, without special tokens; see `encode_windows`."""
+    """Return the windows of texts that are already tokenized, without special tokens; see `encode_windows`."""
     capacity = settings.capacity(max_seq_len)
     starts, num_tokens, text_index, is_truncated, before = [], [], [], np.zeros(len(token_ids), bool), 0
     for index, ids in enumerate(token_ids):
@@ -95,7 +97,7 @@ def windows_of(token_ids: list[list[int]], tokenizer: Tokenizer, max_seq_len: in
         is_truncated[index] = end < len(ids)
         before += len(ids)
     starts, num_tokens, text_index = (np.array(values, np.int32) for values in (starts, num_tokens, text_index))
-    # All at once: window by window it would take an eighth of the tokenizer's time.
+    # All windows at once: one by one, they would add an eighth to the time of the tokenizer.
     all_ids = np.fromiter(itertools.chain.from_iterable(token_ids), np.int32, before)
     columns = np.arange(capacity)
     is_token = columns < num_tokens[:, None]

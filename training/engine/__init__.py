@@ -1,1 +1,1 @@
-"""What all training shares: batches, the loop over epochs, checkpoints, the optimizer."""
+"""What every training shares: batches, the loop over epochs, checkpoints, optimizers."""

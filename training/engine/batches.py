@@ -1,4 +1,6 @@
-"""Hands rows to `fit` and `evaluate` a batch at a time, as NumPy arrays."""
+"""Batches of rows for `fit` and `evaluate`, as NumPy arrays."""
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -6,19 +8,22 @@ import numpy as np
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedRows
 
+Inputs = np.ndarray | dict[str, np.ndarray]
+
 
 class EpochBatches(keras.utils.PyDataset):
-    """The batches of one epoch, in an order that depends on seed and epoch alone.
+    """The batches of one epoch, in an order that depends only on seed and epoch.
 
-    A run taken up in the middle of an epoch therefore goes on with the very batches that it would have had. Only whole
-    batches are served, as compiled steps want them; a mixed epoch leaves out other rows each time.
+    A run that is resumed in the middle of an epoch therefore continues with the same batches. All batches are full, as
+    compiled steps require; each shuffled epoch leaves out other rows.
 
     Args:
         count: number of rows.
-        batch_size: rows a batch.
-        seed, epoch: what the order is drawn from; seed None leaves the rows in their order.
+        batch_size: rows per batch.
+        seed: seed of the order; None keeps the rows in order.
+        epoch: number of the epoch, which also seeds the order.
         first_batch: number of batches of this epoch that are already done.
-        last_batch: number of the batch to stop before; None goes on to the end.
+        last_batch: number of the batch to stop before; None continues to the end.
     """
 
     def __init__(
@@ -41,25 +46,31 @@ class EpochBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self.last_batch - self.first_batch
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> Any:
         number = self.first_batch + index
-        # Sorted, because rows may lie on disk; their order within a batch has no meaning.
+        # Sorted, because rows may be on disk; their order within a batch does not matter.
         return self.batch(np.sort(self._order[number * self.batch_size : (number + 1) * self.batch_size]), number)
 
-    def batch(self, rows: np.ndarray, number: int):
-        """Returns batch `number`, made of the rows with the given indices, as Keras takes it."""
+    def batch(self, rows: np.ndarray, number: int) -> Any:
+        """Return a batch for Keras.
+
+        Args:
+            rows: the indices of its rows.
+            number: its number in the epoch.
+        """
         raise NotImplementedError
 
 
 class MaskedBatches(EpochBatches):
-    """Packed rows with tokens hidden, drawn anew for each epoch.
+    """Packed rows with masked tokens, which change from epoch to epoch.
 
     Args:
         rows: the packed rows.
-        masker: draws the masks.
-        mask_seed: what masks are drawn from, together with the epoch and the number of the batch.
-        targets_as_input: whether the hidden tokens are an input, as `training.masked_lm.sampled_masked_lm` takes
-            them; the right answer is 0 then.
+        masker: masks the tokens.
+        batch_size: rows per batch.
+        mask_seed: seed of the masks, together with the epoch and the number of the batch.
+        targets_as_input: whether the masked tokens are an input, for `training.masked_lm.sampled_masked_lm`; the
+            correct prediction is then 0.
         options: see `EpochBatches`.
     """
 
@@ -79,7 +90,7 @@ class MaskedBatches(EpochBatches):
         self.mask_seed = mask_seed
         self.targets_as_input = targets_as_input
 
-    def batch(self, rows, number):
+    def batch(self, rows: np.ndarray, number: int) -> tuple[Inputs, np.ndarray, np.ndarray]:
         continues_word = None if self.rows.continues_word is None else self.rows.continues_word[rows]
         generator = np.random.default_rng((self.mask_seed, self.epoch, number))
         masked = self.masker(self.rows.input_ids[rows], generator, continues_word)
@@ -98,18 +109,27 @@ class LabelledBatches(EpochBatches):
 
     Args:
         inputs: an array, or a dict of arrays, of (rows, …).
-        labels: (rows,).
-        weights: (rows,), what each row counts in the loss; None counts them alike.
+        labels: (rows,) or (rows, outputs).
+        batch_size: rows per batch.
+        weights: (rows,), the weight of each row in the loss; None gives all rows the same weight.
         options: see `EpochBatches`.
     """
 
-    def __init__(self, inputs, labels: np.ndarray, batch_size: int, *, weights: np.ndarray | None = None, **options):
+    def __init__(
+        self,
+        inputs: Inputs,
+        labels: np.ndarray,
+        batch_size: int,
+        *,
+        weights: np.ndarray | None = None,
+        **options,
+    ):
         super().__init__(len(labels), batch_size, **options)
         self.inputs = inputs
         self.labels = labels
         self.weights = np.ones(len(labels), np.float32) if weights is None else weights
 
-    def batch(self, rows, number):
+    def batch(self, rows: np.ndarray, number: int) -> tuple[Inputs, np.ndarray, np.ndarray]:
         inputs = (
             {name: values[rows] for name, values in self.inputs.items()}
             if isinstance(self.inputs, dict)

@@ -1,4 +1,4 @@
-"""Keeps the whole state of a training run on disk, so that a killed run goes on as if nothing had happened."""
+"""Checkpoints: the complete state of a training run on disk, from which a killed run can be resumed."""
 
 import json
 import time
@@ -11,16 +11,22 @@ import numpy as np
 from system.errors import InputError
 from system.files import write_atomically
 
+START_AGAIN = "delete it and start again without --resume"
+
 
 class Checkpoint(keras.callbacks.Callback):
-    """Writes weights, optimizer, random generators, running metrics and the place in the run every few seconds.
+    """A callback that writes the state of a run every few seconds.
 
-    A resumed run has the same weights, bit for bit, as one that was never interrupted.
+    The state is weights, optimizer, random generators, running metrics and the position in the run. A resumed run ends
+    with the same weights, bit for bit, as one that was never interrupted.
 
     Args:
         path: the `.npz` file.
-        interval: seconds between two writes.
-        data_sha256: stands for the data; a run is resumed on the same data alone.
+        interval: seconds between two checkpoints.
+        data_sha256: a hash of the data; a run can only be resumed on the same data.
+
+    Attributes:
+        progress: JSON values about the position in the run: `epoch`, `batch`, `history` and `data_sha256`.
     """
 
     def __init__(self, path: Path, interval: float = 60.0, data_sha256: str = ""):
@@ -35,30 +41,30 @@ class Checkpoint(keras.callbacks.Callback):
         self._last_write = time.monotonic()
 
     def start_epoch(self, epoch: int, history: dict[str, list[float]]) -> int:
-        """Notes what is about to run; returns the number of the first batch that is still to be done."""
+        """Record the start of an epoch; return the number of its first batch that is not yet done."""
         self._first_batch = self.progress["batch"] if self.progress.get("epoch") == epoch else 0
         self.progress |= {"epoch": epoch, "batch": self._first_batch, "history": history}
         return self._first_batch
 
     def finish_epoch(self, model: keras.Model) -> None:
-        """Notes that the epoch is done, its validation too, and writes the state."""
+        """Record the end of an epoch, including its validation, and write the state."""
         self.progress |= {"epoch": self.progress["epoch"] + 1, "batch": 0}
         self.save(model)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        # `fit` has just set the metrics back to zero; an epoch taken up in its middle goes on with its sums.
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        # `fit` has just reset the metrics; an epoch that is resumed in its middle continues with its sums.
         if self._metrics_to_restore is not None:
             _assign(self.model.metrics_variables, self._metrics_to_restore)
             self._metrics_to_restore = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.progress["batch"] = self._first_batch + batch + 1
-        # After the last batch the figures of the validation are still to come: `finish_epoch` writes then.
+        # After the last batch, `finish_epoch` writes the state together with the metrics of the validation.
         if batch + 1 < self.params["steps"] and time.monotonic() - self._last_write >= self.interval:
             self.save(self.model)
 
     def save(self, model: keras.Model) -> None:
-        """Writes the state of `model` now."""
+        """Write the state of `model` now."""
         arrays = {
             f"{kind}_{index:04d}": keras.ops.convert_to_numpy(variable.value)
             for kind, variables in _state_of(model).items()
@@ -69,27 +75,30 @@ class Checkpoint(keras.callbacks.Callback):
         self._last_write = time.monotonic()
 
     def load(self) -> None:
-        """Reads the file; `progress` is then that of the interrupted run.
+        """Read the file, and set `progress` to that of the interrupted run.
 
         Raises:
-            InputError: there is no such file, it is damaged, or it is of a run on other data.
+            InputError: there is no such file, it is damaged, or it belongs to a run on other data.
         """
         if not self.path.is_file():
-            raise InputError(f"{self.path}: there is no interrupted run to resume")
+            raise InputError(f"{self.path}: no interrupted run to resume; start again without --resume")
         try:
             with np.load(self.path) as arrays:
                 self._saved = {name: arrays[name] for name in arrays.files}
             self.progress = json.loads(str(self._saved.pop("progress")))
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(f"{self.path}: the checkpoint is damaged ({error}); start anew") from None
+            raise InputError(f"{self.path}: the checkpoint is damaged; {START_AGAIN}") from error
         if self.progress.get("data_sha256") != self.data_sha256:
-            raise InputError(f"{self.path}: the data has changed since the run was interrupted; start anew")
+            raise InputError(f"{self.path}: the data has changed since the run was interrupted; {START_AGAIN}")
 
     def restore(self, model: keras.Model) -> None:
-        """Puts the state that was loaded into `model`, which must be compiled and its optimizer built.
+        """Set the state of `model` to the one that was loaded.
+
+        Args:
+            model: a compiled model whose optimizer is built.
 
         Raises:
-            InputError: the state is that of another network.
+            InputError: the state belongs to another network.
         """
         states = {
             kind: [self._saved[name] for name in sorted(self._saved) if name.startswith(f"{kind}_")]
@@ -102,7 +111,7 @@ class Checkpoint(keras.callbacks.Callback):
             for kind, values in states.items():
                 _assign(_state_of(model)[kind], values)
         except ValueError as error:
-            raise InputError(f"{self.path}: the checkpoint is of another network ({error}); start anew") from None
+            raise InputError(f"{self.path}: the checkpoint belongs to another network; {START_AGAIN}") from error
 
 
 def _state_of(model: keras.Model) -> dict[str, list[keras.Variable]]:

@@ -1,4 +1,4 @@
-"""The loop over epochs that all training shares: batches, validation, progress, checkpoints."""
+"""The loop over epochs that every training uses."""
 
 import math
 import sys
@@ -25,15 +25,19 @@ def fit_epochs(
     callbacks: Iterable[keras.callbacks.Callback] = (),
     after_epoch: Callable[[], None] | None = None,
 ) -> History:
-    """Trains `model` and returns the figures of each epoch, those of the validation under names with "val_".
+    """Train a compiled model.
 
     Args:
-        batches_of: called with `epoch=` and `first_batch=`, returns the batches of that epoch from there on.
-        validate: returns the figures of the validation part.
+        model: the model.
+        batches_of: returns the batches of the epoch `epoch`, from batch `first_batch` on.
+        validate: returns the metrics of the validation split.
         epochs: number of epochs.
-        checkpoint: where the state is kept; one that was restored is taken up where it ended.
-        callbacks: further Keras callbacks; one that sets `model.stop_training` ends the run after its epoch's figures.
-        after_epoch: called after each epoch's figures are printed.
+        checkpoint: where to save the state; after `restore`, the run continues where the checkpoint ended.
+        callbacks: further Keras callbacks; one that sets `model.stop_training` ends the run after its epoch.
+        after_epoch: called after the metrics of each epoch are printed.
+
+    Returns:
+        The metrics of each epoch; the names of validation metrics begin with "val_".
 
     Raises:
         InputError: the loss is no longer a number.
@@ -41,7 +45,7 @@ def fit_epochs(
     progress = checkpoint.progress if checkpoint else {}
     history = progress.get("history", {})
     if progress.get("batch"):
-        # Keras makes the variables of its metrics at their first use, and theirs are to be restored.
+        # Keras creates the variables of its metrics at their first use, and the checkpoint restores their values.
         model.test_on_batch(*batches_of(epoch=progress["epoch"], first_batch=progress["batch"])[0])
     for epoch in range(progress.get("epoch", 0), epochs):
         started = time.monotonic()
@@ -71,9 +75,9 @@ def _fit_epoch(
     callbacks: Iterable[keras.callbacks.Callback],
     checkpoint: Checkpoint | None,
 ) -> dict[str, float]:
-    """Train for the batches of one epoch; return its metrics, the loss first."""
+    """Train on the batches of one epoch; return its metrics, the loss first."""
     try:
-        # The batches have their order; left to itself, Keras would mix them with a generator that nothing keeps.
+        # No shuffling by Keras: its random generator is not in the checkpoint.
         history = model.fit(
             batches,
             initial_epoch=epoch,
@@ -84,7 +88,7 @@ def _fit_epoch(
         ).history
     except KeyboardInterrupt:
         if checkpoint and checkpoint.path.is_file():
-            print(f"\nThe run is kept in {checkpoint.path.parent}: --resume goes on with it.", file=sys.stderr)
+            print(f"\nThe run is saved in {checkpoint.path.parent}; continue it with --resume.", file=sys.stderr)
         raise
     return _loss_first({name: values[-1] for name, values in history.items()})
 
@@ -92,9 +96,9 @@ def _fit_epoch(
 def _require_finite_losses(logs: dict[str, float], epoch: int, checkpoint: Checkpoint | None) -> None:
     for name in ("loss", "val_loss"):
         if not math.isfinite(logs[name]):
-            if checkpoint:  # resumed, the run would only come here again
+            if checkpoint:  # a resumed run would only fail again
                 checkpoint.path.unlink(missing_ok=True)
-            raise InputError(f"the {name} became {logs[name]} in epoch {epoch + 1}: try a smaller learning rate")
+            raise InputError(f"the {name} became {logs[name]} in epoch {epoch + 1}; reduce the learning rate")
 
 
 def _loss_first(metrics: dict[str, float]) -> dict[str, float]:
@@ -102,17 +106,17 @@ def _loss_first(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def print_epoch(epoch: int, epochs: int, seconds: float, logs: dict[str, float]) -> None:
-    """Prints the figures of an epoch on one line."""
-    figures = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
-    print(f"Epoch {epoch + 1}/{epochs} - {seconds:.0f}s - {figures}", flush=True)
+    """Print the metrics of an epoch on one line."""
+    metrics = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
+    print(f"Epoch {epoch + 1}/{epochs} - {seconds:.0f}s - {metrics}", flush=True)
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Shows how far an epoch is, its loss and its speed, on standard error.
+    """A callback that shows the progress of an epoch, its loss and its speed, on standard error.
 
     Args:
-        unit: what is counted for the speed, such as " tokens".
-        units_per_batch: how many of it a batch has.
+        unit: the unit of progress, such as " tokens".
+        units_per_batch: number of units per batch.
     """
 
     def __init__(self, unit: str, units_per_batch: float):
@@ -121,33 +125,33 @@ class ProgressBar(keras.callbacks.Callback):
         self.units_per_batch = units_per_batch
         self._bar = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._bar = tqdm(
             desc=f"epoch {epoch + 1}",
             total=self.params["steps"] * self.units_per_batch,
             unit=self.unit,
             unit_scale=True,
             leave=False,
-            # A log file wants a line now and then, not ten a second.
+            # A log file should not get several lines a second.
             mininterval=0.2 if sys.stderr.isatty() else 15,
         )
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if logs:
             self._bar.set_postfix_str(f"loss {logs['loss']:.3f}", refresh=False)
         self._bar.update(self.units_per_batch)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._bar.close()
 
 
 class TimeLimit(keras.callbacks.Callback):
-    """Ends the training when `time.monotonic()` reaches `end`."""
+    """A callback that ends the training when `time.monotonic()` reaches `end`."""
 
     def __init__(self, end: float):
         super().__init__()
         self.end = end
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         if time.monotonic() >= self.end:
             self.model.stop_training = True

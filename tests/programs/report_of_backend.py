@@ -1,0 +1,96 @@
+"""Predicts with a classifier, and trains for a few steps, on the backend of KERAS_BACKEND; prints the results as JSON.
+
+Argument: the model file.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import keras
+import numpy as np
+
+from network.bert import BertClassifier, BertMaskedLM, classifier_from_pretrained
+from network.model_file import load_model
+from training.engine.optimizer import fine_tuning_optimizer, pretraining_optimizer
+from training.masked_lm import masked_accuracy, masked_lm_loss
+
+TRAINING_BACKENDS = ("tensorflow", "jax", "torch")
+STEPS = 12
+
+
+def example_inputs():
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(0, 13, (64, 1))
+    input_ids = np.where(np.arange(12) < lengths, generator.integers(1, 100, (64, 12)), 0)
+    segments = np.where(np.arange(12) < lengths // 2, 0, 1)
+    return {"input_ids": input_ids.astype("int32"), "token_type_ids": segments.astype("int32")}
+
+
+def report(path):
+    """Return the predictions of a model file, and the results of a few steps of training."""
+    classifier = load_model(path, BertClassifier)
+    result = {
+        "backend": keras.backend.backend(),
+        "probabilities": keras.ops.convert_to_numpy(classifier(example_inputs()))[:, 0].tolist(),
+        "predictions": classifier.predict(example_inputs(), batch_size=16, verbose=0)[:, 0].tolist(),
+        "predicts_in_bfloat16": False,
+    }
+    if result["backend"] == "openvino":
+        import openvino
+
+        abilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        result["predicts_in_bfloat16"] = "BF16" in abilities
+    if result["backend"] in TRAINING_BACKENDS:
+        keras.utils.set_random_seed(1)
+        result["training"] = {
+            "masked_lm": train_masked_lm(classifier.config),
+            "classifier": train_classifier(classifier),
+        }
+    return result
+
+
+def train_masked_lm(config):
+    model = BertMaskedLM(dataclasses.replace(config, num_layers=1))
+    model.compile(pretraining_optimizer(0.03, STEPS), masked_lm_loss(), weighted_metrics=[masked_accuracy])
+    inputs = example_inputs() | {"masked_positions": np.tile(np.array([0, 1, 5], "int32"), (64, 1))}
+    targets = np.tile(np.array([7, 8, 9], "int32"), (64, 1))
+    weights = np.tile(np.array([1, 1, 0], "float32"), (64, 1))
+    return fit(model, inputs, targets, weights)
+
+
+def train_classifier(pretrained):
+    model = classifier_from_pretrained(pretrained, unfreeze="all", dropout_rate=0.0)
+    head = [variable.path for variable in model.get_layer("classification_output").weights]
+    model.compile(fine_tuning_optimizer(1e-3, 0.1, 2 + STEPS), "binary_crossentropy")
+    inputs = example_inputs()
+    # The opposite of the predictions, so that the loss can fall far.
+    scores = pretrained.predict(inputs, batch_size=16, verbose=0)[:, 0]
+    labels = (scores < np.median(scores)).astype("float32")
+    model.get_layer("classification_output").set_weights(pretrained.get_layer("classification_output").get_weights())
+    before = model.get_weights()
+    # The warm-up begins with a learning rate of zero, so only the second step changes the weights.
+    model.fit(inputs, labels, batch_size=64, epochs=2, verbose=0)
+    moved = {"head": [], "backbone": []}
+    for variable, old, new in zip(model.weights, before, model.get_weights(), strict=True):
+        moved["head" if variable.path in head else "backbone"].append(float(np.abs(new - old).max()))
+    return fit(model, inputs, labels) | {"first_steps": moved}
+
+
+def fit(model, inputs, targets, sample_weight=None):
+    """Train on one batch; return the loss before each step and the weights that no step changed."""
+    before = model.get_weights()
+    history = model.fit(inputs, targets, sample_weight=sample_weight, batch_size=64, epochs=STEPS, verbose=0).history
+    unchanged = [
+        variable.path
+        for variable, old, new in zip(model.weights, before, model.get_weights(), strict=True)
+        if (old == new).all()
+    ]
+    return {"losses": history["loss"], "unchanged": unchanged}
+
+
+if __name__ == "__main__":
+    print(json.dumps(report(sys.argv[1])))

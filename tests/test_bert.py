@@ -1,0 +1,157 @@
+"""The models: their sizes, what is trained, what they take over from a pre-trained model, and padding."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tiny_models
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from keras import ops
+from layer_checks import as_array, randomize
+
+from network.bert import (
+    BertClassifier,
+    BertConfig,
+    TokenizerAsset,
+    backbone_layers,
+    classifier_from_pretrained,
+    logits_model,
+)
+from system.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def full_size():
+    return BertClassifier(BertConfig())
+
+
+class TestSizes:
+    def test_summary(self, full_size, monkeypatch, capsys):
+        monkeypatch.setenv("COLUMNS", "200")
+        full_size.summary(line_length=150)
+        printed = capsys.readouterr().out
+        cells = [[cell.strip() for cell in line.split("│")[1:4]] for line in printed.splitlines()]
+        rows = [(row[0].split(" ")[0], row[1], row[2]) for row in cells if len(row) == 3 and row[0]]
+        assert [row for row in rows if not row[0].startswith("not_equal")] == [
+            ("input_ids", "(None, 64)", "0"),
+            ("token_type_ids", "(None, 64)", "0"),
+            ("bert_embedding", "(None, 64, 64)", "1,356,544"),
+            ("transformer_encoder", "(None, 64, 64)", "49,984"),
+            ("transformer_encoder_1", "(None, 64, 64)", "49,984"),
+            ("pooled_output", "(None, 64)", "0"),
+            ("classification_output", "(None, 1)", "65"),
+        ]
+        for line in ("Total params: 1,456,577 ", "Trainable params: 65 ", "Non-trainable params: 1,456,512 "):
+            assert f" {line}" in printed
+
+    @pytest.mark.parametrize(("unfreeze", "count"), [(0, 65), (1, 50_049), (2, 100_033), ("all", 1_456_577)])
+    def test_unfreeze_sets_the_number_of_trainable_parameters(self, full_size, unfreeze, count):
+        classifier = classifier_from_pretrained(full_size, unfreeze)
+        assert sum(int(np.prod(variable.shape)) for variable in classifier.trainable_weights) == count
+        assert classifier.count_params() == 1_456_577
+
+    def test_encoders_are_unfrozen_from_the_top(self, full_size):
+        classifier = classifier_from_pretrained(full_size, unfreeze=1)
+        assert classifier.get_layer("transformer_encoder_1").trainable
+        assert not classifier.get_layer("transformer_encoder").trainable
+
+    @pytest.mark.parametrize("unfreeze", [3, -1])
+    def test_more_encoders_than_the_model_has_are_refused(self, full_size, unfreeze):
+        with pytest.raises(InputError, match="the model has 2"):
+            classifier_from_pretrained(full_size, unfreeze)
+
+
+@pytest.mark.parametrize("make", [tiny_models.masked_lm, tiny_models.classifier])
+def test_a_classifier_copies_the_backbone_and_the_tokenizer_of_a_pretrained_model(make):
+    pretrained = make()
+    classifier = classifier_from_pretrained(pretrained, unfreeze=1, dropout_rate=0.3)
+    assert classifier.tokenizer_json == pretrained.tokenizer_json != ""
+    assert classifier.config == dataclasses.replace(pretrained.config, dropout_rate=0.3)
+    assert classifier.unfreeze == 1 and classifier.metadata == {}
+    for source, target in zip(backbone_layers(pretrained), backbone_layers(classifier), strict=True):
+        for expected, weight in zip(source.get_weights(), target.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected)
+    before = pretrained.get_weights()
+    randomize(classifier, seed=9)
+    for expected, weight in zip(before, pretrained.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(exclude_categories=["Cs"])))
+def test_the_tokenizer_is_kept_byte_for_byte(tmp_path, text):
+    asset = TokenizerAsset()
+    asset.json = text
+    asset.save_assets(tmp_path)
+    again = TokenizerAsset()
+    again.load_assets(tmp_path)
+    assert again.json == text
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["normalize_first", "normalize_last"])
+def classifiers(request):
+    """Two models with the same random weights, of 12 and of 24 positions."""
+    sizes = {"vocab_size": 100, "d_model": 16, "num_heads": 4, "dff": 32, "normalize_first": request.param}
+    wide = BertClassifier(BertConfig(**sizes, max_seq_len=24))
+    randomize(wide)
+    # The weights of the head are small, so that the sigmoid does not saturate.
+    randomize(wide.get_layer("classification_output"), scale=0.1)
+    narrow = BertClassifier(BertConfig(**sizes, max_seq_len=12))
+    narrow.set_weights([value[:12] if value.shape == (24, 16) else value for value in wide.get_weights()])
+    return narrow, wide
+
+
+def outputs_without_padding(classifier, ids):
+    """Return sequence, pooled output and probability, layer by layer, for ids without padding and without a mask."""
+    embedding, *encoders = backbone_layers(classifier)
+    sequence = embedding(ids)
+    for block in encoders:
+        sequence = block(sequence)
+    pooled = ops.mean(sequence, axis=1)
+    return [as_array(x) for x in (sequence, pooled, classifier.get_layer("classification_output")(pooled))]
+
+
+def outputs_of(classifier, ids):
+    """Return sequence, pooled output and probability of the model, for ids padded to its length."""
+    names = ("transformer_encoder_1", "pooled_output", "classification_output")
+    inside = keras.Model(classifier.input, [classifier.get_layer(name).output for name in names])
+    padded = np.pad(ids, ((0, 0), (0, classifier.config.max_seq_len - ids.shape[1])))
+    return [as_array(x) for x in inside({"input_ids": padded, "token_type_ids": np.zeros_like(padded)})]
+
+
+class TestPadding:
+    @settings(max_examples=8, deadline=None)
+    @given(tokens=st.lists(st.integers(1, 99), min_size=1, max_size=12))
+    def test_changes_no_output(self, classifiers, tokens):
+        ids = np.array([tokens], "int32")
+        sequence, pooled, probability = outputs_without_padding(classifiers[0], ids)
+        for classifier in classifiers:
+            padded_sequence, padded_pooled, padded_probability = outputs_of(classifier, ids)
+            np.testing.assert_allclose(padded_sequence[:, : len(tokens)], sequence, rtol=0, atol=1e-5)
+            np.testing.assert_allclose(padded_pooled, pooled, rtol=0, atol=1e-5)
+            np.testing.assert_allclose(padded_probability, probability, rtol=0, atol=1e-5)
+
+    def test_would_change_the_outputs_without_a_mask(self, classifiers):
+        ids = np.random.default_rng(0).integers(1, 100, (8, 3), "int32")
+        alone = outputs_without_padding(classifiers[1], ids)
+        padded = outputs_without_padding(classifiers[1], np.pad(ids, ((0, 0), (0, 21))))
+        assert np.abs(padded[0][:, :3] - alone[0]).max() > 0.1
+        assert np.abs(padded[1] - alone[1]).max() > 0.1
+        assert np.abs(padded[2] - alone[2]).max() > 0.01
+
+    def test_a_text_of_padding_is_finite_and_does_not_change_the_others(self, classifiers):
+        ids = np.array([[5, 6, 7], [0, 0, 0]], "int32")
+        both = outputs_of(classifiers[1], ids)
+        assert all(np.isfinite(output).all() for output in both)
+        assert (both[1][1] == 0).all()
+        for output, first_alone in zip(both, outputs_of(classifiers[1], ids[:1]), strict=True):
+            np.testing.assert_allclose(output[:1], first_alone, rtol=0, atol=1e-5)
+
+
+def test_logits_belong_to_the_probabilities(classifiers):
+    ids = np.random.default_rng(0).integers(1, 100, (8, 24), "int32")
+    inputs = {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
+    logits = as_array(logits_model(classifiers[1])(inputs))
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), as_array(classifiers[1](inputs)), rtol=1e-4)

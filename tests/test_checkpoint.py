@@ -1,0 +1,181 @@
+"""Checkpoints: a killed run continues bit for bit, and a file that cannot be used is refused."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from layer_checks import as_array
+from small_runs import EPOCHS, FEATURES, LABELS, STEPS, KillAfter, Killed, all_variables, evaluate, fit, small_network
+
+from system.errors import InputError
+from training.engine.checkpoint import Checkpoint
+
+
+def assert_same_state(model, other):
+    for value, expected in zip(all_variables(model), all_variables(other), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "checkpoint.npz"
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    """A model that was trained without interruption, and its history."""
+    model = small_network()
+    return model, fit(model)
+
+
+def restored_run(path):
+    """Return a model with other weights and another seed, into which the checkpoint was restored."""
+    keras.utils.set_random_seed(77)
+    model, checkpoint = small_network(seed=8), Checkpoint(path)
+    checkpoint.load()
+    checkpoint.restore(model)
+    return model, checkpoint
+
+
+def assert_resumes(path, undisturbed):
+    model, checkpoint = restored_run(path)
+    expected_model, expected_history = undisturbed
+    assert fit(model, checkpoint) == expected_history
+    assert_same_state(model, expected_model)
+
+
+class TestKilledRun:
+    @pytest.mark.parametrize(
+        "batches_done",
+        [
+            pytest.param(1, marks=pytest.mark.slow),
+            pytest.param(STEPS - 1, marks=pytest.mark.slow),
+            STEPS,
+            STEPS + 1,
+            pytest.param(EPOCHS * STEPS - 1, marks=pytest.mark.slow),
+        ],
+    )
+    def test_continues_bit_for_bit(self, path, undisturbed, batches_done):
+        with pytest.raises(Killed):
+            fit(small_network(), Checkpoint(path, interval=0), callbacks=[KillAfter(batches_done)])
+        assert_resumes(path, undisturbed)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("complete_validations", [0, EPOCHS - 1])
+    def test_continues_after_a_kill_in_the_validation(self, path, undisturbed, complete_validations):
+        model, validations = small_network(), []
+
+        def validate():
+            if len(validations) == complete_validations:
+                raise Killed
+            validations.append(evaluate(model))
+            return validations[-1]
+
+        with pytest.raises(Killed):
+            fit(model, Checkpoint(path, interval=0), validate=validate)
+        assert_resumes(path, undisturbed)
+
+    @pytest.mark.slow
+    def test_continues_after_a_kill_between_two_epochs(self, path, undisturbed):
+        epochs_done = []
+
+        def after_epoch():
+            epochs_done.append(len(epochs_done) + 1)
+            if len(epochs_done) == 2:
+                raise Killed
+
+        with pytest.raises(Killed):
+            fit(small_network(), Checkpoint(path, interval=0), after_epoch=after_epoch)
+        assert_resumes(path, undisturbed)
+
+    @pytest.mark.slow
+    def test_continues_after_a_second_kill(self, path, undisturbed):
+        with pytest.raises(Killed):
+            fit(small_network(), Checkpoint(path, interval=0), callbacks=[KillAfter(1)])
+        model, checkpoint = small_network(seed=5), Checkpoint(path, interval=0)
+        checkpoint.load()
+        checkpoint.restore(model)
+        with pytest.raises(Killed):
+            fit(model, checkpoint, callbacks=[KillAfter(1)])
+        assert json.loads(str(np.load(path)["progress"]))["batch"] == 2
+        assert_resumes(path, undisturbed)
+
+
+def test_round_trip(path):
+    model, checkpoint = small_network(), Checkpoint(path)
+    checkpoint.progress["total_steps"] = 9
+    with pytest.raises(Killed):
+        fit(model, checkpoint, callbacks=[KillAfter(STEPS + 2)])
+    checkpoint.save(model)
+    metrics = [as_array(variable.value) for variable in model.metrics_variables]
+    assert any(metric.any() for metric in metrics)
+
+    other, again = small_network(seed=9), Checkpoint(path)
+    again.load()
+    again.restore(other)
+    assert again.progress == checkpoint.progress
+    assert again.progress["total_steps"] == 9
+    assert (again.progress["epoch"], again.progress["batch"]) == (1, 2)
+    assert_same_state(other, model)
+    other.fit(FEATURES, LABELS, epochs=1, steps_per_epoch=1, verbose=0)  # creates the variables of the metrics
+    other.reset_metrics()
+    again.set_model(other)
+    again.on_epoch_begin(0)
+    for variable, expected in zip(other.metrics_variables, metrics, strict=True):
+        np.testing.assert_array_equal(as_array(variable.value), expected)
+
+
+def test_nothing_is_written_before_the_interval_has_passed(path):
+    with pytest.raises(Killed):
+        fit(small_network(), Checkpoint(path, interval=3600), callbacks=[KillAfter(STEPS - 1)])
+    assert not path.exists()
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    """The bytes of a checkpoint."""
+    path = tmp_path_factory.mktemp("checkpoint") / "checkpoint.npz"
+    Checkpoint(path).save(small_network())
+    return path.read_bytes()
+
+
+class TestUnusableFile:
+    def test_missing(self, path):
+        with pytest.raises(InputError, match="no interrupted run to resume") as caught:
+            Checkpoint(path).load()
+        assert str(path) in str(caught.value)
+
+    @pytest.mark.parametrize("damage", ["empty", "text", "truncated", "without progress"])
+    def test_damaged(self, path, content, damage):
+        damaged = {"empty": b"", "text": b"not a checkpoint", "truncated": content[: len(content) // 2]}
+        if damage in damaged:
+            path.write_bytes(damaged[damage])
+        else:
+            np.savez(path, model_0000=np.zeros(3))
+        with pytest.raises(InputError, match="damaged; delete it and start again") as caught:
+            Checkpoint(path).load()
+        assert str(path) in str(caught.value)
+
+    def test_of_other_data(self, path):
+        Checkpoint(path, data_sha256="one").save(small_network())
+        Checkpoint(path, data_sha256="one").load()
+        with pytest.raises(InputError, match="data has changed"):
+            Checkpoint(path, data_sha256="other").load()
+
+    def assert_of_another_network(self, path, model):
+        checkpoint = Checkpoint(path)
+        checkpoint.load()
+        with pytest.raises(InputError, match="another network"):
+            checkpoint.restore(model)
+
+    def test_of_a_wider_network(self, path, content):
+        path.write_bytes(content)
+        self.assert_of_another_network(path, small_network(units=7))
+
+    def test_of_another_optimizer(self, path, content):
+        path.write_bytes(content)
+        model = small_network()
+        model.compile(keras.optimizers.SGD(), "binary_crossentropy")
+        model.optimizer.build(model.trainable_variables)
+        self.assert_of_another_network(path, model)
