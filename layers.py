@@ -39,7 +39,7 @@ class BertEmbedding(layers.Layer):
         d_model: int,
         type_vocab_size: int = 2,
         dropout_rate: float = 0.1,
-        **kwargs,
+        **kwargs: object,
     ):
         super().__init__(**kwargs)
         self.vocab_size = vocab_size
@@ -127,7 +127,7 @@ class TransformerEncoder(layers.Layer):
         dff: int,
         dropout_rate: float = 0.1,
         normalize_first: bool = True,
-        **kwargs,
+        **kwargs: object,
     ):
         super().__init__(**kwargs)
         if d_model % num_heads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import KerasTensor, layers, ops
@@ -49,7 +50,7 @@ class TokenizerAsset(layers.Layer):
 
     FILE_NAME = "tokenizer.json"
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.json = ""
         self.built = True
@@ -78,7 +79,7 @@ class BertModel(keras.Model):
         config: BertConfig,
         tokenizer_json: str,
         metadata: dict | None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self.config = config

@@ -1,5 +1,7 @@
 """The layers above the encoders: pooling, the logits of a classifier, the masked-language-model head."""
 
+from typing import Any
+
 import keras
 from keras import KerasTensor, layers, ops
 
@@ -45,7 +47,7 @@ class ClassificationLogits(layers.Layer):
         float32, (batch, outputs)
     """
 
-    def __init__(self, dense: layers.Dense, **kwargs):
+    def __init__(self, dense: layers.Dense, **kwargs: Any):
         super().__init__(dtype="float32", **kwargs)
         self.dense = dense
 
@@ -89,7 +91,7 @@ class MaskedLMHead(layers.Layer):
     ALWAYS_SCORED = 2048
     STRIDE = 8
 
-    def __init__(self, vocab_size: int, d_model: int, **kwargs):
+    def __init__(self, vocab_size: int, d_model: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.vocab_size = vocab_size
         self.d_model = d_model

@@ -177,7 +177,8 @@ class TestUnusableFile:
         assert "no such model file" in assert_refused(tmp_path / "none.keras")
 
     def test_a_folder(self, tmp_path):
-        assert "no such model file" in assert_refused(tmp_path)
+        with pytest.raises(InputError, match="this is a folder; name a file in it"):
+            load_model(tmp_path)
 
     @pytest.mark.parametrize("fraction", [0, 0.001, 0.3, 0.5, 0.9, 0.999])
     def test_truncated(self, tmp_path, content, fraction):

@@ -82,7 +82,7 @@ class MaskedBatches(EpochBatches):
         *,
         mask_seed: int,
         targets_as_input: bool = False,
-        **options,
+        **options: Any,
     ):
         super().__init__(len(rows.input_ids), batch_size, **options)
         self.rows = rows
@@ -122,7 +122,7 @@ class LabelledBatches(EpochBatches):
         batch_size: int,
         *,
         weights: np.ndarray | None = None,
-        **options,
+        **options: Any,
     ):
         super().__init__(len(labels), batch_size, **options)
         self.inputs = inputs

@@ -1,5 +1,7 @@
 """AdamW with warm-up, a decaying learning rate, and lower learning rates for pre-trained layers."""
 
+from typing import Any
+
 import keras
 from keras import KerasTensor
 
@@ -67,7 +69,7 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
         factors: dict[str, float],
         other_factor: float = 1.0,
-        **options,
+        **options: Any,
     ):
         super().__init__(learning_rate, **options)
         self.factors = factors
