@@ -183,6 +183,8 @@ def add_option(
 ) -> None:
     """Add the option of a field to a parser or to a group of it. The namespace holds only what the user typed.
 
+    A number is shown as N or X in the help, unless `argument` has a metavar.
+
     Args:
         name: the name of the field; the option has hyphens instead of underscores.
         default: the default to show in the help.
@@ -191,6 +193,10 @@ def add_option(
     """
     if isinstance(default, bool):
         argument["action"] = "store_true"
+    elif argument.get("type") in (positive_int, seed):
+        argument.setdefault("metavar", "N")
+    elif argument.get("type") in (positive_float, fraction, probability):
+        argument.setdefault("metavar", "X")
     if default is not argparse.SUPPRESS:
         help = f"{help} (default: {_shown(default, unset)})"
     group.add_argument(option_name(name), default=argparse.SUPPRESS, help=help.replace("%", "%%"), **argument)

@@ -132,8 +132,10 @@ class FineTuningPlan:
         metavar="FILE",
         help="file to save the model of --pretrained to, with the encoders as trained here, for further fine-tuning",
     )
-    report_folder: str = _result(".", help="folder for learning curves, confusion matrix and metrics.json")
-    run_folder: str = _result("runs/fine_tuning", help="folder for run.json and the checkpoint")
+    report_folder: str = _result(
+        ".", metavar="FOLDER", help="folder for learning curves, confusion matrix and metrics.json"
+    )
+    run_folder: str = _result("runs/fine_tuning", metavar="FOLDER", help="folder for run.json and the checkpoint")
     resume: bool = _result(False, help=RESUME_HELP)
     dry_run: bool = _result(False, help=DRY_RUN_HELP)
 
@@ -211,10 +213,11 @@ class PretrainingPlan:
     )
     tokenizer: str = _text(
         "own",
+        metavar="SOURCE",
         help="own, a tokenizer.json, a vocab.txt, a folder with one of them, or a hub id such as bert-base-chinese",
     )
     held_out_fraction: float = _text(0.01, type=fraction, help="fraction of the documents to hold out for evaluation")
-    cache_folder: str = _text("runs/cache", help="folder for the tokenized corpus")
+    cache_folder: str = _text("runs/cache", metavar="FOLDER", help="folder for the tokenized corpus")
 
     pretrained: str | None = _network(None, metavar="FILE", help="model to continue training", unset="a new model")
     max_seq_len: int = _network(64, type=positive_int, help="maximum number of tokens that the model reads at once")
@@ -248,7 +251,9 @@ class PretrainingPlan:
 
     output: str = _result("mini_bert_zh_hk.keras", metavar="FILE", help="file to save the model to")
     run_folder: str = _result(
-        "runs/pretraining", help="folder for learning curves, metrics.json, run.json and the checkpoint"
+        "runs/pretraining",
+        metavar="FOLDER",
+        help="folder for learning curves, metrics.json, run.json and the checkpoint",
     )
     checkpoint_seconds: float = _result(60.0, type=positive_float, help="seconds between two checkpoints")
     resume: bool = _result(False, help=RESUME_HELP)
