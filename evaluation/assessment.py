@@ -23,7 +23,7 @@ MAX_LOSS_RATIO = 5
 
 
 def threshold_key(threshold: float) -> str:
-    """Return the key under which the metrics at a threshold stand: `assessment["test"]["thresholds"]["0.7"]`."""
+    """Return the key of the metrics at a threshold, as in `assessment["test"]["thresholds"]["0.7"]`."""
     return f"{threshold:g}"
 
 

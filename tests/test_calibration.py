@@ -10,7 +10,9 @@ from evaluation.calibration import calibrate
 from evaluation.metrics import binary_metrics
 from text.labels import SENTIMENT
 
-LABELS_AND_LOGITS = st.lists(st.tuples(st.integers(0, 1), st.floats(-40, 40)), min_size=2, max_size=60).filter(
+# Rounded: the probability of a logit of -1e-16 is exactly 0.5 before the division by a temperature, but not after it.
+LOGITS = st.floats(-40, 40).map(lambda logit: round(logit, 6))
+LABELS_AND_LOGITS = st.lists(st.tuples(st.integers(0, 1), LOGITS), min_size=2, max_size=60).filter(
     lambda pairs: len({label for label, _ in pairs}) == 2
 )
 

@@ -192,9 +192,9 @@ class TestWholeRun:
             "mini_bert_zh_hk.keras",
             *(f"runs/pretraining/{name}" for name in run_folder),
         }
-        with Image.open(folder / "runs/pretraining/pretraining_curves.png") as picture:
-            picture.verify()
-            assert picture.format == "PNG" and picture.width >= 1500
+        with Image.open(folder / "runs/pretraining/pretraining_curves.png") as plot:
+            plot.verify()
+            assert plot.format == "PNG" and plot.width >= 1500
         record = json.loads((folder / "runs/pretraining" / RECORD_NAME).read_text(encoding="utf-8"))
         assert record["arguments"]["batch_size"] == 8
         assert record["arguments"]["learning_rate"] == pretrain.LEARNING_RATE
