@@ -1,4 +1,4 @@
-"""What several test modules need."""
+"""Fixtures of several test modules, and the order of the tests."""
 
 import io
 import os
@@ -17,6 +17,12 @@ disable_telemetry()
 # that it fails for what a change has done; everybody else searches anew.
 hypothesis.settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("here")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files that have slow tests, so that no core waits for one of them at the end."""
+    num_slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -num_slow[item.path])
 
 
 @pytest.fixture(scope="session")

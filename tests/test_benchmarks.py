@@ -64,14 +64,22 @@ def test_a_missing_corpus_is_one_error(capsys):
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING_FOR_SERVING), reason=f"needs {', '.join(MISSING_FOR_SERVING)}: requirements-dev.txt")
-def test_serving_prints_one_table(tiny_model, tmp_path):
+def test_serving_prints_one_table(tmp_path):
+    from tiny_models import classifier  # imported here because it loads Keras
+
+    from network.model_file import save_model
+    from serving.export.onnx_file import export_onnx
+
+    model = tmp_path / "tiny.keras"
+    save_model(classifier(max_seq_len=32), model)  # the text of the benchmark fits into one window
+    export_onnx(model)
     reviews = tmp_path / "reviews.csv"
     reviews.write_text(
         "text,label\n房间很干净,1\n隔音太差,0\n早餐真丰富,1\n,0\n前台冷淡，不会再来,0\n", encoding="utf-8"
     )
     sizes = ["--rows", "30", "90", "--file-rows", "20", "--repeats", "1", "--turns", "1"]
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.serving", "--dataset", reviews, "--model", tiny_model, *sizes],
+        [sys.executable, "-m", "benchmarks.serving", "--dataset", reviews, "--model", model, *sizes],
         cwd=ROOT,
         capture_output=True,
         encoding="utf-8",
@@ -79,7 +87,7 @@ def test_serving_prints_one_table(tiny_model, tmp_path):
     assert result.returncode == 0, result.stderr
     machine, data, blank, header, *lines = result.stdout.splitlines()
     assert re.fullmatch(r".+, \d+ cores, [\d.]+ GiB RAM, Python [\d.]+, onnxruntime [\d.]+", machine)
-    assert data == f"reviews.csv, 4 reviews of 5 characters (median); {tiny_model}" and not blank
+    assert data == f"reviews.csv, 4 reviews of 5 characters (median); {model}" and not blank
     titles = [line for line in lines if not line.startswith("  ")]
     assert [title.partition(" (")[0] for title in titles] == [
         "One text, the whole process",
