@@ -28,9 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = Parser(description=f"{__doc__} Without --text and --file it starts a prompt; type {EXIT_WORD} to leave.")
     inputs = parser.add_mutually_exclusive_group()
-    inputs.add_argument("--text", action="append", metavar="TEXT", help="text to predict; repeatable")
+    inputs.add_argument("--text", action="append", metavar="TEXT", help="text to classify; repeatable")
     inputs.add_argument(
-        "--file", metavar="FILE", help="CSV, TSV, JSONL, Parquet or plain text file to predict; -: standard input"
+        "--file", metavar="FILE", help="CSV, TSV, JSONL, Parquet or plain text file to classify; -: standard input"
     )
     _add_prediction_options(parser.add_argument_group("prediction"))
 
@@ -62,7 +62,7 @@ def _add_prediction_options(group: argparse._ArgumentGroup) -> None:
         type=probability,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="leave texts undecided whose probability lies between LOW and HIGH",
+        help="leave a text undecided if its probability is between LOW and HIGH",
     )
     group.add_argument(
         "--runtime",
@@ -96,8 +96,8 @@ def _threshold(text: str) -> float | str:
         return text
     try:
         return probability(text)
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{error}, nor auto") from None
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number from 0 to 1 nor auto") from None
 
 
 @exits_with_status
@@ -127,7 +127,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"--{given[0].replace('_', '-')} needs --file")
     if args.file is not None and (args.explain or args.explain_output or args.json):
         parser.error(
-            "--json, --explain and --explain-output cannot be used with --file; choose its format with --output-format"
+            "--json, --explain and --explain-output cannot be used with --file; set the format of the rows with "
+            "--output-format"
         )
     if is_closed(sys.stdout) and (args.file is None or is_standard_output(args.output or "-")):
         raise InputError("standard output is closed; redirect it to a file, or use --file with --output")

@@ -24,7 +24,7 @@ MAX_LOSS_RATIO = 5
 
 def threshold_key(threshold: float) -> str:
     """Return the key of the metrics at a threshold, as in `assessment["test"]["thresholds"]["0.7"]`."""
-    return f"{threshold:g}"
+    return str(float(threshold))  # exact, so that two thresholds never share a key
 
 
 def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: float) -> dict:
@@ -123,6 +123,6 @@ def _require_usable(labels: np.ndarray, logits: np.ndarray, temperature: float) 
     majority_loss = majority_log_loss(labels)
     if not loss <= MAX_LOSS_RATIO * majority_loss:  # true for NaN too
         raise InputError(
-            f"the model is useless and was not saved: its validation loss is {loss:.3g}, where predicting the class "
-            f"frequencies for every text has {majority_loss:.3g}; try a smaller learning rate"
+            f"the model is useless and was not saved: its validation loss is {loss:.3g}, while predicting the class "
+            f"frequencies for every text gives {majority_loss:.3g}; try a smaller learning rate"
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from network.bert import BertClassifier, BertModel
 from network.metadata import Metadata, stamp_weights
-from system.errors import InputError
+from system.errors import InputError, first_line
 from system.files import refuse_folder, replace_atomically
 
 
@@ -58,6 +58,8 @@ def load_model(path: str | os.PathLike, expected: type[BertModel] = BertModel) -
         raise InputError(f"{path}: no such model file; {_how_to_make(expected)}")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or first_line(error)}") from error
     except Exception as error:  # each kind of damage has its own, NotImplementedError and EOFError among them
         raise InputError(
             f"{path}: not a model file of this project, or a damaged one; {_how_to_make(expected)}"

@@ -147,12 +147,12 @@ def _print_dry_run(plan: FineTuningPlan, classifier: BertClassifier, splits: Spl
     texts = f"{len(splits.train.texts):,} texts"
     if sources := [option for option in ("unlabelled", "mixtures") if getattr(plan, option)]:
         texts += " and those of " + " and ".join(map(option_name, sources))
+    epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
     print(
         f"dry run: nothing was trained. The run would train {trainable:,} of {classifier.count_params():,} parameters "
-        f"for {plan.epochs} epochs on {texts}, validate on {len(splits.validation.texts):,} and test on "
-        f"{len(splits.test.texts):,}."
+        f"for {epochs} on {texts}, validate on {len(splits.validation.texts):,} and test on {len(splits.test.texts):,}."
     )
-    print(f"Model to {plan.output} and {onnx_path(plan.output)}; {_report_files(plan, plot_name)}.")
+    print(f"The model would be saved to {plan.output} and {onnx_path(plan.output)}; {_report_files(plan, plot_name)}.")
 
 
 def _load_splits(plan: FineTuningPlan, classifier: BertClassifier) -> Splits:

@@ -89,7 +89,7 @@ def previous_model_remark(path: str) -> str:
 def _refuse_unfinished(folder: Path) -> None:
     if unfinished := _unfinished(folder):
         raise InputError(
-            f"{folder}: it holds an interrupted run; continue it with --resume, choose another --run-folder, "
+            f"{folder} holds an interrupted run; continue it with --resume, choose another --run-folder, "
             f"or delete {unfinished}"
         )
 

@@ -24,6 +24,7 @@ from training.plans import FineTuningPlan
 
 STUDY_NAME = "study.json"
 MODEL_NAME = "classifier.keras"
+PROGRESS_VERSION = 2  # of the file with the results so far; the first version had none
 METRIC_TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "roc_auc": "ROC-AUC"}
 # The rows of the table, which are the keys of the results in study.json.
 BASELINE, MODEL, MODEL_AT_THRESHOLD = "TF-IDF + logistic regression", "Mini-BERT", "Mini-BERT at the threshold"
@@ -94,28 +95,37 @@ class _Progress:
         sha256: the hash of the data and the pre-trained model.
 
     Raises:
-        InputError: the resumed study began with other data or another model.
+        InputError: the resumed study began with other data, another model or another version of this project.
     """
 
     def __init__(self, path: Path, sha256: str, resume: bool) -> None:
         self._path, self._sha256 = path, sha256
-        self.results: Results = {}
-        if resume:
-            recorded = json.loads(path.read_text(encoding="utf-8"))
-            if recorded["data_sha256"] != sha256:
-                raise InputError(
-                    f"{path.parent}: the data or the pre-trained model has changed since the study began; choose "
-                    f"another --run-folder, or delete {path} and leave out --resume"
-                )
-            self.results = recorded["seeds"]
+        self.results: Results = self._recorded_results() if resume else {}
         self._write()
+
+    def _recorded_results(self) -> Results:
+        try:
+            recorded = json.loads(self._path.read_text(encoding="utf-8"))
+        except ValueError:
+            recorded = None
+        if not isinstance(recorded, dict) or recorded.get("version") != PROGRESS_VERSION:
+            problem = "the record of the study is damaged, or of another version of this project"
+        elif recorded["data_sha256"] != self._sha256:
+            problem = "the data or the pre-trained model has changed since the study began"
+        else:
+            return recorded["seeds"]
+        raise InputError(
+            f"{self._path.parent}: {problem}; choose another --run-folder, or delete {self._path} and leave out "
+            "--resume"
+        )
 
     def record(self, seed: int, result: dict | None) -> None:
         self.results[str(seed)] = result
         self._write()
 
     def _write(self) -> None:
-        _write(self._path, {"data_sha256": self._sha256, "seeds": self.results})
+        content = {"version": PROGRESS_VERSION, "data_sha256": self._sha256, "seeds": self.results}
+        _write(self._path, content)
 
 
 def _train(plan: FineTuningPlan, seed: int, plot_name: str, is_first: bool) -> None:
@@ -131,7 +141,7 @@ def _train(plan: FineTuningPlan, seed: int, plot_name: str, is_first: bool) -> N
             Path(plan.run_folder, PROGRESS_NAME).unlink(missing_ok=True)
         raise
     except KeyboardInterrupt:
-        print(f"The study is kept in {plan.run_folder}: continue it with --resume.", file=sys.stderr)
+        print(f"The study is saved in {plan.run_folder}; continue it with --resume.", file=sys.stderr)
         raise
 
 

@@ -44,7 +44,7 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
         )
     if plan.mixtures:
         texts += mixed_texts(splits.train.texts + texts, plan.mixtures, plan.seed)
-    print(f"distilling from the teachers on {len(texts):,} unlabelled texts", flush=True)
+    print(f"the teachers label {len(texts):,} texts", flush=True)
     logits = [baseline_logits(splits.train.texts, splits.train.labels, texts)]
     if plan.teachers:
         teachers = [Predictor(path) for path in plan.teachers]

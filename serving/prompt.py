@@ -69,7 +69,7 @@ class Prompt:
             sys.stdin.reconfigure(errors="surrogateescape")
         if self._is_typed:
             _enable_line_editing()
-        _say(f"Type a text and press Enter; /help lists the commands, {self.exit_words[0]} leaves.")
+        _say(f"Type a text and press Enter; /help lists the commands; type {self.exit_words[0]} to leave.")
         try:
             while True:
                 text = self._read()
@@ -117,7 +117,9 @@ class Prompt:
             _say(f"error: {error}")
 
     def _is_exit(self, text: str) -> bool:
-        return text.strip().lower().removeprefix("/") in self.exit_words
+        # In a pipe only the first word ends the input, because the others may be texts.
+        exit_words = self.exit_words if self._is_typed else self.exit_words[:1]
+        return text.strip().lower().removeprefix("/") in exit_words
 
     def _parse_command(self, line: str) -> tuple[Command | None, str, str]:
         """Return the command, or None if it is unknown, its name, and the rest of the line."""
@@ -152,7 +154,7 @@ class Prompt:
     def _toggle_explain(self, argument: str) -> None:
         _expect_no_argument(argument)
         self.answers.explain = not self.answers.explain
-        _say(f"marking words is {'on' if self.answers.explain else 'off'}")
+        _say(f"word marking is {'on' if self.answers.explain else 'off'}")
 
     def _toggle_json(self, argument: str) -> None:
         _expect_no_argument(argument)
@@ -173,10 +175,10 @@ class Prompt:
 
     def _show_help(self, argument: str) -> None:
         _expect_no_argument(argument)
-        rows = [("TEXT", "predict a text; lines pasted together are one text")]
+        rows = [("TEXT", "classify a text; lines pasted together are one text")]
         rows += [(f"{name} {command.usage}".strip(), command.help) for name, command in self._commands.items()]
         exit_word, *others = self.exit_words
-        rows.append((exit_word, f"leave; so do {', '.join(others)}, Ctrl-D and Ctrl-C"))
+        rows.append((exit_word, f"leave; also {', '.join(others)}, Ctrl-D or Ctrl-C"))
         width = max(len(usage) for usage, _ in rows)
         _say("\n".join(f"  {usage:{width}}  {help}" for usage, help in rows))
 

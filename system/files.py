@@ -72,7 +72,8 @@ def replace_atomically(path: str | os.PathLike, *, keep_previous: bool = False) 
             raise  # it is about another file, such as one that the block reads
         reason = error.strerror or first_line(error)
         raise OutputError(
-            f"cannot write {path}: {reason}; free disk space or choose another path (an earlier file is unchanged)"
+            f"cannot write {path}: {reason}; choose another path, or free space if the disk is full (an earlier file "
+            "is unchanged)"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -144,7 +145,7 @@ def as_input_error(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except IsADirectoryError:
-        raise InputError(f"cannot read {path}: it is a folder; name a file in it") from None
+        raise InputError(f"{path}: this is a folder; name a file in it") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 

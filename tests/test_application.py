@@ -145,7 +145,7 @@ class TestArguments:
             application.main(["--model", str(tiny_model), "--text", GOOD, f"--threshold={threshold}"])
         captured = capsys.readouterr()
         assert captured.out == ""
-        expected = f"argument --threshold: {threshold!r} is not a number from 0 to 1, nor auto"
+        expected = f"argument --threshold: {threshold!r} is neither a number from 0 to 1 nor auto"
         assert captured.err.splitlines()[-1].endswith(expected)
 
     @pytest.mark.parametrize(

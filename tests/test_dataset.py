@@ -34,10 +34,10 @@ def test_the_split_depends_on_the_seed_only():
 @pytest.mark.parametrize(
     ("count", "test_size", "message"),
     [
-        (1, 0.5, "^--test-size 0.5 leaves none of 1 rows to train on; use a smaller value or more rows$"),
-        (500, 0.999, "^--test-size 0.999 leaves none of 500 rows to train on; use a smaller value or more rows$"),
+        (1, 0.5, "^a test size of 0.5 leaves none of 1 rows to train on; reduce it or add rows$"),
+        (500, 0.999, "^a test size of 0.999 leaves none of 500 rows to train on; reduce it or add rows$"),
         (10, 1.5, "^--test-size 1.5 is not a number above 0 and below 1$"),
-        (10, 0.0, "^--test-size 0 is not a number above 0 and below 1$"),
+        (10, 0.0, "^the test size must be above 0 and below 1, not 0$"),
     ],
 )
 def test_a_test_size_that_leaves_a_split_empty_is_an_error(count, test_size, message):
@@ -72,7 +72,7 @@ def test_the_stratified_split_depends_on_the_seed():
 
 
 def test_too_few_rows_for_validation_are_an_error():
-    with pytest.raises(InputError, match="2 rows are too few to split: no label has two of them"):
+    with pytest.raises(InputError, match="2 rows are too few to split: none of their labels or groups has two"):
         stratified_split(np.array([0, 1]), np.array([0, 1]))
 
 

@@ -312,7 +312,7 @@ class TestArguments:
             "validate on 42 and test on 84."
         )
         files = "training_curves.png, confusion_matrix.png and metrics.json"
-        assert results == f"Model to {CLASSIFIER} and {ONNX_CLASSIFIER}; {files} in {here}."
+        assert results == f"The model would be saved to {CLASSIFIER} and {ONNX_CLASSIFIER}; {files} in {here}."
         assert list(here.iterdir()) == []
 
     def test_a_dry_run_is_a_function_without_a_result(self, here, tiny_pretrained):

@@ -106,7 +106,7 @@ class TestKinds:
 
     @pytest.mark.parametrize("path", ["a.xlsx", "a", "csv", "a.csv.gz"])
     def test_an_unknown_suffix_is_an_error(self, path):
-        message = f"{path}: unknown kind of file .known are .csv, .*; choose the kind with --format"
+        message = f"{path}: unknown kind of file .known kinds: .csv, .*; choose the kind with --format"
         with pytest.raises(InputError, match=message):
             kind_of(path, None, "--format")
 

@@ -99,7 +99,7 @@ class TestCommands:
     @pytest.mark.parametrize(
         ("name", "attribute", "on", "off"),
         [
-            ("/explain", "explain", "marking words is on", "marking words is off"),
+            ("/explain", "explain", "word marking is on", "word marking is off"),
             ("/json", "as_json", "predictions are printed as JSON", "predictions are printed as text"),
         ],
     )

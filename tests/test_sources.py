@@ -127,7 +127,7 @@ class TestSources:
     @pytest.mark.parametrize(
         ("name", "content", "message"),
         [
-            ("a.xlsx", "", "a.xlsx: unknown kind of file; use one of .csv, .tsv, "),
+            ("a.xlsx", "", "a.xlsx: unknown kind of file; its name must end with one of .csv, .tsv, "),
             ("a.csv", "", "a.csv is empty; its first row must name the columns"),
             (
                 "a.csv",

@@ -171,7 +171,7 @@ class TestInterruptedStudy:
 def test_dry_run(arguments, capsys):
     assert fine_tuning.main([*arguments, "--seeds", "2", "--dry-run"]) == 0
     printed = capsys.readouterr().out
-    assert "504 rows" in printed and f"Model to {FOLDER / 'seed-42' / 'classifier.keras'}" in printed
+    assert "504 rows" in printed and f"The model would be saved to {FOLDER / 'seed-42' / 'classifier.keras'}" in printed
     assert printed.splitlines()[-1].startswith("The study would repeat this with 2 seeds, from 42 on")
     assert [path for path in Path().rglob("*") if path.is_file()] == []
 

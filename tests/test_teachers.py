@@ -80,7 +80,7 @@ class TestDistillationSplit:
         distilled = distillation_split(plan, splits, student)
         assert sorted(distilled.texts) == sorted([*splits.train.texts, "没看过的评论"])
         count = len(distilled.texts)
-        assert capsys.readouterr().out == f"distilling from the teachers on {count} unlabelled texts\n"
+        assert capsys.readouterr().out == f"the teachers label {count} texts\n"
         assert len(distilled.windows.input_ids) == count  # of one window each
 
     def test_tfidf_alone_gives_its_probabilities(self, plan, splits, student):
@@ -128,7 +128,7 @@ class TestScript:
     def test_a_student_is_trained_and_tested(self, arguments, tiny_model, capsys):
         options = ["--mixtures", "30", "--teachers", str(tiny_model), "--epochs", "1", "--output", "student.keras"]
         assert fine_tuning.main([*arguments, *options]) == 0
-        assert "distilling from the teachers on 30 unlabelled texts" in capsys.readouterr().out.splitlines()
+        assert "the teachers label 30 texts" in capsys.readouterr().out.splitlines()
         assert load_model("student.keras").metadata["test"]
 
     def test_a_dry_run_names_the_sources(self, arguments, capsys):

@@ -152,7 +152,7 @@ def train_test_split(count: int, test_size: float, seed: int) -> tuple[np.ndarra
         InputError: the fraction is out of range, or leaves no row for training.
     """
     if not 0 < test_size < 1:
-        raise InputError(f"--test-size {test_size:g} is not a number above 0 and below 1")
+        raise InputError(f"the test size must be above 0 and below 1, not {test_size:g}")
     disable_telemetry()
     from datasets import Dataset
 
@@ -161,7 +161,7 @@ def train_test_split(count: int, test_size: float, seed: int) -> tuple[np.ndarra
         splits = rows.train_test_split(test_size=test_size, shuffle=True, seed=seed)
     except ValueError as error:  # its words name the parameters of scikit-learn
         raise InputError(
-            f"--test-size {test_size:g} leaves none of {count:,} rows to train on; use a smaller value or more rows"
+            f"a test size of {test_size:g} leaves none of {count:,} rows to train on; reduce it or add rows"
         ) from error
     train, test = (np.asarray(splits[name][:]["row"], dtype=np.int64) for name in ("train", "test"))
     return train, test
@@ -193,7 +193,7 @@ def stratified_split(
         count = min(max(round(fraction * len(positions)), 1), len(positions) - 1)
         is_set_aside[positions[:count]] = True
     if not is_set_aside.any():
-        raise InputError(f"{len(indices):,} rows are too few to split: no label has two of them")
+        raise InputError(f"{len(indices):,} rows are too few to split: none of their labels or groups has two")
     return indices[~is_set_aside], indices[is_set_aside]
 
 

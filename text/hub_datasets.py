@@ -88,7 +88,7 @@ def open_hub(hub_id: HubId, option: str, streaming: bool = False) -> Table:
 def _not_loaded(hub_id: HubId, reason: str, option: str) -> InputError:
     return InputError(
         f"there is no file or folder {hub_id}, and {reason}; use {option} FILE for a file of your own, {option} "
-        "sample for the included sample, or set the environment variable HF_ENDPOINT to another address of the hub"
+        "sample for the included sample, or set the environment variable HF_ENDPOINT to a mirror of the hub"
     )
 
 

@@ -85,7 +85,7 @@ class FineTuningPlan:
         None,
         type=positive_int,
         metavar="N",
-        help="number of further texts for them to label, composed of clauses of the training texts and of --unlabelled",
+        help="number of new texts, made of clauses of the training texts and --unlabelled, for the teachers to label",
     )
     window: int | None = _window_option("window")
     stride: int | None = _window_option("stride")
@@ -130,7 +130,7 @@ class FineTuningPlan:
     backbone_output: str | None = _result(
         None,
         metavar="FILE",
-        help="file to save the model of --pretrained to, with the encoders as trained here, for further fine-tuning",
+        help="file to save the --pretrained model with the fine-tuned encoders to, for further fine-tuning",
     )
     report_folder: str = _result(
         ".", metavar="FOLDER", help="folder for learning curves, confusion matrix and metrics.json"

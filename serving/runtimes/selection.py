@@ -90,8 +90,8 @@ def _open_keras_instead(path: Path, reason: InputError) -> KerasRuntime:
         runtime = _open_keras(path)
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{reason}; Keras can neither run nor export {path}, because {error.name} is not installed: "
-            "run `pip install -r requirements.txt`"
+            f"{reason}; Keras cannot run {path} either, because {error.name} is not installed: run "
+            "`pip install -r requirements.txt`, or set KERAS_BACKEND to an installed backend"
         ) from None
     print(f"note: using Keras, which takes seconds to start: {reason}", file=sys.stderr)
     return runtime

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from serving.predictor import Predictor
 from serving.scoring.background import in_background
-from serving.scoring.parts import Parts, Stream
+from serving.scoring.parts import Parts, PartSummary, Stream
 from serving.scoring.source import STANDARD_STREAM, Source, blocks, open_source
 from system.errors import InputError, OutputError
 from system.files import check_writable
@@ -95,7 +95,7 @@ class _Totals:
         for problem in self.problems:
             print(f"{source_name}, {problem}", file=sys.stderr)
         if more := self.num_problems - len(self.problems):
-            print(f"{source_name}: {more:,} more rows have no prediction", file=sys.stderr)
+            print(f"{source_name}: {more:,} {'more ' if self.problems else ''}rows have no prediction", file=sys.stderr)
 
     def __str__(self) -> str:
         before = f" ({self.num_rows_before:,} scored before)" if self.num_rows_before else ""
@@ -228,8 +228,8 @@ def _score(
 
     def scored_blocks() -> Iterator[ScoredBlock]:
         for number, block in enumerate(in_background(blocks(source))):
-            if number < parts.num_done:
-                yield ScoredBlock(None, len(block), *parts.summary(number), [])
+            if number < len(parts.done):
+                yield ScoredBlock(None, len(block), *parts.done[number], [])
             else:
                 yield _score_block(predictor, source, output_format, names, block, number == 0)
 
@@ -238,11 +238,11 @@ def _score(
             if strict and block.problems:
                 raise InputError(f"{source.name}, {block.problems[0]}")
             if block.content is not None:
-                parts.write(number, block.content, [block.labels, block.num_problems])
+                parts.write(number, block.content, PartSummary(block.labels, block.num_problems))
             bar.update(block.num_rows)
             totals.add(block)
     if not totals.num_rows:
-        parts.write(0, output_format.encode([], True), [{}, 0])
+        parts.write(0, output_format.encode([], True), PartSummary({}, 0))
     return totals
 
 

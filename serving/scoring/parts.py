@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from system.errors import InputError
 from system.files import replace_atomically, write_atomically
@@ -20,6 +20,18 @@ STRICT = "--strict"
 OWN_NAMES = re.compile(r"run\.json|\d{8,}\.(part|json)|joined(\..*)?|\.(run|\d{8,}|joined)\.[0-9a-f]{8}(\..*)?")
 
 
+class PartSummary(NamedTuple):
+    """The counts of a part, which a resumed run adds to its own.
+
+    Attributes:
+        labels: the number of rows by label.
+        num_problems: the number of rows without a prediction.
+    """
+
+    labels: dict[str, int]
+    num_problems: int
+
+
 class Stream:
     """A destination that keeps no parts: standard output, a pipe or a device.
 
@@ -27,15 +39,14 @@ class Stream:
         file: the opened stream.
 
     Attributes:
-        num_done: 0, because a stream cannot be resumed.
+        done: empty, because a stream cannot be resumed.
     """
-
-    num_done = 0
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self.done: list[PartSummary] = []
 
-    def write(self, number: int, content: bytes, summary: object) -> None:
+    def write(self, number: int, content: bytes, summary: PartSummary) -> None:
         """Write part `number`; the parts come in order."""
         self._file.write(content)
         self._file.flush()
@@ -54,14 +65,15 @@ class Parts:
         strict: whether every row has a prediction. A strict run can only resume a strict run.
 
     Attributes:
-        num_done: the number of parts of the run that is resumed.
+        done: the summaries of the parts of the run that is resumed, in order.
         num_parts: the number of parts that are kept.
     """
 
     def __init__(self, output: Path, output_format: Format, description: dict[str, object], strict: bool) -> None:
         self.output = output
         self.folder = output.with_name(output.name + ".parts")
-        self.num_done = self.num_parts = 0
+        self.done: list[PartSummary] = []
+        self.num_parts = 0
         self._format = output_format
         self._description = json.loads(json.dumps(description)) | {STRICT: strict}
 
@@ -77,9 +89,14 @@ class Parts:
             print(f"note: no unfinished run of {self.output} to resume; starting from the first row", file=sys.stderr)
         if resume and earlier is not None:
             self._refuse_other_run(earlier)
-            while self._is_done(self.num_done):
-                self.num_done += 1
-            self.num_parts = self.num_done
+            while (summary := self._finished_part(len(self.done))) is not None:
+                self.done.append(summary)
+            self.num_parts = len(self.done)
+            if not self.done:
+                print(
+                    f"note: the unfinished run in {self.folder} has no complete part; starting from the first row",
+                    file=sys.stderr,
+                )
         else:
             if earlier is not None:
                 print(
@@ -90,29 +107,14 @@ class Parts:
         with write_atomically(self.folder / RUN_FILE) as file:
             json.dump(self._description, file, ensure_ascii=False, indent=2)
 
-    def write(self, number: int, content: bytes, summary: object) -> None:
-        """Write part `number`, completely or not at all.
-
-        Args:
-            number: the index of the part.
-            content: the rows.
-            summary: JSON values for `summary`.
-        """
+    def write(self, number: int, content: bytes, summary: PartSummary) -> None:
+        """Write part `number` and its summary, completely or not at all."""
         # The summary comes first, so that a part never lacks its summary.
         with write_atomically(self._summary_path(number)) as file:
             json.dump(summary, file, ensure_ascii=False)
         with write_atomically(self._path(number), "wb") as file:
             file.write(content)
         self.num_parts = max(self.num_parts, number + 1)
-
-    def summary(self, number: int) -> object:
-        """Return the summary that part `number` was written with.
-
-        Raises:
-            ValueError: its file is damaged.
-            OSError: its file cannot be read.
-        """
-        return json.loads(self._summary_path(number).read_text(encoding="utf-8"))
 
     def finish(self) -> None:
         """Join the parts into the file."""
@@ -127,12 +129,14 @@ class Parts:
         """Remove the folder and its parts."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _is_done(self, number: int) -> bool:
+    def _finished_part(self, number: int) -> PartSummary | None:
+        """Return the summary of part `number`, or None if the part is missing or its summary is damaged."""
         try:
-            self.summary(number)
-        except (OSError, ValueError):
-            return False
-        return self._path(number).is_file()
+            labels, num_problems = json.loads(self._summary_path(number).read_text(encoding="utf-8"))
+            is_sound = self._path(number).is_file() and all(type(count) is int for count in labels.values())
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+        return PartSummary(labels, num_problems) if is_sound and type(num_problems) is int else None
 
     def _earlier_run(self) -> dict[str, object] | None:
         try:

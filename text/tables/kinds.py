@@ -50,7 +50,7 @@ def open_table(path: Path, *, kind: str | None = None, lossless: bool = False) -
     suffix = path.suffix.lower()
     if kind is None and suffix not in TABLE_SUFFIXES:
         known = ", ".join(TABLE_SUFFIXES)
-        raise InputError(f"{path}: unknown kind of file; use one of {known}")
+        raise InputError(f"{path}: unknown kind of file; its name must end with one of {known}")
     return _OPENERS[kind or KINDS[suffix]](path, lossless)
 
 
@@ -81,7 +81,7 @@ def kind_of(path: str, given: str | None, option: str) -> str:
     kind = given or KINDS.get(Path(path).suffix.lower())
     if kind is None:
         known = ", ".join(KINDS)
-        raise InputError(f"{path}: unknown kind of file (known are {known}); choose the kind with {option}")
+        raise InputError(f"{path}: unknown kind of file (known kinds: {known}); choose the kind with {option}")
     return kind
 
 

@@ -123,8 +123,8 @@ def pack_corpus(
     train, held_out = (_load_rows(folder, name, whole_words, counts[name]) for name in SPLIT_NAMES)
     if not len(train.input_ids) or not len(held_out.input_ids):
         raise InputError(
-            f"{', '.join(sources)}: too little text ({train.documents + held_out.documents} documents) to hold some of "
-            "it out; add text to --corpus, or raise --held-out-fraction"
+            f"{', '.join(sources)}: too little text ({train.documents + held_out.documents} documents) to split into "
+            "training and held-out rows; add text, or hold out another fraction"
         )
     return PackedCorpus(train, held_out, digest)
 

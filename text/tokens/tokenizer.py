@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from system.errors import InputError
+from system.errors import InputError, first_line
 from system.libraries import quiet_imports
 
 PAD, UNKNOWN, CLASSIFY, SEPARATE, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -176,8 +176,9 @@ def _download_tokenizer(name: str) -> Tokenizer:
         with contextlib.nullcontext() if reachable else offline():
             tokenizer = AutoTokenizer.from_pretrained(name).backend_tokenizer
         content = tokenizer.to_str()
-    except (OSError, ValueError):
-        reason = "has no tokenizer of this name" if reachable else f"could not be reached at {endpoint()}"
+    except (OSError, ValueError) as error:
+        failed = f"does not provide this tokenizer ({first_line(error)})"
+        reason = failed if reachable else f"could not be reached at {endpoint()}"
         raise InputError(
             f"{name}: no such file or folder, and the Hugging Face hub {reason}; {REMEDY}, "
             "or set HF_ENDPOINT to a mirror of the hub"

@@ -27,7 +27,7 @@ WINDOW_OPTIONS: dict[str, dict] = {
     "stride": {
         "type": positive_int,
         "metavar": "N",
-        "help": "maximum step between the starts of two windows in tokens",
+        "help": "maximum distance between the starts of consecutive windows, in tokens",
         "unset": "no overlap",
     },
     "max_windows": {

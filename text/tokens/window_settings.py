@@ -35,13 +35,13 @@ class WindowSettings:
             if not (getattr(self, name) is None or type(getattr(self, name)) is int):
                 raise InputError(f"the window setting {name} must be a whole number, not {getattr(self, name)!r}")
         if self.max_windows is not None and self.max_windows < 1:
-            raise InputError(f"the number of windows must be at least 1, not {self.max_windows}; see --max-windows")
+            raise InputError(f"the number of windows must be at least 1, not {self.max_windows}")
         if self.window is not None and self.window <= NUM_SPECIAL_TOKENS:
             raise InputError(
-                f"a window of {self.window} tokens is too short: two of them are special tokens; raise --window"
+                f"a window of {self.window} tokens is too short: two of them are special tokens; use a longer window"
             )
         if self.stride is not None and self.stride < 1:
-            raise InputError(f"the stride must be at least 1 token, not {self.stride}; see --stride")
+            raise InputError(f"the stride must be at least 1 token, not {self.stride}")
         if self.aggregate not in AGGREGATES:
             raise InputError(f"the aggregate must be one of {', '.join(AGGREGATES)}, not {self.aggregate!r}")
 
@@ -57,13 +57,13 @@ class WindowSettings:
         window = self.window or max_seq_len
         if window > max_seq_len:
             raise InputError(
-                f"a window of {window} tokens is too long: the model reads at most {max_seq_len}; reduce --window"
+                f"a window of {window} tokens is too long: the model reads at most {max_seq_len}; use a shorter window"
             )
         capacity = window - NUM_SPECIAL_TOKENS
         if self.stride is not None and self.stride > capacity:
             raise InputError(
                 f"a stride of {self.stride} tokens would skip some of the text: a window of {window} tokens holds "
-                f"{capacity} of it; reduce --stride"
+                f"{capacity} of it; use a smaller stride"
             )
         return capacity
 

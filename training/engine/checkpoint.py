@@ -8,8 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from system.errors import InputError
-from system.files import write_atomically
+from system.errors import InputError, first_line
+from system.files import as_input_error, write_atomically
 
 START_AGAIN = "delete it and start again without --resume"
 
@@ -83,13 +83,15 @@ class Checkpoint(keras.callbacks.Callback):
         if not self.path.is_file():
             raise InputError(f"{self.path}: no interrupted run to resume; start again without --resume")
         try:
-            with np.load(self.path) as arrays:
+            with as_input_error(self.path), np.load(self.path) as arrays:
                 self._saved = {name: arrays[name] for name in arrays.files}
             self.progress = json.loads(str(self._saved.pop("progress")))
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{self.path}: the checkpoint is damaged; {START_AGAIN}") from error
         if self.progress.get("data_sha256") != self.data_sha256:
-            raise InputError(f"{self.path}: the data has changed since the run was interrupted; {START_AGAIN}")
+            raise InputError(
+                f"{self.path}: the data has changed since the run was interrupted; restore the data, or {START_AGAIN}"
+            )
 
     def restore(self, model: keras.Model) -> None:
         """Set the state of `model` to the one that was loaded.
@@ -111,7 +113,9 @@ class Checkpoint(keras.callbacks.Callback):
             for kind, values in states.items():
                 _assign(_state_of(model)[kind], values)
         except ValueError as error:
-            raise InputError(f"{self.path}: the checkpoint belongs to another network; {START_AGAIN}") from error
+            raise InputError(
+                f"{self.path}: the checkpoint belongs to another network ({first_line(error)}); {START_AGAIN}"
+            ) from error
 
 
 def _state_of(model: keras.Model) -> dict[str, list[keras.Variable]]:
