@@ -117,9 +117,11 @@ class Prompt:
             _say(f"error: {error}")
 
     def _is_exit(self, text: str) -> bool:
-        # In a pipe only the first word ends the input, because the others may be texts.
-        exit_words = self.exit_words if self._is_typed else self.exit_words[:1]
-        return text.strip().lower().removeprefix("/") in exit_words
+        word = text.strip().lower()
+        # In a pipe the other words may be texts, but no text begins with "/".
+        if self._is_typed or word.startswith("/"):
+            return word.removeprefix("/") in self.exit_words
+        return word == self.exit_words[0]
 
     def _parse_command(self, line: str) -> tuple[Command | None, str, str]:
         """Return the command, or None if it is unknown, its name, and the rest of the line."""

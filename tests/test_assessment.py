@@ -36,7 +36,8 @@ class Model:
 
 
 def test_a_key_is_the_threshold_in_decimals():
-    assert [threshold_key(threshold) for threshold in (0.5, 0.7, 0.593, 1.0, 0.0)] == ["0.5", "0.7", "0.593", "1", "0"]
+    keys = {0.5: "0.5", 0.7: "0.7", 0.593: "0.593", 1: "1.0", 0: "0.0", 0.4999999: "0.4999999"}
+    assert {threshold: threshold_key(threshold) for threshold in keys} == keys
 
 
 def test_metrics_stand_by_their_thresholds(splits):

@@ -36,7 +36,7 @@ def test_the_split_depends_on_the_seed_only():
     [
         (1, 0.5, "^a test size of 0.5 leaves none of 1 rows to train on; reduce it or add rows$"),
         (500, 0.999, "^a test size of 0.999 leaves none of 500 rows to train on; reduce it or add rows$"),
-        (10, 1.5, "^--test-size 1.5 is not a number above 0 and below 1$"),
+        (10, 1.5, "^the test size must be above 0 and below 1, not 1.5$"),
         (10, 0.0, "^the test size must be above 0 and below 1, not 0$"),
     ],
 )

@@ -98,8 +98,8 @@ class TestKeras:
             open_runtime(model_file)
         assert str(caught.value) == (
             f"{onnx_path(model_file)}: no such model file; create it with `python -m recipes.export {model_file}`; "
-            f"Keras can neither run nor export {model_file}, because keras is not installed: "
-            "run `pip install -r requirements.txt`"
+            f"Keras cannot run {model_file} either, because keras is not installed: "
+            "run `pip install -r requirements.txt`, or set KERAS_BACKEND to an installed backend"
         )
 
 
