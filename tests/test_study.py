@@ -1,5 +1,6 @@
 """A study: several seeds of one fine-tuning, each as if it ran alone, interrupted and resumed."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -127,7 +128,7 @@ class TestInterruptedStudy:
         with monkeypatch.context() as patch:
             patch.setattr(training.engine.loop, "print_epoch", InterruptAfter(epochs=4))
             assert fine_tuning.main(options) == 130
-        assert f"The study is kept in {FOLDER}: continue it with --resume" in capsys.readouterr().err
+        assert f"The study is saved in {FOLDER}; continue it with --resume" in capsys.readouterr().err
         assert (FOLDER / PROGRESS_NAME).is_file() and (FOLDER / "seed-8" / CHECKPOINT_NAME).is_file()
         first_model = (FOLDER / "seed-7" / "classifier.keras").read_bytes()
 
@@ -174,6 +175,17 @@ def test_dry_run(arguments, capsys):
     assert "504 rows" in printed and f"The model would be saved to {FOLDER / 'seed-42' / 'classifier.keras'}" in printed
     assert printed.splitlines()[-1].startswith("The study would repeat this with 2 seeds, from 42 on")
     assert [path for path in Path().rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("progress", ["", "[]", '{"data_sha256": "0", "seeds": {}}'])
+def test_a_damaged_study_or_one_of_another_version_is_refused(arguments, capsys, progress):
+    plan = dataclasses.asdict(fine_tuning.PLAN) | {"dataset": "sample", "pretrained": arguments[3], "seeds": 2}
+    FOLDER.mkdir(parents=True)
+    (FOLDER / RECORD_NAME).write_text(json.dumps({"arguments": plan}), encoding="utf-8")
+    (FOLDER / PROGRESS_NAME).write_text(progress, encoding="utf-8")
+    assert fine_tuning.main(["--resume"]) == 1
+    assert "the record of the study is damaged, or of another version" in capsys.readouterr().err
+    assert (FOLDER / PROGRESS_NAME).read_text(encoding="utf-8") == progress
 
 
 def test_a_study_that_cannot_begin_leaves_nothing_to_resume(arguments, capsys):
