@@ -26,11 +26,13 @@ FILE_OPTIONS = ("text_column", "format", "output", "output_format", "strict", "r
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = Parser(description=f"{__doc__} Without --text and --file it starts a prompt; type {EXIT_WORD} to leave.")
+    parser = Parser(description=f"{__doc__} Without --text or --file it starts a prompt; type {EXIT_WORD} to leave.")
     inputs = parser.add_mutually_exclusive_group()
     inputs.add_argument("--text", action="append", metavar="TEXT", help="text to classify; repeatable")
     inputs.add_argument(
-        "--file", metavar="FILE", help="CSV, TSV, JSONL, Parquet or plain text file to classify; -: standard input"
+        "--file",
+        metavar="FILE",
+        help="CSV, TSV, JSONL, Parquet or plain text file to classify; - is standard input",
     )
     _add_prediction_options(parser.add_argument_group("prediction"))
 
@@ -55,7 +57,7 @@ def _add_prediction_options(group: argparse._ArgumentGroup) -> None:
         type=_threshold,
         default=POSITIVE_THRESHOLD,
         metavar="P",
-        help="lowest probability of a positive prediction, 0 to 1; auto: the best one on the model's validation split",
+        help="minimum probability of a positive prediction, 0 to 1; auto: the best one on the validation split",
     )
     group.add_argument(
         "--abstain",

@@ -91,9 +91,9 @@ def print_assessment(assessment: dict, data_name: str) -> None:
     print(f"Test set accuracy: {at_half['accuracy']:.4f}\n")
     print(format_report(at_half, at_application, assessment["baseline"], data_name) + "\n")
     print(
-        f"Calibrated on the validation split: logits divided by {calibration['temperature']:.3g}, threshold "
-        f"{calibration['threshold']:.3g}, with which accuracy is {at_calibrated['accuracy']:.3f} and macro-F1 "
-        f"{at_calibrated['macro_f1']:.3f}\n"
+        f"Calibrated on the validation split: temperature {calibration['temperature']:.3g}, threshold "
+        f"{calibration['threshold']:.3g}. With these, test accuracy is {at_calibrated['accuracy']:.3f} and macro-F1 "
+        f"{at_calibrated['macro_f1']:.3f}.\n"
     )
     if "groups" in assessment:
         groups = {

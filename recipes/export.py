@@ -7,7 +7,10 @@ from system.command_line import Parser, exits_with_status
 
 
 def build_parser() -> Parser:
-    parser = Parser(description="Export a classifier for ONNX Runtime, to an .onnx file beside its .keras file.")
+    parser = Parser(
+        prog="python -m recipes.export",
+        description="Export a classifier for ONNX Runtime, to an .onnx file beside its .keras file.",
+    )
     parser.add_argument("model", metavar="FILE", help="classifier, a .keras file")
     return parser
 

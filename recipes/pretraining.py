@@ -72,6 +72,7 @@ def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
     corpus = _pack(plan, model, tokenizer)
     print(f"model: {model.count_params():,} parameters, on {keras.backend.backend()}")
     if plan.dry_run:
+        print(f"dry run: nothing was trained. The run would train this model and save it to {plan.output}.")
         return None
     run_folder = Path(plan.run_folder)
     started = time.monotonic()

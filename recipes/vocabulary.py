@@ -27,7 +27,10 @@ def thinned_texts(sources: list[str], characters_per_source: int, exclude: Itera
 
 
 def build_parser() -> Parser:
-    parser = Parser(description="Train a vocabulary on text, and write it as one tokenizer.json.")
+    parser = Parser(
+        prog="python -m recipes.vocabulary",
+        description="Train a vocabulary on text, and write it as one tokenizer.json.",
+    )
     corpus_help = "text to train on, in any form that pretrain.py accepts"
     parser.add_argument("--corpus", nargs="+", required=True, metavar="SOURCE", help=corpus_help)
     parser.add_argument(

@@ -197,7 +197,7 @@ def add_option(
         argument.setdefault("metavar", "N")
     elif argument.get("type") in (positive_float, fraction, probability):
         argument.setdefault("metavar", "X")
-    if default is not argparse.SUPPRESS:
+    if default is not argparse.SUPPRESS and default is not False:
         help = f"{help} (default: {_shown(default, unset)})"
     group.add_argument(option_name(name), default=argparse.SUPPRESS, help=help.replace("%", "%%"), **argument)
 
@@ -205,8 +205,6 @@ def add_option(
 def _shown(default: object, unset: str | None) -> str:
     if default is None or default == []:
         return unset or "none"
-    if isinstance(default, bool):
-        return "on" if default else "off"
     if isinstance(default, list):
         return " ".join(default)
     return f"{default:.4g}" if isinstance(default, float) else str(default)

@@ -86,8 +86,8 @@ def test_the_printed_report(splits, capsys):
     for words in (
         "Test on reviews.csv: 24 texts",
         "Mini-BERT at 0.7",
-        "Calibrated on the validation split: logits divided by "
-        f"{calibration['temperature']:.3g}, threshold {calibration['threshold']:.3g}, with which accuracy is 0.750",
+        f"Calibrated on the validation split: temperature {calibration['temperature']:.3g}, "
+        f"threshold {calibration['threshold']:.3g}. With these, test accuracy is 0.750",
         "film                                6      0.000     1.000",
     ):
         assert words in printed

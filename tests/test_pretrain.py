@@ -81,8 +81,9 @@ class TestArguments:
         described = {"corpus": pretrain.CORPUS, "dropout_rate": "0", "checkpoint_seconds": "60"}
         described |= {name: r"from --preset, \d+ for mini, \d+ for small" for name in pretrain.PLAN.sizes}
         for name, default in defaults.items():
-            words = described.get(name, r"[\w ]+" if default in (None, [], False) else re.escape(str(default)))
-            assert re.search(rf"{option_name(name)}\b (?:(?! --).)*\(default: {words}\)", shown), name
+            words = described.get(name, r"[\w ]+" if default in (None, []) else re.escape(str(default)))
+            ending = "" if default is False else rf"(?:(?! --).)*\(default: {words}\)"  # a switch is off by default
+            assert re.search(rf"{option_name(name)}\b {ending}", shown), name
 
     @pytest.mark.parametrize(
         "wrong",
@@ -288,7 +289,7 @@ class TestDryRun:
     def test_it_trains_nothing(self, here, arguments, capsys):
         assert pretrain.main([*arguments, "--dry-run"]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert [line.split(":")[0] for line in lines] == ["training", "held out", "model"]
+        assert [line.split(":")[0] for line in lines] == ["training", "held out", "model", "dry run"]
         assert [path.name for path in here.rglob("*") if "cache" not in path.parts] == ["runs"]
 
     def test_excluded_texts_are_left_out(self, here, arguments, capsys):

@@ -16,9 +16,9 @@ from text.tokens.window_settings import WindowSettings
 _data, _text, _network, _training, _result = (
     functools.partial(option, group=heading) for heading in ("data", "text", "network", "training", "result")
 )
-USUAL_NAME = "found by its usual names"
+USUAL_NAME = "detected by common names"
 RESUME_HELP = "continue the interrupted run in the run folder"
-DRY_RUN_HELP = "check all input, print what the run would use, and stop before the training"
+DRY_RUN_HELP = "check all input, print what the run would use, and stop before training"
 PRESETS = {
     "mini": {"d_model": 64, "num_layers": 2, "num_heads": 4, "dff": 256},
     "small": {"d_model": 128, "num_layers": 4, "num_heads": 4, "dff": 512},
@@ -60,8 +60,8 @@ class FineTuningPlan:
         metavar="SOURCE",
         help="labelled texts: a CSV, TSV, JSONL or Parquet file, a folder, the hub id of a data set, or sample",
     )
-    text_column: str | None = _data(None, metavar="NAME", help="column of the text", unset=USUAL_NAME)
-    label_column: str | None = _data(None, metavar="NAME", help="column of the label", unset=USUAL_NAME)
+    text_column: str | None = _data(None, metavar="NAME", help="text column", unset=USUAL_NAME)
+    label_column: str | None = _data(None, metavar="NAME", help="label column", unset=USUAL_NAME)
     group_column: str | None = _data(
         None,
         metavar="NAME",
@@ -79,7 +79,7 @@ class FineTuningPlan:
         [],
         nargs="+",
         metavar="FILE",
-        help="classifiers that also label these texts; together they have the same weight as TF-IDF",
+        help="classifiers that also label these texts; together they count as much as TF-IDF",
     )
     mixtures: int | None = _data(
         None,
@@ -95,7 +95,7 @@ class FineTuningPlan:
     save_splits: str | None = _data(
         None,
         metavar="FOLDER",
-        help="folder to save the rows in: training and validation split in train.csv, test split in test.csv",
+        help="folder for the splits: train.csv (training and validation) and test.csv",
     )
 
     pretrained: str = _training(metavar="FILE", help="pre-trained model to start from")
@@ -207,14 +207,14 @@ class PretrainingPlan:
     exclude: list[str] = _text(
         [], nargs="+", metavar="SOURCE", help="sources of texts to leave out, such as a test split"
     )
-    text_column: str | None = _text(None, metavar="NAME", help="column of the text in tables", unset=USUAL_NAME)
+    text_column: str | None = _text(None, metavar="NAME", help="text column of tables", unset=USUAL_NAME)
     max_documents: int | None = _text(
         None, type=positive_int, metavar="N", help="maximum number of documents to read", unset="all"
     )
     tokenizer: str = _text(
         "own",
         metavar="SOURCE",
-        help="own, a tokenizer.json, a vocab.txt, a folder with one of them, or a hub id such as bert-base-chinese",
+        help="own (included), a tokenizer.json, a vocab.txt, a folder with one, or a hub id (bert-base-chinese)",
     )
     held_out_fraction: float = _text(0.01, type=fraction, help="fraction of the documents to hold out for evaluation")
     cache_folder: str = _text("runs/cache", metavar="FOLDER", help="folder for the tokenized corpus")

@@ -36,5 +36,8 @@ WINDOW_OPTIONS: dict[str, dict] = {
         "help": "maximum number of windows of a text, counted from its beginning, or all",
         "unset": "all",
     },
-    "aggregate": {"choices": AGGREGATES, "help": "how to combine the logits of the windows of a text"},
+    "aggregate": {
+        "choices": AGGREGATES,
+        "help": "how to combine the logits of the windows of a text; harmonic: the n-th window counts 1/n",
+    },
 }

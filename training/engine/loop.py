@@ -87,8 +87,10 @@ def _fit_epoch(
             shuffle=False,
         ).history
     except KeyboardInterrupt:
-        if checkpoint and checkpoint.path.is_file():
-            print(f"\nThe run is saved in {checkpoint.path.parent}; continue it with --resume.", file=sys.stderr)
+        if checkpoint:
+            saved = f"The run is saved in {checkpoint.path.parent}; continue it with --resume."
+            is_saved = checkpoint.path.is_file()
+            print(f"\n{saved if is_saved else 'Nothing of this run is saved yet.'}", file=sys.stderr)
         raise
     return _loss_first({name: values[-1] for name, values in history.items()})
 
