@@ -30,9 +30,11 @@ def refusing_server(status, code=None):
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
     server.refusal, server.requests = (status, code), []
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", server.requests
-    server.shutdown()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", server.requests
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextlib.contextmanager
@@ -47,7 +49,9 @@ def silent_server():
                 connections.append(listener.accept()[0])
 
     threading.Thread(target=accept, daemon=True).start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}", connections
-    listener.close()
-    for connection in connections:
-        connection.close()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", connections
+    finally:
+        listener.close()
+        for connection in connections:
+            connection.close()

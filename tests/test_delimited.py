@@ -66,7 +66,7 @@ class TestDamage:
         assert list(labelled.problems) == [1]
         assert "field larger than field limit" in labelled.problems[1]
 
-    def test_blank_lines_are_counted_but_are_no_rows(self, tmp_path):
+    def test_blank_lines_are_counted_but_are_not_rows(self, tmp_path):
         labelled = read_labelled(write(tmp_path / "a.csv", "\ntext,label\n\n好,1\n\n坏,\n"))
         assert labelled.texts == ["好", "坏"]
         assert labelled.problems == {1: "row 6: no label"}

@@ -11,13 +11,17 @@ from scripts import assert_same_weights, call
 import fine_tuning
 import recipes.study
 import training.engine.loop
+from evaluation.metrics import binary_metrics
 from network.model_file import load_model
 from recipes.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, RECORD_NAME
-from recipes.study import CONVERSIONS, STUDY_NAME
+from recipes.study import CONVERSIONS, ONE_WINDOW, STUDY_NAME
+from serving.predictor import Predictor
+from text.sources import read_labelled
 
 FOLDER = Path("runs/fine_tuning")
 CLASSIFIER = Path("mini_bert_sentiment_classifier.keras")
-UNFROZEN = ["--unfreeze", "1", "--no-xla", "--learning-rate", "1e-3", "--epochs", "1", "--max-windows", "1"]
+# Two windows of a text, so that the first one alone gives other predictions.
+UNFROZEN = ["--unfreeze", "1", "--no-xla", "--learning-rate", "1e-3", "--epochs", "1", "--max-windows", "2"]
 TESTED = ("calibration", "application_threshold", "test", "baseline", "history")
 
 
@@ -110,6 +114,18 @@ class TestFinishedStudy:
             assert result["Mini-BERT"] == metrics["test"]["thresholds"]["0.5"]
             assert result["Mini-BERT at the threshold"] == metrics["test"]["thresholds"]["0.7"]
             assert result["TF-IDF + logistic regression"] == metrics["baseline"]
+
+    def test_the_first_window_has_a_row_of_its_own(self, finished):
+        folder, _ = finished
+        results = json.loads((folder / FOLDER / STUDY_NAME).read_text(encoding="utf-8"))["seeds"]
+        test = read_labelled(folder / "splits" / "test.csv")
+        for seed, result in results.items():
+            model = folder / FOLDER / f"seed-{seed}" / "classifier.keras"
+            reads_one, reads_two = Predictor(model, windows={"max_windows": 1}), Predictor(model)
+            for row, predictor in ((ONE_WINDOW, reads_one), ("Mini-BERT", reads_two)):
+                expected = binary_metrics(test.labels, predictor.predict_proba(test.texts), 0.5)
+                assert result[row]["log_loss"] == pytest.approx(expected["log_loss"], abs=1e-5)
+            assert result[ONE_WINDOW]["log_loss"] != pytest.approx(result["Mini-BERT"]["log_loss"], abs=1e-3)
 
     def test_each_seed_has_its_own_weights(self, finished):
         models = [load_model(finished[0] / FOLDER / f"seed-{seed}" / "classifier.keras") for seed in (7, 8)]
