@@ -1,4 +1,4 @@
-"""Servers that stand in for a hub that refuses or never answers."""
+"""Servers that stand in for a hub that refuses, hangs up or never answers."""
 
 import contextlib
 import socket
@@ -38,8 +38,13 @@ def refusing_server(status, code=None):
 
 
 @contextlib.contextmanager
-def silent_server():
-    """Run a server that accepts connections and never answers; yield its address and the list of its connections."""
+def silent_server(hangs_up=False):
+    """Run a server that accepts connections and never answers; yield its address and the list of its connections.
+
+    Args:
+        hangs_up: close each connection at once. To a client that is a hub out of reach, as is a port that refuses
+            connections, which could not count them.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     connections = []
 
@@ -47,6 +52,8 @@ def silent_server():
         with contextlib.suppress(OSError):  # the listener is closed
             while True:
                 connections.append(listener.accept()[0])
+                if hangs_up:
+                    connections[-1].close()
 
     threading.Thread(target=accept, daemon=True).start()
     try:

@@ -73,7 +73,7 @@ def test_serving_prints_one_table(tmp_path):
     from serving.predictor import Predictor
 
     model = tmp_path / "tiny.keras"
-    # The text of the benchmark fits into one window. The probabilities are equal only if both divide by the temperature.
+    # The text of the benchmark fits into one window. Equal probabilities mean that both divide by the temperature.
     save_model(classifier({"temperature": 0.5}, max_seq_len=32), model)
     export_onnx(model)
     (prediction,) = Predictor(model).predict([serving.TEXT])
