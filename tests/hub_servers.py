@@ -1,7 +1,8 @@
-"""Servers that stand in for a hub that refuses, hangs up or never answers."""
+"""Servers that stand in for a hub that refuses, resets connections or never answers."""
 
 import contextlib
 import socket
+import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -38,12 +39,12 @@ def refusing_server(status, code=None):
 
 
 @contextlib.contextmanager
-def silent_server(hangs_up=False):
+def silent_server(resets=False):
     """Run a server that accepts connections and never answers; yield its address and the list of its connections.
 
     Args:
-        hangs_up: close each connection at once. To a client that is a hub out of reach, as is a port that refuses
-            connections, which could not count them.
+        resets: reset each connection at once. The libraries try again then, as they do at a port where nobody listens,
+            which could not count the attempts.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     connections = []
@@ -52,7 +53,8 @@ def silent_server(hangs_up=False):
         with contextlib.suppress(OSError):  # the listener is closed
             while True:
                 connections.append(listener.accept()[0])
-                if hangs_up:
+                if resets:
+                    connections[-1].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     connections[-1].close()
 
     threading.Thread(target=accept, daemon=True).start()

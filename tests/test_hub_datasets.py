@@ -212,7 +212,7 @@ class TestAsAUserSeesIt:
 
     @pytest.mark.parametrize("kind", ["dataset", pytest.param("corpus", marks=pytest.mark.slow)])
     def test_without_a_network_the_error_names_the_sample(self, tmp_path, kind):
-        with silent_server(hangs_up=True) as (address, connections):
+        with silent_server(resets=True) as (address, connections):
             error = self.error(kind, address, tmp_path)
         assert len(connections) == 1
         assert f"could not be reached at {address}" in error

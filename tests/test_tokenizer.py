@@ -182,7 +182,7 @@ class TestLoading:
 def test_a_hub_out_of_reach_is_one_error_without_retries(tmp_path, offline, attempts):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     environment |= {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": offline}
-    with silent_server(hangs_up=True) as (address, connections):
+    with silent_server(resets=True) as (address, connections):
         finished = subprocess.run(
             [sys.executable, PROGRAM, "bert-base-chinese"],
             capture_output=True,
