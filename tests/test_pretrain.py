@@ -6,15 +6,15 @@ import json
 import os
 import re
 import signal
-import time
 import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from interrupted_runs import epochs_printed, progress_of, run_until_killed
 from PIL import Image
-from scripts import assert_same_weights, run, start
+from scripts import assert_same_weights, run
 from tiny import sample_tokenizer
 
 import pretrain
@@ -229,31 +229,15 @@ class TestWholeRun:
         assert model.metadata["corpus"]["sources"] == ["sample"]
 
 
-def progress_of(checkpoint):
-    """Return the epoch and the batch that a checkpoint holds; (0, 0) while there is none."""
-    try:
-        with np.load(checkpoint) as arrays:
-            progress = json.loads(str(arrays["progress"]))
-    except FileNotFoundError:
-        return 0, 0
-    return progress["epoch"], progress["batch"]
-
-
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory, tokenizer_file):
-    """The folder of a run that was killed in the middle of its second epoch."""
+    """The folder of a run that was killed in the middle of its first epoch, was resumed, and killed in its second."""
     folder = tmp_path_factory.mktemp("killed")
     checkpoint = folder / "runs/pretraining" / CHECKPOINT_NAME
-    process = start("pretrain.py", disturbable(tokenizer_file), folder)
-    try:
-        while process.poll() is None and progress_of(checkpoint) < (1, 5):
-            time.sleep(0.01)
-    finally:
-        process.kill()
-        _, error = process.communicate()
-    assert process.returncode == -signal.SIGKILL, error
-    epoch, batch = progress_of(checkpoint)
-    assert epoch == 1 and batch > 0
+    run_until_killed("pretrain", 0, 7, disturbable(tokenizer_file), folder)
+    assert progress_of(checkpoint) == (0, 7)
+    run_until_killed("pretrain", 1, 5, ["--resume"], folder)
+    assert progress_of(checkpoint) == (1, 5)
     return folder
 
 
@@ -274,9 +258,7 @@ class TestKilledRun:
     def test_ends_as_if_it_had_never_been_killed(self, killed, finished, tokenizer_file, monkeypatch, capsys):
         monkeypatch.chdir(killed)
         assert pretrain.main(["--resume", *disturbable(tokenizer_file)]) == 0
-        printed = capsys.readouterr().out
-        assert f"Epoch {EPOCHS}/{EPOCHS}" in printed
-        assert f"Epoch 1/{EPOCHS}" not in printed
+        assert epochs_printed(capsys.readouterr().out) == [f"Epoch {EPOCHS}/{EPOCHS}"]
         assert metrics_of(killed)["history"] == metrics_of(finished[0])["history"]
         assert_same_weights("mini_bert_zh_hk.keras", finished[0] / "mini_bert_zh_hk.keras")
         assert not (killed / "runs/pretraining" / CHECKPOINT_NAME).exists()
@@ -347,8 +329,7 @@ class TestOptions:
         assert list(Path("runs/cache").rglob("train_continues_word.npy"))
         printed = capsys.readouterr().out
         assert SENTENCES[0] in printed  # which is longer than a row
-        epochs = [line.split(" - ")[0] for line in printed.splitlines() if line.startswith("Epoch")]
-        assert epochs[-1] == "Epoch 3/3"
+        assert epochs_printed(printed)[-1] == "Epoch 3/3"
 
     def test_training_continues_from_a_model(self, here, arguments, finished):
         pretrained = finished[0] / "mini_bert_zh_hk.keras"

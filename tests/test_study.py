@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupted_runs import InterruptAfter
 from scripts import assert_same_weights, call
 
 import fine_tuning
@@ -41,20 +42,6 @@ def assert_as_alone(arguments, seed, seed_folder):
     assert fine_tuning.main([*arguments, "--seed", str(seed), "--run-folder", "alone", "--report-folder", "alone"]) == 0
     assert metrics_of(seed_folder) == metrics_of("alone")
     assert_same_weights(CLASSIFIER, seed_folder / "classifier.keras")
-
-
-class InterruptAfter:
-    """Takes the place of `print_epoch` and raises KeyboardInterrupt after so many epochs."""
-
-    def __init__(self, epochs):
-        self.epochs_left = epochs
-        self.print_epoch = training.engine.loop.print_epoch
-
-    def __call__(self, *arguments):
-        self.print_epoch(*arguments)
-        self.epochs_left -= 1
-        if not self.epochs_left:
-            raise KeyboardInterrupt
 
 
 class InterruptedPredictor:
