@@ -14,16 +14,18 @@ import numpy as np
 import pytest
 from interrupted_runs import epochs_printed, progress_of, run_until_killed
 from PIL import Image
-from scripts import assert_same_weights, run
+from scripts import assert_same_weights, call, run
 from tiny import sample_tokenizer
 
 import pretrain
+import recipes.pretraining
 from network.bert import BertConfig, BertMaskedLM
 from network.model_file import load_model
 from recipes.pretraining import SENTENCES
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
 from system.command_line import option_name
 from text.sources import iter_texts
+from training.engine.checkpoint import Checkpoint
 
 # One encoder: XLA compiles it in half the time.
 SIZES = ["--num-layers", "1", "--d-model", "16", "--dff", "32", "--max-seq-len", "32"]
@@ -229,15 +231,29 @@ class TestWholeRun:
         assert model.metadata["corpus"]["sources"] == ["sample"]
 
 
+class InterruptingCheckpoint(Checkpoint):
+    """A checkpoint that interrupts the run in this process after it has written the state in the second epoch."""
+
+    LAST_BATCH = (1, 5)
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        if (self.progress["epoch"], self.progress["batch"]) == self.LAST_BATCH:
+            raise KeyboardInterrupt
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory, tokenizer_file):
-    """The folder of a run that was killed in the middle of its first epoch, was resumed, and killed in its second."""
+    """The folder of a run that was killed in its first epoch, and interrupted in its second after it was resumed."""
     folder = tmp_path_factory.mktemp("killed")
     checkpoint = folder / "runs/pretraining" / CHECKPOINT_NAME
     run_until_killed("pretrain", 0, 7, disturbable(tokenizer_file), folder)
     assert progress_of(checkpoint) == (0, 7)
-    run_until_killed("pretrain", 1, 5, ["--resume"], folder)
-    assert progress_of(checkpoint) == (1, 5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes.pretraining, "Checkpoint", InterruptingCheckpoint)
+        resumed = call(pretrain.main, ["--resume"], folder)
+    assert (resumed.returncode, epochs_printed(resumed.stdout)) == (130, [f"Epoch 1/{EPOCHS}"])
+    assert progress_of(checkpoint) == InterruptingCheckpoint.LAST_BATCH
     return folder
 
 
