@@ -130,7 +130,7 @@ class TestInterruptedStudy:
         with monkeypatch.context() as patch:
             patch.setattr(training.engine.loop, "print_epoch", InterruptAfter(epochs=4))
             assert fine_tuning.main(options) == 130
-        assert f"The study is kept in {FOLDER}: continue it with --resume" in capsys.readouterr().err
+        assert f"The study is saved in {FOLDER}; continue it with --resume." in capsys.readouterr().err
         assert (FOLDER / PROGRESS_NAME).is_file() and (FOLDER / "seed-8" / CHECKPOINT_NAME).is_file()
         first_model = (FOLDER / "seed-7" / "classifier.keras").read_bytes()
 
