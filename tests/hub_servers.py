@@ -1,7 +1,8 @@
-"""Servers that stand in for a hub that refuses or never answers."""
+"""Servers that stand in for a hub that refuses, resets connections or never answers."""
 
 import contextlib
 import socket
+import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -30,14 +31,21 @@ def refusing_server(status, code=None):
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
     server.refusal, server.requests = (status, code), []
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", server.requests
-    server.shutdown()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", server.requests
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextlib.contextmanager
-def silent_server():
-    """Run a server that accepts connections and never answers; yield its address and the list of its connections."""
+def silent_server(resets=False):
+    """Run a server that accepts connections and never answers; yield its address and the list of its connections.
+
+    Args:
+        resets: reset each connection at once. The libraries try again then, as they do at a port where nobody listens,
+            which could not count the attempts.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     connections = []
 
@@ -45,9 +53,14 @@ def silent_server():
         with contextlib.suppress(OSError):  # the listener is closed
             while True:
                 connections.append(listener.accept()[0])
+                if resets:
+                    connections[-1].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    connections[-1].close()
 
     threading.Thread(target=accept, daemon=True).start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}", connections
-    listener.close()
-    for connection in connections:
-        connection.close()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", connections
+    finally:
+        listener.close()
+        for connection in connections:
+            connection.close()

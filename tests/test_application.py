@@ -1,9 +1,11 @@
 """Run the application as a person does: one-shot predictions, files, and every way to use it wrongly."""
 
+import io
 import json
 import os
 import re
 import subprocess
+import zipfile
 from pathlib import Path
 
 import application_process
@@ -24,6 +26,21 @@ HEAVY = {
     *("tensorflow", "jax", "torch", "keras", "transformers", "datasets", "matplotlib", "sklearn", "pyarrow", "pandas"),
     *("shutil", "lzma", "logging"),
 }
+
+
+def first_half(content):
+    return content[: len(content) // 2]
+
+
+def archive_of_another_program(content):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("word/document.xml", "<document/>")
+    return archive.getvalue()
+
+
+def plain_text(content):
+    return "这不是模型。\n".encode()
 
 
 @pytest.fixture
@@ -114,6 +131,15 @@ class TestText:
         status, lines, (error,) = run("--text", GOOD, model=path)
         assert (status, lines) == (1, [])
         assert error == f"error: {path}: no such model file; train one with `python fine_tuning.py`"
+
+    @pytest.mark.parametrize("damage", [first_half, archive_of_another_program, plain_text])
+    @pytest.mark.parametrize("suffix", [".keras", ".onnx"])
+    def test_a_damaged_model_is_one_error(self, run, tiny_model, tmp_path, damage, suffix):
+        path = tmp_path / f"damaged{suffix}"
+        path.write_bytes(damage(tiny_model.with_suffix(suffix).read_bytes()))
+        status, lines, (error,) = run("--text", GOOD, model=path)
+        assert (status, lines) == (1, [])
+        assert error.startswith(f"error: {path}")
 
 
 class TestAbstain:
@@ -219,5 +245,5 @@ class TestFile:
     def test_wrong_arguments(self, capsys, arguments, words):
         with pytest.raises(SystemExit, match="2"):
             application.main(list(arguments))
-        assert words in capsys.readouterr().err
+        assert words in capsys.readouterr().err.splitlines()[-1]
         assert os.listdir() == ["in.csv"]

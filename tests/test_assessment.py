@@ -40,7 +40,7 @@ def test_a_key_is_the_threshold_in_decimals():
     assert {threshold: threshold_key(threshold) for threshold in keys} == keys
 
 
-def test_metrics_stand_by_their_thresholds(splits):
+def test_metrics_are_stored_by_threshold(splits):
     assessment = assess(Model(), splits, 0.7)
     calibration = assessment["calibration"]
     assert assessment["application_threshold"] == 0.7

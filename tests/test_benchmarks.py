@@ -17,6 +17,7 @@ from text.sources import iter_texts
 from text.tokens.tokenizer import SPECIAL_TOKENS
 
 ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = ROOT / "tests" / "programs"
 MISSING_FOR_SERVING = [package for package in serving.NEEDED if not importlib.util.find_spec(package)]
 MISSING = [package for package in ("torch", "transformers", "keras_hub") if not importlib.util.find_spec(package)]
 
@@ -69,10 +70,14 @@ def test_serving_prints_one_table(tmp_path):
 
     from network.model_file import save_model
     from serving.export.onnx_file import export_onnx
+    from serving.predictor import Predictor
 
     model = tmp_path / "tiny.keras"
-    save_model(classifier(max_seq_len=32), model)  # the text of the benchmark fits into one window
+    # The text of the benchmark fits into one window. Equal probabilities mean that both divide by the temperature.
+    save_model(classifier({"temperature": 0.5}, max_seq_len=32), model)
     export_onnx(model)
+    (prediction,) = Predictor(model).predict([serving.TEXT])
+    assert abs(prediction.probability - 0.5) > 10 * serving.TOLERANCE, "the temperature must make a difference"
     reviews = tmp_path / "reviews.csv"
     reviews.write_text(
         "text,label\n房间很干净,1\n隔音太差,0\n早餐真丰富,1\n,0\n前台冷淡，不会再来,0\n", encoding="utf-8"
@@ -128,20 +133,18 @@ def test_serving_prints_one_table(tmp_path):
 
 def test_the_memory_of_a_process_is_its_own(tmp_path):
     held = b"x" * (300 << 20)  # the memory of this process must not count
-    small = serving.measure(["-c", "print('small')"], tmp_path)
-    large = serving.measure(["-c", "held = b'x' * (100 << 20); print('first'); print(len(held))"], tmp_path)
+    small, large = (serving.measure([str(PROGRAMS / "hold_memory.py"), size], tmp_path) for size in ("0", "100"))
     assert len(held) > 0
-    assert small.output == "small"
-    assert large.output == str(100 << 20)
+    assert (small.output, large.output) == ("0", str(100 << 20))
     assert small.mebibytes < 60
     assert 95 < large.mebibytes - small.mebibytes < 115
     assert small.seconds > 0
 
 
-@pytest.mark.parametrize("end", ["raise SystemExit(3)", "import os; os.abort()"])
+@pytest.mark.parametrize("end", ["exit", "abort"])
 def test_a_process_that_fails_is_not_measured(tmp_path, end):
     with pytest.raises(InputError, match="could not be measured"):
-        serving.measure(["-c", end], tmp_path)
+        serving.measure([str(PROGRAMS / "fail.py"), end], tmp_path)
 
 
 def test_serving_compares_only_equal_probabilities(tmp_path, monkeypatch):

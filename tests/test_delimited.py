@@ -66,7 +66,7 @@ class TestDamage:
         assert list(labelled.problems) == [1]
         assert "field larger than field limit" in labelled.problems[1]
 
-    def test_blank_lines_are_counted_but_are_no_rows(self, tmp_path):
+    def test_blank_lines_are_counted_but_are_not_rows(self, tmp_path):
         labelled = read_labelled(write(tmp_path / "a.csv", "\ntext,label\n\n好,1\n\n坏,\n"))
         assert labelled.texts == ["好", "坏"]
         assert labelled.problems == {1: "row 6: no label"}
@@ -103,6 +103,9 @@ def tables(draw):
     return columns, draw(st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=8))
 
 
+any_table = given(table=tables(), lossless=st.booleans())
+
+
 class TestTsvOfOurOwn:
     def write(self, path, columns, rows):
         file_format = DelimitedFormat(columns, "\t")
@@ -110,8 +113,17 @@ class TestTsvOfOurOwn:
         path.write_bytes(file_format.encode(named[:1], True) + file_format.encode(named[1:], False))
 
     @settings(max_examples=200)
-    @given(table=tables(), lossless=st.booleans())
+    @any_table
     def test_any_table_is_read_back(self, tmp_path_factory, table, lossless):
+        self.check_table(tmp_path_factory, table, lossless)
+
+    @pytest.mark.slow
+    @settings(max_examples=1000)
+    @any_table
+    def test_a_thousand_tables_are_read_back(self, tmp_path_factory, table, lossless):
+        self.check_table(tmp_path_factory, table, lossless)
+
+    def check_table(self, tmp_path_factory, table, lossless):
         path = tmp_path_factory.getbasetemp() / "own.tsv"
         columns, rows = table
         self.write(path, columns, rows)
@@ -138,14 +150,29 @@ class TestTsvOfOurOwn:
         assert read_labelled(write(tmp_path / "a.tsv", content)).texts == texts
 
 
+any_reviews = given(
+    reviews=st.lists(REVIEWS, min_size=1, max_size=10), label_first=st.booleans(), lossless=st.booleans()
+)
+any_content = given(content=st.text(st.sampled_from('"\t\n\r1好'), max_size=40))
+
+
 class TestTsvOfReviews:
     """Files that no CSV writer wrote: a line is a row."""
 
     @settings(max_examples=200)
-    @given(reviews=st.lists(REVIEWS, min_size=1, max_size=10), label_first=st.booleans(), lossless=st.booleans())
+    @any_reviews
     def test_lines_with_the_right_number_of_columns_are_never_joined(
         self, tmp_path_factory, reviews, label_first, lossless
     ):
+        self.check_reviews(tmp_path_factory, reviews, label_first, lossless)
+
+    @pytest.mark.slow
+    @settings(max_examples=1000)
+    @any_reviews
+    def test_in_a_thousand_files_no_lines_are_joined(self, tmp_path_factory, reviews, label_first, lossless):
+        self.check_reviews(tmp_path_factory, reviews, label_first, lossless)
+
+    def check_reviews(self, tmp_path_factory, reviews, label_first, lossless):
         path = tmp_path_factory.getbasetemp() / "reviews.tsv"
         cells = [["1", text] if label_first else [text, "1"] for text in reviews]
         header = "label\ttext\n" if label_first else "text\tlabel\n"
@@ -156,8 +183,17 @@ class TestTsvOfReviews:
         assert [row.values["text"] for row in rows] == [without_csv_quotes(text) for text in reviews]
 
     @settings(max_examples=200)
-    @given(content=st.text(st.sampled_from('"\t\n\r1好'), max_size=40))
+    @any_content
     def test_no_character_of_a_file_is_lost(self, tmp_path_factory, content):
+        self.check_characters(tmp_path_factory, content)
+
+    @pytest.mark.slow
+    @settings(max_examples=500)
+    @any_content
+    def test_no_character_of_hundreds_of_files_is_lost(self, tmp_path_factory, content):
+        self.check_characters(tmp_path_factory, content)
+
+    def check_characters(self, tmp_path_factory, content):
         path = tmp_path_factory.getbasetemp() / "any.tsv"
         path.write_text("text\tn\n" + content + "\n", encoding="utf-8", newline="")
         found = "".join("".join(row.values.values()) for row in kinds.open_table(path, lossless=True).rows)
@@ -232,6 +268,9 @@ class TestLossless:
         assert rows_of(write(tmp_path / "a", "text\tn\n好\t1\n"), kind="tsv")[0] == ["text", "n"]
 
 
+any_texts = given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=5))
+
+
 class TestWriting:
     @pytest.mark.parametrize(("kind", "delimiter"), [("csv", ","), ("tsv", "\t")])
     def test_any_csv_reader_reads_awkward_texts_back(self, kind, delimiter):
@@ -239,8 +278,17 @@ class TestWriting:
         assert [row["text"] for row in rows] == AWKWARD
 
     @settings(max_examples=100)
-    @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=5))
+    @any_texts
     def test_any_text_is_read_back(self, texts):
+        self.check_texts(texts)
+
+    @pytest.mark.slow
+    @settings(max_examples=200)
+    @any_texts
+    def test_hundreds_of_texts_are_read_back(self, texts):
+        self.check_texts(texts)
+
+    def check_texts(self, texts):
         assert [row["text"] for row in read_csv(written("csv", [{"text": text} for text in texts]))] == texts
 
     def test_missing_values_are_empty_cells(self):

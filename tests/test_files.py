@@ -129,7 +129,7 @@ class TestPrevious:
         assert (path.read_text(), (tmp_path / "model.previous.keras").read_text()) == ("new", "old")
         assert len(list(tmp_path.iterdir())) == 2
 
-    def test_it_is_right_after_a_run_that_was_killed_between_the_two_steps(self, tmp_path):
+    def test_the_previous_version_is_kept_after_a_run_was_killed_between_the_two_steps(self, tmp_path):
         path = tmp_path / "model.keras"
         path.write_text("old")
         os.link(path, tmp_path / "model.previous.keras")

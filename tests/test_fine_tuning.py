@@ -5,11 +5,11 @@ import dataclasses
 import json
 import re
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupted_runs import InterruptAfter, epochs_printed, progress_of, run_until_killed
 from PIL import Image
 from scripts import (
     FINE_TUNING_METRICS,
@@ -18,14 +18,14 @@ from scripts import (
     assert_same_weights,
     call,
     run,
-    start,
 )
-from tiny_models import config
+from tiny_models import config, masked_lm
 
 import fine_tuning
 import recipes.fine_tuning
+import training.engine.loop
 from network.bert import BertClassifier, BertMaskedLM, backbone_layers
-from network.model_file import load_model
+from network.model_file import load_model, save_model
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
 from system.command_line import parse_plan
 from system.errors import InputError
@@ -230,21 +230,39 @@ def test_all_layers_are_trained(here, arguments, tiny_pretrained, capsys):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_killed_run_is_resumed_as_if_nothing_had_happened(finished, here, arguments, capsys):
-    process = start("fine_tuning.py", arguments, here)
-    try:
-        while process.poll() is None and not CHECKPOINT.exists():
-            time.sleep(0.01)
-    finally:
-        process.kill()
-        _, error = process.communicate()
-    assert process.returncode == -signal.SIGKILL, error
+    run_until_killed("fine_tuning", 2, 3, arguments, here)
+    assert progress_of(CHECKPOINT) == (2, 0)  # the last epoch that was finished
     assert not Path(CLASSIFIER).exists()
 
     assert fine_tuning.main(["--resume"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert not any(line.startswith("Epoch 1/") for line in lines)
+    assert epochs_printed(capsys.readouterr().out) == ["Epoch 3/5", "Epoch 4/5", "Epoch 5/5"]
     assert_same_weights(CLASSIFIER, finished[0] / CLASSIFIER)
     assert read_json("metrics.json")["history"] == read_json(finished[0] / "report/metrics.json")["history"]
+    assert not CHECKPOINT.exists()
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_of_an_encoder_is_resumed_as_if_nothing_had_happened(here, monkeypatch, capsys):
+    write_reviews("reviews.csv", sample_rows()[::12])
+    save_model(masked_lm(max_seq_len=8, num_layers=1), "pretrained.keras")
+    options = ["--dataset", "reviews.csv", "--pretrained", "pretrained.keras", "--epochs", "2", "--max-windows", "1"]
+    options += ["--unfreeze", "1", "--no-xla", "--learning-rate", "1e-3"]
+    whole = ["--output", "whole.keras", "--run-folder", "whole", "--report-folder", "whole"]
+    assert fine_tuning.main([*options, *whole]) == 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.engine.loop, "print_epoch", InterruptAfter(epochs=2))
+        assert fine_tuning.main(options) == 130
+    assert progress_of(CHECKPOINT) == (1, 0)
+    assert not Path(CLASSIFIER).exists()
+    capsys.readouterr()
+    assert fine_tuning.main(options) == 1
+    assert_one_error(capsys.readouterr().err, "--resume")
+
+    assert fine_tuning.main(["--resume"]) == 0
+    assert epochs_printed(capsys.readouterr().out) == ["Epoch 2/2"]
+    assert_same_weights(CLASSIFIER, "whole.keras")
+    assert read_json("metrics.json")["history"] == read_json("whole/metrics.json")["history"]
     assert not CHECKPOINT.exists()
 
 

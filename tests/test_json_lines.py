@@ -3,6 +3,7 @@
 import datetime
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from table_files import AWKWARD, rows_of, write, written
@@ -52,6 +53,13 @@ class TestLossless:
         assert [row.problem for row in rows] == [None, "JSON with more than 100 levels", None]
 
 
+any_fields = given(
+    row=st.dictionaries(
+        ANY_TEXT, st.recursive(st.none() | st.integers() | ANY_TEXT, lambda inner: st.lists(inner, max_size=3))
+    )
+)
+
+
 class TestWriting:
     def test_fields_are_written_unchanged(self):
         rows = [{"text": text, "other": {"a": [1, None, True]}} for text in AWKWARD]
@@ -75,12 +83,17 @@ class TestWriting:
         }
 
     @settings(max_examples=50)
-    @given(
-        row=st.dictionaries(
-            ANY_TEXT, st.recursive(st.none() | st.integers() | ANY_TEXT, lambda inner: st.lists(inner, max_size=3))
-        )
-    )
+    @any_fields
     def test_any_fields_are_read_back(self, row):
+        self.check_fields(row)
+
+    @pytest.mark.slow
+    @settings(max_examples=200)
+    @any_fields
+    def test_the_fields_of_hundreds_of_rows_are_read_back(self, row):
+        self.check_fields(row)
+
+    def check_fields(self, row):
         # A surrogate pair in two halves, which no reader returns, is one character after it is read.
         expected = json.loads(json.dumps(row))
         assert json.loads(written("jsonl", [row], list(row)).decode("utf-8")) == expected

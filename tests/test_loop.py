@@ -68,7 +68,7 @@ def test_every_epoch_sees_every_row_once():
         assert [number for number, _ in served][-STEPS:] == list(range(STEPS))
 
 
-class TestLossThatIsNoNumber:
+class TestLossThatIsNotANumber:
     @pytest.fixture
     def checkpoint(self, tmp_path):
         return Checkpoint(tmp_path / "checkpoint.npz", interval=0)

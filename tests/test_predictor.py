@@ -52,6 +52,9 @@ def probabilities_of(classifier, windows):
     return SENTIMENT.probabilities(logits)[:, 1]
 
 
+many_texts = given(texts=st.lists(ANY_TEXT | REVIEW_TEXT, min_size=8, max_size=12))
+
+
 class TestAnyTexts:
     @settings(UNBOUND, max_examples=40)
     @given(texts=st.lists(ANY_TEXT | REVIEW_TEXT, max_size=6))
@@ -67,8 +70,17 @@ class TestAnyTexts:
         assert probabilities == pytest.approx(probabilities_of(classifier, windows), abs=1e-5)
 
     @settings(UNBOUND, max_examples=150)
-    @given(texts=st.lists(ANY_TEXT | REVIEW_TEXT, min_size=8, max_size=12))
+    @many_texts
     def test_every_text_has_a_prediction_or_a_problem(self, predictor, texts):
+        self.check_predictions(predictor, texts)
+
+    @pytest.mark.slow
+    @settings(UNBOUND, max_examples=250)
+    @many_texts
+    def test_thousands_of_texts_have_a_prediction_or_a_problem(self, predictor, texts):
+        self.check_predictions(predictor, texts)
+
+    def check_predictions(self, predictor, texts):
         predictions = predictor.predict(texts)
         assert [prediction.text for prediction in predictions] == texts
         for prediction in predictions:

@@ -6,24 +6,26 @@ import json
 import os
 import re
 import signal
-import time
 import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from interrupted_runs import epochs_printed, progress_of, run_until_killed
 from PIL import Image
-from scripts import assert_same_weights, run, start
+from scripts import assert_same_weights, call, run
 from tiny import sample_tokenizer
 
 import pretrain
+import recipes.pretraining
 from network.bert import BertConfig, BertMaskedLM
 from network.model_file import load_model
 from recipes.pretraining import SENTENCES
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
 from system.command_line import option_name
 from text.sources import iter_texts
+from training.engine.checkpoint import Checkpoint
 
 # One encoder: XLA compiles it in half the time.
 SIZES = ["--num-layers", "1", "--d-model", "16", "--dff", "32", "--max-seq-len", "32"]
@@ -109,7 +111,7 @@ class TestArguments:
             pretrain.main(wrong)
         captured = capsys.readouterr()
         assert captured.out == ""
-        assert wrong[0].removeprefix("--") in captured.err
+        assert wrong[0] in captured.err.splitlines()[-1]
         assert list(here.iterdir()) == []
 
     @pytest.mark.parametrize(
@@ -230,31 +232,29 @@ class TestWholeRun:
         assert model.metadata["corpus"]["sources"] == ["sample"]
 
 
-def progress_of(checkpoint):
-    """Return the epoch and the batch that a checkpoint holds; (0, 0) while there is none."""
-    try:
-        with np.load(checkpoint) as arrays:
-            progress = json.loads(str(arrays["progress"]))
-    except FileNotFoundError:
-        return 0, 0
-    return progress["epoch"], progress["batch"]
+class InterruptingCheckpoint(Checkpoint):
+    """A checkpoint that interrupts the run in this process after it has written the state in the second epoch."""
+
+    LAST_BATCH = (1, 5)
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        if (self.progress["epoch"], self.progress["batch"]) == self.LAST_BATCH:
+            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory, tokenizer_file):
-    """The folder of a run that was killed in the middle of its second epoch."""
+    """The folder of a run that was killed in its first epoch, and interrupted in its second after it was resumed."""
     folder = tmp_path_factory.mktemp("killed")
     checkpoint = folder / "runs/pretraining" / CHECKPOINT_NAME
-    process = start("pretrain.py", disturbable(tokenizer_file), folder)
-    try:
-        while process.poll() is None and progress_of(checkpoint) < (1, 5):
-            time.sleep(0.01)
-    finally:
-        process.kill()
-        _, error = process.communicate()
-    assert process.returncode == -signal.SIGKILL, error
-    epoch, batch = progress_of(checkpoint)
-    assert epoch == 1 and batch > 0
+    run_until_killed("pretrain", 0, 7, disturbable(tokenizer_file), folder)
+    assert progress_of(checkpoint) == (0, 7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes.pretraining, "Checkpoint", InterruptingCheckpoint)
+        resumed = call(pretrain.main, ["--resume"], folder)
+    assert (resumed.returncode, epochs_printed(resumed.stdout)) == (130, [f"Epoch 1/{EPOCHS}"])
+    assert progress_of(checkpoint) == InterruptingCheckpoint.LAST_BATCH
     return folder
 
 
@@ -275,9 +275,7 @@ class TestKilledRun:
     def test_ends_as_if_it_had_never_been_killed(self, killed, finished, tokenizer_file, monkeypatch, capsys):
         monkeypatch.chdir(killed)
         assert pretrain.main(["--resume", *disturbable(tokenizer_file)]) == 0
-        printed = capsys.readouterr().out
-        assert f"Epoch {EPOCHS}/{EPOCHS}" in printed
-        assert f"Epoch 1/{EPOCHS}" not in printed
+        assert epochs_printed(capsys.readouterr().out) == [f"Epoch {EPOCHS}/{EPOCHS}"]
         assert metrics_of(killed)["history"] == metrics_of(finished[0])["history"]
         assert_same_weights("mini_bert_zh_hk.keras", finished[0] / "mini_bert_zh_hk.keras")
         assert not (killed / "runs/pretraining" / CHECKPOINT_NAME).exists()
@@ -348,8 +346,7 @@ class TestOptions:
         assert list(Path("runs/cache").rglob("train_continues_word.npy"))
         printed = capsys.readouterr().out
         assert SENTENCES[0] in printed  # which is longer than a row
-        epochs = [line.split(" - ")[0] for line in printed.splitlines() if line.startswith("Epoch")]
-        assert epochs[-1] == "Epoch 3/3"
+        assert epochs_printed(printed)[-1] == "Epoch 3/3"
 
     def test_training_continues_from_a_model(self, here, arguments, finished):
         pretrained = finished[0] / "mini_bert_zh_hk.keras"

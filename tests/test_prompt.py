@@ -232,6 +232,11 @@ class TestPipe:
         errors = piped.stderr.decode("utf-8")
         assert "Traceback" not in errors and b"\x1b" not in piped.stdout and "> " not in errors
 
+    def test_a_text_that_the_end_of_input_cuts_off_is_predicted(self, tiny_model, environment):
+        process = subprocess.run(command(tiny_model), input=GOOD.encode(), env=environment, capture_output=True)
+        assert process.returncode == 0
+        assert re.fullmatch(r"..  probability \S+  confidence \S+\n", process.stdout.decode("utf-8"))
+
     def test_the_exit_word_ends_it(self, tiny_model, environment):
         lines = "好\n Exit \n坏\n".encode()
         process = subprocess.run(command(tiny_model), input=lines, env=environment, capture_output=True)

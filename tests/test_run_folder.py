@@ -58,16 +58,18 @@ class TestTwoRunsInOneFolder:
         assert script.main(["--run-folder", "run"]) == 1
         assert capsys.readouterr() == ("", f"error: {self.REFUSAL}\n")
 
-    def test_a_killed_run_does_not_lock_its_folder(self, tmp_path):
+    def test_another_process_locks_the_folder_until_it_is_killed(self, tmp_path):
         command = [sys.executable, ROOT / "tests" / "programs" / "run_until_killed.py", tmp_path / "run"]
         # NumPy as the backend: it starts at once.
         environment = os.environ | {"KERAS_BACKEND": "numpy", "PYTHONPATH": str(ROOT)}
         with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdout.readline() == b"running\n"
-            with pytest.raises(InputError, match=self.REFUSAL), run_in_folder(arguments(tmp_path / "run"), {}):
-                pytest.fail("the block must not run")
+            (tmp_path / "run" / CHECKPOINT_NAME).touch()
+            for resume in (False, True):
+                second = run_in_folder(arguments(tmp_path / "run", resume=resume), {})
+                with pytest.raises(InputError, match=self.REFUSAL), second:
+                    pytest.fail("the block must not run")
             process.kill()
-        (tmp_path / "run" / CHECKPOINT_NAME).touch()
         with run_in_folder(arguments(tmp_path / "run", resume=True), {}):
             assert set(os.listdir(tmp_path / "run")) == {CHECKPOINT_NAME, RECORD_NAME, f".{RECORD_NAME}.lock"}
         assert set(os.listdir(tmp_path / "run")) == {CHECKPOINT_NAME, RECORD_NAME}

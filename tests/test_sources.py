@@ -279,7 +279,7 @@ class TestDocuments:
         path = write(tmp_path / "a.txt", "好")
         assert corpus_files(["wikimedia/wikipedia:20231101.zh", path]) == [tmp_path / "a.txt"]
 
-    def test_the_sample_has_a_document_a_line(self):
+    def test_the_sample_has_one_document_per_line(self):
         texts = list(iter_texts(["sample"]))
         assert len(texts) > 100
         assert all(text.strip() and "\n" not in text for text in texts)

@@ -7,18 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupted_runs import InterruptAfter
 from scripts import assert_same_weights, call
 
 import fine_tuning
 import recipes.study
 import training.engine.loop
+from evaluation.metrics import binary_metrics
 from network.model_file import load_model
 from recipes.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, RECORD_NAME
-from recipes.study import CONVERSIONS, STUDY_NAME
+from recipes.study import CONVERSIONS, ONE_WINDOW, STUDY_NAME
+from serving.predictor import Predictor
+from text.sources import read_labelled
 
 FOLDER = Path("runs/fine_tuning")
 CLASSIFIER = Path("mini_bert_sentiment_classifier.keras")
-UNFROZEN = ["--unfreeze", "1", "--no-xla", "--learning-rate", "1e-3", "--epochs", "1", "--max-windows", "1"]
+# Two windows of a text, so that the first one alone gives other predictions.
+UNFROZEN = ["--unfreeze", "1", "--no-xla", "--learning-rate", "1e-3", "--epochs", "1", "--max-windows", "2"]
 TESTED = ("calibration", "application_threshold", "test", "baseline", "history")
 
 
@@ -38,20 +43,6 @@ def assert_as_alone(arguments, seed, seed_folder):
     assert fine_tuning.main([*arguments, "--seed", str(seed), "--run-folder", "alone", "--report-folder", "alone"]) == 0
     assert metrics_of(seed_folder) == metrics_of("alone")
     assert_same_weights(CLASSIFIER, seed_folder / "classifier.keras")
-
-
-class InterruptAfter:
-    """Takes the place of `print_epoch` and raises KeyboardInterrupt after so many epochs."""
-
-    def __init__(self, epochs):
-        self.epochs_left = epochs
-        self.print_epoch = training.engine.loop.print_epoch
-
-    def __call__(self, *arguments):
-        self.print_epoch(*arguments)
-        self.epochs_left -= 1
-        if not self.epochs_left:
-            raise KeyboardInterrupt
 
 
 class InterruptedPredictor:
@@ -112,6 +103,18 @@ class TestFinishedStudy:
             assert result["Mini-BERT at the threshold"] == metrics["test"]["thresholds"]["0.7"]
             assert result["TF-IDF + logistic regression"] == metrics["baseline"]
 
+    def test_the_first_window_has_a_row_of_its_own(self, finished):
+        folder, _ = finished
+        results = json.loads((folder / FOLDER / STUDY_NAME).read_text(encoding="utf-8"))["seeds"]
+        test = read_labelled(folder / "splits" / "test.csv")
+        for seed, result in results.items():
+            model = folder / FOLDER / f"seed-{seed}" / "classifier.keras"
+            reads_one, reads_two = Predictor(model, windows={"max_windows": 1}), Predictor(model)
+            for row, predictor in ((ONE_WINDOW, reads_one), ("Mini-BERT", reads_two)):
+                expected = binary_metrics(test.labels, predictor.predict_proba(test.texts), 0.5)
+                assert result[row]["log_loss"] == pytest.approx(expected["log_loss"], abs=1e-5)
+            assert result[ONE_WINDOW]["log_loss"] != pytest.approx(result["Mini-BERT"]["log_loss"], abs=1e-3)
+
     def test_each_seed_has_its_own_weights(self, finished):
         models = [load_model(finished[0] / FOLDER / f"seed-{seed}" / "classifier.keras") for seed in (7, 8)]
         kernels = [model.get_layer("classification_output").get_weights()[0] for model in models]
@@ -128,7 +131,7 @@ class TestInterruptedStudy:
         with monkeypatch.context() as patch:
             patch.setattr(training.engine.loop, "print_epoch", InterruptAfter(epochs=4))
             assert fine_tuning.main(options) == 130
-        assert f"The study is saved in {FOLDER}; continue it with --resume" in capsys.readouterr().err
+        assert f"The study is saved in {FOLDER}; continue it with --resume." in capsys.readouterr().err
         assert (FOLDER / PROGRESS_NAME).is_file() and (FOLDER / "seed-8" / CHECKPOINT_NAME).is_file()
         first_model = (FOLDER / "seed-7" / "classifier.keras").read_bytes()
 

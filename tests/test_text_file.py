@@ -175,18 +175,18 @@ class TestUtf16WithoutMark:
         assert utf16_without_mark(content) == encoding
 
     @given(text=st.text(CHARACTERS | st.just("\n"), min_size=4), data=st.data())
-    def test_a_stray_nul_byte_makes_no_utf16(self, text, data):
+    def test_a_text_with_a_stray_nul_byte_is_not_taken_for_utf16(self, text, data):
         content = text.encode()
         position = data.draw(st.integers(0, len(content)))
         assert utf16_without_mark(content[:position] + b"\0" + content[position:]) is None
 
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
-    def test_a_stray_nul_byte_in_gb18030_makes_no_utf16(self, end):
+    def test_gb18030_with_a_stray_nul_byte_is_not_taken_for_utf16(self, end):
         content = end.join(["text,n", *LINES, *LINES, ""]).encode("gb18030")
         for position in range(len(content) + 1):
             assert utf16_without_mark(content[:position] + b"\0" + content[position:]) is None
 
-    def test_the_zeros_that_a_crash_left_make_no_utf16(self):
+    def test_the_zeros_that_a_crash_left_are_not_taken_for_utf16(self):
         assert utf16_without_mark("好\n".encode() + bytes(5000)) is None
 
     @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

@@ -4,15 +4,16 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import text_checks
+from hub_servers import silent_server
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tiny import WORDS, tokenizer_of
-from token_pieces import assert_pieces_are_short_and_of_one_kind, ids_of, pieces_of, split_at_borders
+from token_pieces import assert_pieces_are_short_and_of_one_kind, ids_of, split_at_borders
 
 from system.errors import InputError
 from text.sources import read_labelled
@@ -20,7 +21,6 @@ from text.tokens.tokenizer import (
     PAD,
     SPECIAL_TOKENS,
     UNKNOWN,
-    WHITESPACE,
     load_tokenizer,
     special_ids,
     tokenizer_from_json,
@@ -30,12 +30,6 @@ from text.tokens.tokenizer import (
 PROGRAM = Path(__file__).parent / "programs" / "load_tokenizer.py"
 UNIGRAM_PIECES = (*WORDS, "wifi", "。", ",", ".", "!", "2", "100", "的服务员", "不好")
 WORDPIECES = [*SPECIAL_TOKENS, "好", "不", "[", "]", "，", "sep", "mask", "wi", "##fi", "##好", "1", "##2"]
-USER_TEXTS = st.lists(
-    st.one_of(
-        st.text(max_size=8),
-        st.sampled_from([*SPECIAL_TOKENS, "［ＭＡＳＫ］", "[sep]", "好", " ", "WiFi很慢，100%不能用？", "住了2晚。"]),
-    )
-).map("".join)
 VOCABULARY_WITHOUT_MASK = [token for token in WORDPIECES if token != "[MASK]"]
 VOCABULARY_WITH_PAD_LAST = [*WORDPIECES[1:], PAD]
 
@@ -51,46 +45,37 @@ def tokenizer(request):
 
 
 class TestText:
-    @given(text=st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E)))
-    def test_full_width_characters_are_as_half_width(self, unigram, text):
-        full_width = "".join("\u3000" if character == " " else chr(ord(character) + 0xFEE0) for character in text)
-        assert ids_of(unigram, full_width) == ids_of(unigram, text)
+    @given(text=text_checks.PRINTABLE_ASCII)
+    def test_full_width_characters_are_treated_like_half_width_ones(self, unigram, text):
+        text_checks.assert_full_width_is_treated_like_half_width(unigram, text)
 
-    @given(text=st.text(st.characters(max_codepoint=0x7E)))
+    @given(text=text_checks.ASCII)
     def test_case_makes_no_difference(self, tokenizer, text):
-        assert ids_of(tokenizer, text.upper()) == ids_of(tokenizer, text.lower())
+        text_checks.assert_case_makes_no_difference(tokenizer, text)
 
-    @given(text=USER_TEXTS)
+    @given(text=text_checks.USER_TEXTS)
     def test_special_tokens_that_a_user_types_are_text(self, tokenizer, text):
-        special = {tokenizer.token_to_id(token) for token in SPECIAL_TOKENS if token != UNKNOWN}
-        assert special.isdisjoint(ids_of(tokenizer, text))
+        text_checks.assert_no_special_token(tokenizer, text)
 
     def test_a_typed_separator_is_tokenized_as_any_word(self):
         tokens = wordpiece_tokenizer(WORDPIECES).encode("好[SEP][MASK]", add_special_tokens=False).tokens
         assert tokens == ["好", "[", "sep", "]", "[", "mask", "]"]
 
-    @given(text=USER_TEXTS)
+    @given(text=text_checks.USER_TEXTS)
     def test_saving_and_loading_changes_no_token(self, tokenizer, text):
-        loaded = tokenizer_from_json(tokenizer.to_str())
-        assert loaded.encode(text).ids == tokenizer.encode(text).ids
-        assert loaded.to_str() == tokenizer.to_str()
+        text_checks.assert_saving_and_loading_changes_no_token(tokenizer, text)
 
     @given(data=st.data())
     def test_decoding_returns_the_normalised_text_without_whitespace(self, unigram, data):
-        characters = sorted(piece for piece in pieces_of(unigram) if len(piece) == 1)
-        text = data.draw(st.text(st.sampled_from([*characters, " ", "\u3000", "\n", "Ｗ", "F", "！", "…"])))
-        normalised = unigram.normalizer.normalize_str(text)
-        assert unigram.decode(ids_of(unigram, text)) == "".join(normalised.split())
+        text = data.draw(text_checks.known_texts(unigram))
+        text_checks.assert_decoding_returns_the_normalised_text_without_whitespace(unigram, text)
 
 
 class TestBorders:
     """A vocabulary is trained on text split at the borders. No piece crosses one, so loading drops this split."""
 
     def test_a_file_with_borders_is_loaded_without(self, unigram):
-        with_borders = split_at_borders(unigram).to_str()
-        assert with_borders != unigram.to_str()
-        assert tokenizer_from_json(with_borders).to_str() == unigram.to_str()
-        assert type(unigram.pre_tokenizer) is type(WHITESPACE)
+        text_checks.assert_a_file_with_borders_is_loaded_without(unigram)
 
     @pytest.mark.parametrize("splitting", [None, {"type": "Whitespace"}, {"type": "BertPreTokenizer"}])
     def test_another_pre_tokenizer_is_kept(self, unigram, splitting):
@@ -99,10 +84,7 @@ class TestBorders:
 
 
 def test_special_ids(tokenizer):
-    ids = special_ids(tokenizer)
-    assert ids.dtype == np.int32
-    assert [tokenizer.id_to_token(token) for token in ids.tolist()] == list(SPECIAL_TOKENS)
-    assert ids[0] == 0
+    text_checks.assert_special_ids_are_those_of_the_special_tokens(tokenizer)
 
 
 def json_of(vocabulary):
@@ -178,21 +160,20 @@ class TestLoading:
             load_tokenizer(name)
 
 
-@pytest.mark.parametrize("no_network", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:1"}])
-def test_a_hub_out_of_reach_is_one_error_within_seconds(tmp_path, no_network):
+@pytest.mark.parametrize(("offline", "attempts"), [("1", 0), ("0", 1)])
+def test_a_hub_out_of_reach_is_one_error_without_retries(tmp_path, offline, attempts):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    environment |= {"HF_HOME": str(tmp_path), **no_network}
-    started = time.monotonic()
-    finished = subprocess.run(
-        [sys.executable, PROGRAM, "bert-base-chinese"],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env=environment,
-        cwd=tmp_path,
-    )
-    # The library itself would retry for 49 seconds.
-    assert time.monotonic() - started < 30
+    environment |= {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": offline}
+    with silent_server(resets=True) as (address, connections):
+        finished = subprocess.run(
+            [sys.executable, PROGRAM, "bert-base-chinese"],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            env=environment | {"HF_ENDPOINT": address},
+            cwd=tmp_path,
+        )
+    assert len(connections) == attempts
     assert (finished.returncode, finished.stdout) == (1, "")
     [sentence] = finished.stderr.splitlines()
     assert sentence.startswith(

@@ -4,6 +4,7 @@ import itertools
 import json
 
 import pytest
+import text_checks
 from hypothesis import given
 from hypothesis import strategies as st
 from token_pieces import assert_pieces_are_short_and_of_one_kind, ids_of, pieces_of, split_at_borders
@@ -113,3 +114,34 @@ class TestTrainUnigram:
 
         # The tokens may differ if two ways are equally likely, such as 好好 好 and 好 好好.
         assert score(ids_of(unigram, text)) == pytest.approx(score(ids_of(split_at_borders(unigram), text)))
+
+
+class TestTextsOfATrainedVocabulary:
+    """The same checks as of the small tokenizers in test_tokenizer.py."""
+
+    @given(text=text_checks.PRINTABLE_ASCII)
+    def test_full_width_characters_are_treated_like_half_width_ones(self, unigram, text):
+        text_checks.assert_full_width_is_treated_like_half_width(unigram, text)
+
+    @given(text=text_checks.ASCII)
+    def test_case_makes_no_difference(self, unigram, text):
+        text_checks.assert_case_makes_no_difference(unigram, text)
+
+    @given(text=text_checks.USER_TEXTS)
+    def test_special_tokens_that_a_user_types_are_text(self, unigram, text):
+        text_checks.assert_no_special_token(unigram, text)
+
+    @given(text=text_checks.USER_TEXTS)
+    def test_saving_and_loading_changes_no_token(self, unigram, text):
+        text_checks.assert_saving_and_loading_changes_no_token(unigram, text)
+
+    @given(data=st.data())
+    def test_decoding_returns_the_normalised_text_without_whitespace(self, unigram, data):
+        text = data.draw(text_checks.known_texts(unigram))
+        text_checks.assert_decoding_returns_the_normalised_text_without_whitespace(unigram, text)
+
+    def test_a_file_with_borders_is_loaded_without(self, unigram):
+        text_checks.assert_a_file_with_borders_is_loaded_without(unigram)
+
+    def test_special_ids(self, unigram):
+        text_checks.assert_special_ids_are_those_of_the_special_tokens(unigram)

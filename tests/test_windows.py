@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from system.errors import InputError
 from text.tokens.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
 from text.tokens.window_settings import AGGREGATES, WindowSettings
 from text.tokens.windows import encode_windows
@@ -85,6 +86,15 @@ def test_windows_with_a_stride_overlap(texts, window, data, max_windows):
 def test_a_window_may_be_shorter_than_the_model_reads():
     windows = encode_windows(TOKENIZER, ["好差不很好"], 8, WindowSettings(window=4))
     assert [content(row) for row in windows.input_ids] == [ids_of(text) for text in ("好差", "不很", "好")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [({"window": 9}, "a window of 9 tokens is too long"), ({"stride": 7}, "a stride of 7 tokens would skip some")],
+)
+def test_settings_that_do_not_fit_the_model_are_refused(settings, problem):
+    with pytest.raises(InputError, match=problem):
+        encode_windows(TOKENIZER, ["好差"], 8, WindowSettings(**settings))
 
 
 @given(values=st.lists(st.floats(-10, 10), min_size=6, max_size=6), aggregate=st.sampled_from(AGGREGATES))
