@@ -1,4 +1,4 @@
-"""The calibration of a classifier on its validation split: a temperature and a threshold."""
+"""The calibration of a classifier on its validation split: a temperature and, for two labels, a threshold."""
 
 from typing import NamedTuple
 
@@ -15,15 +15,18 @@ class Calibration(NamedTuple):
 
     Attributes:
         temperature: the number that logits are divided by.
-        threshold: the lowest probability of the second label, after that division, with which a text gets it.
+        threshold: the lowest probability of the second label, after that division, with which a text gets it; None for
+            more than two labels.
     """
 
     temperature: float
-    threshold: float
+    threshold: float | None
 
 
 def calibrate(label_set: LabelSet, labels: np.ndarray, logits: np.ndarray) -> Calibration:
     """Return the temperature with the lowest log-loss on a validation split, and the threshold with the best macro-F1.
+
+    More than two labels have no threshold.
 
     Guo et al., "On Calibration of Modern Neural Networks" (2017), section 4.2.
 
@@ -33,6 +36,8 @@ def calibrate(label_set: LabelSet, labels: np.ndarray, logits: np.ndarray) -> Ca
         logits: (texts, outputs).
     """
     temperature = _best_temperature(label_set, labels, logits)
+    if not label_set.is_binary:
+        return Calibration(temperature, None)
     probabilities = label_set.probabilities(logits / temperature)
     return Calibration(temperature, _best_threshold(labels, probabilities[:, 1]))
 

@@ -1,56 +1,98 @@
-"""The metrics of a classifier of two labels, computed from its labels and probabilities."""
+"""The metrics of a classifier, computed from the labels of texts and the predicted probabilities."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from text.labels import SENTIMENT
-
-CLASS_NAMES = SENTIMENT.english_names
+from text.labels import EVEN_THRESHOLD, LabelSet
 
 
-def binary_metrics(labels: np.ndarray, probabilities: np.ndarray, threshold: float = 0.5) -> dict:
+def classification_metrics(
+    label_set: LabelSet, labels: np.ndarray, probabilities: np.ndarray, threshold: float | None = None
+) -> dict:
     """Return the metrics of predictions, as plain Python numbers that JSON can hold.
 
     Args:
-        labels: (texts,), 0 or 1: the index of each text's label.
-        probabilities: (texts, 2), within 0..1, the probability of each label.
-        threshold: the lowest probability of the second label with which a text gets it.
+        labels: (texts,), the index of each text's label.
+        probabilities: (texts, labels), within 0..1.
+        threshold: of two labels, the lowest probability of the second one with which a text gets it; None means 0.5.
+            More labels have none.
 
     Returns:
-        Fractions within 0..1; `log_loss` in nats a text; `confusion_matrix` [[tn, fp], [fn, tp]] in texts. `precision`,
-        `recall` and `f1` are dicts by class name, with 0 where they would divide by zero. `roc_auc` is None where only
-        one class occurs.
+        Fractions within 0..1; `log_loss` in nats a text; `confusion_matrix`, (labels, labels), in texts, a row for each
+        true label. `precision`, `recall` and `f1` are dicts by name, with 0 where they would divide by zero. Two labels
+        have their English names there, a `roc_auc`, which is None where only one of them occurs, and the fraction of
+        the second one; more labels have a `weighted_f1` and the fraction of each.
 
     Raises:
-        ValueError: there is no text, shapes do not match, or a value is out of range.
+        ValueError: there is no text, shapes do not match, a value is out of range, or more than two labels have a
+            threshold.
     """
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
-
-    labels, probabilities = _checked_labels(labels), _checked_probabilities(probabilities)
+    num_labels = len(label_set.names)
+    labels, probabilities = _checked_labels(labels, num_labels), _checked_probabilities(probabilities, num_labels)
     if len(labels) != len(probabilities):
         raise ValueError(f"{len(labels)} labels do not match {len(probabilities)} probabilities")
+    if label_set.is_binary:
+        return _binary_metrics(label_set, labels, probabilities, EVEN_THRESHOLD if threshold is None else threshold)
+    if threshold is not None:
+        raise ValueError(f"a classifier of {num_labels} labels has no threshold, but {threshold} was given")
+    return _multiclass_metrics(label_set, labels, probabilities)
+
+
+def _binary_metrics(label_set: LabelSet, labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict:
+    from sklearn.metrics import roc_auc_score
+
     if not 0 <= threshold <= 1:
         raise ValueError(f"the threshold must lie within 0..1, not {threshold}")
-
-    predictions = SENTIMENT.decide(probabilities, threshold)
-    precision, recall, f1, _ = precision_recall_fscore_support(labels, predictions, labels=[0, 1], zero_division=0)
+    predictions = label_set.decide(probabilities, threshold)
+    by_name = _metrics_by_name(label_set.english_names, labels, predictions)
     positive_fraction = float(labels.mean())
     has_both_classes = 0 < positive_fraction < 1
     return {
         "count": len(labels),
         "threshold": float(threshold),
         "accuracy": float((predictions == labels).mean()),
-        "macro_f1": float(f1.mean()),
+        "macro_f1": float(np.mean(list(by_name["f1"].values()))),
         "roc_auc": float(roc_auc_score(labels, probabilities[:, 1])) if has_both_classes else None,
         "log_loss": log_loss(labels, probabilities),
-        "precision": _by_class(precision),
-        "recall": _by_class(recall),
-        "f1": _by_class(f1),
-        "confusion_matrix": confusion_matrix(labels, predictions, labels=[0, 1]).tolist(),
+        **by_name,
         "positive_fraction": positive_fraction,
         "predicted_positive_fraction": float(predictions.mean()),
         "majority_fraction": max(positive_fraction, 1 - positive_fraction),
+    }
+
+
+def _multiclass_metrics(label_set: LabelSet, labels: np.ndarray, probabilities: np.ndarray) -> dict:
+    names, predictions = label_set.names, label_set.decide(probabilities)
+    by_name = _metrics_by_name(names, labels, predictions)
+    f1 = np.array(list(by_name["f1"].values()))
+    occurs = np.union1d(labels, predictions)  # a group of texts may lack some labels
+    fractions, predicted_fractions = (np.bincount(of, minlength=len(names)) / len(of) for of in (labels, predictions))
+    return {
+        "count": len(labels),
+        "threshold": None,
+        "accuracy": float((predictions == labels).mean()),
+        "macro_f1": float(f1[occurs].mean()),
+        "weighted_f1": float(f1 @ fractions),
+        "log_loss": log_loss(labels, probabilities),
+        **by_name,
+        "label_fractions": _by_name(names, fractions),
+        "predicted_fractions": _by_name(names, predicted_fractions),
+        "majority_fraction": float(fractions.max()),
+    }
+
+
+def _metrics_by_name(names: Sequence[str], labels: np.ndarray, predictions: np.ndarray) -> dict:
+    """Return precision, recall and F1 of each label, and the confusion matrix, from indices of labels, (texts,)."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    indices = range(len(names))
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, predictions, labels=indices, zero_division=0)
+    return {
+        "precision": _by_name(names, precision),
+        "recall": _by_name(names, recall),
+        "f1": _by_name(names, f1),
+        "confusion_matrix": confusion_matrix(labels, predictions, labels=indices).tolist(),
     }
 
 
@@ -72,44 +114,52 @@ def majority_log_loss(labels: np.ndarray) -> float:
     return float(-(frequencies * np.log(frequencies)).sum())
 
 
-def validation_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Return the validation metrics that a training prints after each epoch, under Keras' names for them."""
-    return {
-        "loss": log_loss(labels, probabilities),
-        "binary_accuracy": float((SENTIMENT.decide(probabilities) == labels).mean()),
-    }
+def validation_metrics(label_set: LabelSet, labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Return the validation metrics that a training prints after each epoch, under Keras' names for them.
+
+    Args:
+        labels: (texts,), the index of each text's label.
+        probabilities: (texts, labels).
+
+    Returns:
+        "loss", and for two labels "binary_accuracy", for more labels "accuracy" and "macro_f1".
+    """
+    if label_set.is_binary:
+        accuracy = float((label_set.decide(probabilities) == labels).mean())
+        return {"loss": log_loss(labels, probabilities), "binary_accuracy": accuracy}
+    metrics = classification_metrics(label_set, labels, probabilities)
+    return {"loss": metrics["log_loss"], "accuracy": metrics["accuracy"], "macro_f1": metrics["macro_f1"]}
 
 
 def beats_majority(metrics: dict) -> bool:
     """Return whether the predictions are right strictly more often than always predicting the majority class.
 
     Args:
-        metrics: of `binary_metrics`.
+        metrics: of `classification_metrics`.
     """
     # Counts are compared, not fractions: two fractions that are equal on paper may differ in their last bit.
-    (true_negatives, false_positives), (false_negatives, true_positives) = metrics["confusion_matrix"]
-    majority = max(true_negatives + false_positives, false_negatives + true_positives)
-    return true_negatives + true_positives > majority
+    matrix = np.asarray(metrics["confusion_matrix"])
+    return bool(matrix.trace() > matrix.sum(axis=1).max())
 
 
-def _checked_labels(labels: np.ndarray) -> np.ndarray:
+def _checked_labels(labels: np.ndarray, num_labels: int) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 1 or len(labels) == 0:
         raise ValueError(f"labels must have the shape (texts,) with at least one text, not {labels.shape}")
-    if labels.dtype.kind not in "buif" or not np.isin(labels, (0, 1)).all():
-        raise ValueError("labels must be 0 (negative) or 1 (positive)")
+    if labels.dtype.kind not in "buif" or not np.isin(labels, np.arange(num_labels)).all():
+        raise ValueError(f"labels must be 0 to {num_labels - 1}, the indices of the names")
     return labels.astype(np.int64)
 
 
-def _checked_probabilities(probabilities: np.ndarray) -> np.ndarray:
+def _checked_probabilities(probabilities: np.ndarray, num_labels: int) -> np.ndarray:
     probabilities = np.asarray(probabilities)
-    if probabilities.ndim != 2 or probabilities.shape[1] != 2 or len(probabilities) == 0:
-        raise ValueError(f"probabilities must have the shape (texts, 2), not {probabilities.shape}")
+    if probabilities.ndim != 2 or probabilities.shape[1] != num_labels or len(probabilities) == 0:
+        raise ValueError(f"probabilities must have the shape (texts, {num_labels}), not {probabilities.shape}")
     # The comparison is false for NaN too.
     if probabilities.dtype.kind not in "buif" or not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise ValueError("probabilities must be numbers within 0..1")
     return probabilities.astype(np.float64)
 
 
-def _by_class(values: Sequence[float]) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(CLASS_NAMES, values, strict=True)}
+def _by_name(names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(names, values, strict=True)}

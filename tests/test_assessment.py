@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 from arrays import logits_of
+from small_splits import small_split
 
-from evaluation.assessment import assess, print_assessment, threshold_key, validation_of
-from evaluation.metrics import binary_metrics, validation_metrics
+from evaluation.assessment import assess, most_probable_metrics, print_assessment, threshold_key, validation_of
+from evaluation.metrics import classification_metrics, validation_metrics
 from system.errors import InputError
-from text.dataset import Split, Splits
-from text.labels import SENTIMENT
+from text.dataset import Splits
+from text.labels import SENTIMENT, LabelSet
 
 TEXTS = {1: "房间很干净，服务很好", 0: "房间很脏，隔音太差"}
 
 
 def split_of(count, groups=None):
-    labels = [number % 3 > 0 for number in range(count)]
-    return Split([TEXTS[label] for label in labels], SENTIMENT.targets(labels), None, groups)
+    return small_split(TEXTS, SENTIMENT, [int(number % 3 > 0) for number in range(count)], groups)
 
 
 @pytest.fixture
@@ -46,11 +46,13 @@ def test_metrics_are_stored_by_threshold(splits):
     assert assessment["application_threshold"] == 0.7
     probabilities = SENTIMENT.probabilities(Model()(splits.test) / calibration["temperature"])
     assert assessment["test"]["thresholds"] == {
-        f"{threshold:g}": binary_metrics(splits.test.labels, probabilities, threshold)
+        f"{threshold:g}": classification_metrics(SENTIMENT, splits.test.labels, probabilities, threshold)
         for threshold in (0.5, 0.7, calibration["threshold"])
     }
     assert assessment["baseline"]["accuracy"] == 1  # each label has its own text
     assert assessment["baseline"]["threshold"] == 0.5
+    assert most_probable_metrics(assessment["test"]) == assessment["test"]["thresholds"]["0.5"]
+    assert list(assessment) == ["calibration", "application_threshold", "test", "baseline", "groups"]
 
 
 def test_each_group_has_its_own_metrics(splits):
@@ -101,5 +103,63 @@ def test_a_model_that_predicts_the_same_for_every_text_is_called_out(splits, cap
 
 def test_validation_is_that_of_the_validation_split(splits):
     logits = Model()(splits.validation)
-    expected = validation_metrics(splits.validation.labels, SENTIMENT.probabilities(logits))
+    expected = validation_metrics(SENTIMENT, splits.validation.labels, SENTIMENT.probabilities(logits))
     assert validation_of(splits)(logits) == expected
+
+
+class TestMoreLabels:
+    TEXTS = ("气死我了", "真开心", "好难过")
+    LABELS = LabelSet(("愤怒", "快乐", "悲伤"))
+
+    @pytest.fixture
+    def splits(self):
+        groups = np.array(["film", "shop", "shop", "shop"] * 6)
+        return Splits(None, self.split_of(30), self.split_of(12), self.split_of(24, groups))
+
+    def split_of(self, count, groups=None):
+        return small_split(self.TEXTS, self.LABELS, [number % 3 for number in range(count)], groups)
+
+    def logits(self, split):
+        """Return the logits of a model that is right about all texts but every fourth, (texts, labels)."""
+        wrong = np.arange(len(split.labels)) % 4 == 0
+        return 3 * np.eye(3)[(split.labels + wrong) % 3]
+
+    def test_the_metrics_are_those_of_the_most_probable_label(self, splits):
+        assessment = assess(self.logits, splits, None)
+        temperature = assessment["calibration"]["temperature"]
+        assert assessment["calibration"]["threshold"] is assessment["application_threshold"] is None
+        probabilities = self.LABELS.probabilities(self.logits(splits.test) / temperature)
+        assert assessment["test"] == classification_metrics(self.LABELS, splits.test.labels, probabilities)
+        assert most_probable_metrics(assessment["test"]) == assessment["test"]
+        assert assessment["baseline"]["accuracy"] == 1  # each label has its own text
+        assert assessment["baseline_class_weight"] is None
+
+    def test_each_group_has_its_own_metrics(self, splits):
+        groups = assess(self.logits, splits, None)["groups"]
+        accuracies = {name: (group["test"]["count"], group["test"]["accuracy"]) for name, group in groups.items()}
+        assert accuracies == {"film": (6, 0), "shop": (18, 1)}
+        assert groups["film"]["baseline"]["accuracy"] == 1
+
+    @pytest.mark.parametrize("logit", [np.nan, np.inf, 1000.0])
+    def test_a_useless_model_is_refused(self, splits, logit):
+        def wrong(split):
+            return np.where(np.eye(3)[split.labels] == 1, -logit, logit)
+
+        with pytest.raises(InputError, match="the model is useless and was not saved: .* try a smaller learning rate"):
+            assess(wrong, splits, None)
+
+    def test_the_printed_report(self, splits, capsys):
+        assessment = assess(self.logits, splits, None)
+        print_assessment(assessment, "emotions.csv")
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[0] == f"Test set loss: {assessment['test']['log_loss']:.4f}"
+        assert printed[1] == "Test set accuracy: 0.7500"
+        assert printed[3] == "Test on emotions.csv: 24 texts, 3 labels, the most frequent one 悲伤 with 33.3%"
+        temperature = assessment["calibration"]["temperature"]
+        assert f"Calibrated on the validation split: temperature {temperature:.3g}." in printed
+        assert "film                                6      0.000     1.000      0.000     1.000" in printed
+
+    def test_validation_is_that_of_the_validation_split(self, splits):
+        metrics = validation_of(splits)(self.logits(splits.validation))
+        assert list(metrics) == ["loss", "accuracy", "macro_f1"]
+        assert metrics["accuracy"] == 0.75

@@ -5,20 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_splits import SmallSplit
 
-from evaluation.baseline import baseline_logits, fit_tfidf_baseline
-from evaluation.metrics import binary_metrics
-from text.labels import SENTIMENT
+from evaluation.baseline import baseline_logits, baseline_test_logits, fit_tfidf_baseline
+from evaluation.metrics import classification_metrics
+from text.dataset import Splits
+from text.labels import SENTIMENT, LabelSet
 
 HOTEL_REVIEWS = Path(__file__).resolve().parents[2] / "shared" / "data" / "hotel" / "ChnSentiCorp_htl_all.csv"
 POSITIVE_REVIEWS = ["房间很干净，服务很好", "早餐丰富，很满意", "服务热情，下次还会来", "很安静，值得推荐"]
 NEGATIVE_REVIEWS = ["房间很脏，服务太差", "隔音不好，太吵", "空调坏了，态度恶劣", "又贵又旧，不会再来"]
 REVIEWS, LABELS = POSITIVE_REVIEWS + NEGATIVE_REVIEWS, [1] * 4 + [0] * 4
+TOPICS = LabelSet(("体育", "教育", "科技", "财经"))
+TOPIC_WORDS = ("球队比赛冠军", "学校老师考试", "手机芯片软件", "股票银行利率")
 
 
 def baseline_metrics(train_texts, train_labels, test_texts, test_labels, max_characters=None):
-    logits = baseline_logits(train_texts, train_labels, test_texts, max_characters)
-    return binary_metrics(test_labels, SENTIMENT.probabilities(logits), 0.5)
+    logits = baseline_logits(SENTIMENT, train_texts, train_labels, test_texts, max_characters)
+    return classification_metrics(SENTIMENT, test_labels, SENTIMENT.probabilities(logits))
 
 
 def test_it_learns_from_a_few_reviews():
@@ -28,7 +32,7 @@ def test_it_learns_from_a_few_reviews():
 
 def test_logits_are_those_of_the_test_texts():
     texts = ["很满意，推荐", "太吵了", "太差"]
-    logits = baseline_logits(REVIEWS, LABELS, texts)
+    logits = baseline_logits(SENTIMENT, REVIEWS, LABELS, texts)
     assert logits.shape == (3, 1)
     probabilities = SENTIMENT.probabilities(logits)
     np.testing.assert_allclose(probabilities, fit_tfidf_baseline(REVIEWS, LABELS).predict_proba(texts), rtol=1e-9)
@@ -54,6 +58,72 @@ def test_no_characters_at_all_are_refused(max_characters):
 def test_a_single_class_is_refused():
     with pytest.raises(ValueError, match="class"):
         fit_tfidf_baseline(POSITIVE_REVIEWS, [1] * 4)
+
+
+def topic_split(counts, seed):
+    """Return a split of so many texts of each topic, four characters each: three of the topic and one of any."""
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    texts = [
+        "".join([*generator.choice(list(TOPIC_WORDS[label]), 2), *generator.choice(list("".join(TOPIC_WORDS)), 3)])
+        for label in labels
+    ]
+    return SmallSplit(texts, labels, TOPICS)
+
+
+class TestMoreLabels:
+    def test_logits_are_those_of_the_logistic_regression(self):
+        train, test = topic_split((9, 8, 7, 6), 0), topic_split((3, 3, 3, 3), 1)
+        logits = baseline_logits(TOPICS, train.texts, train.labels, test.texts)
+        assert logits.shape == (12, TOPICS.num_outputs)
+        expected = fit_tfidf_baseline(train.texts, train.labels).predict_proba(test.texts)
+        np.testing.assert_allclose(TOPICS.probabilities(logits), expected, rtol=1e-9)
+
+    @pytest.mark.parametrize("counts", [(9, 0, 7, 6), (0, 9, 8, 7), (9, 0, 0, 6)])
+    def test_a_label_without_a_training_text_is_practically_impossible(self, counts):
+        train, test = topic_split(counts, 0), topic_split((3, 3, 3, 3), 1)
+        probabilities = TOPICS.probabilities(baseline_logits(TOPICS, train.texts, train.labels, test.texts))
+        assert probabilities.shape == (12, 4)
+        is_absent = np.array(counts) == 0
+        assert (probabilities[:, is_absent] < 1e-12).all()
+        expected = fit_tfidf_baseline(train.texts, train.labels).predict_proba(test.texts)
+        np.testing.assert_allclose(probabilities[:, ~is_absent], expected, rtol=1e-9)
+
+    def test_balanced_weights_give_rare_labels_more_texts(self):
+        train, test = topic_split((60, 3, 3, 3), 0), topic_split((9, 9, 9, 9), 1)
+        even, balanced = (
+            baseline_logits(TOPICS, train.texts, train.labels, test.texts, class_weight=weight).argmax(axis=1)
+            for weight in (None, "balanced")
+        )
+        assert (balanced > 0).sum() > (even > 0).sum()
+
+
+class TestBaselineOfATest:
+    def test_it_is_that_of_training_and_validation_texts(self):
+        train, validation, test = (
+            SmallSplit(REVIEWS[start::3], np.array(LABELS[start::3]), SENTIMENT) for start in range(3)
+        )
+        logits, class_weight = baseline_test_logits(Splits(None, train, validation, test))
+        known = np.concatenate([train.labels, validation.labels])
+        expected = baseline_logits(SENTIMENT, train.texts + validation.texts, known, test.texts)
+        np.testing.assert_array_equal(logits, expected)
+        assert class_weight is None
+
+    @pytest.mark.parametrize(("counts", "expected"), [((60, 4, 4, 4), "balanced"), ((20, 20, 20, 20), None)])
+    def test_more_labels_get_the_better_class_weight_on_the_validation_split(self, counts, expected):
+        train, validation, test = topic_split(counts, 0), topic_split((9, 9, 9, 9), 1), topic_split((5, 5, 5, 5), 2)
+        logits, class_weight = baseline_test_logits(Splits(None, train, validation, test))
+        assert class_weight == expected
+        macro_f1 = {}
+        for weight in (None, "balanced"):
+            of_weight = baseline_logits(TOPICS, train.texts, train.labels, validation.texts, class_weight=weight)
+            metrics = classification_metrics(TOPICS, validation.labels, TOPICS.probabilities(of_weight))
+            macro_f1[weight] = metrics["macro_f1"]
+        assert (macro_f1["balanced"] > macro_f1[None]) == (class_weight == "balanced")
+        known = np.concatenate([train.labels, validation.labels])
+        texts = train.texts + validation.texts
+        of_all = baseline_logits(TOPICS, texts, known, test.texts, class_weight=class_weight)
+        np.testing.assert_array_equal(logits, of_all)
 
 
 @pytest.fixture(scope="module")

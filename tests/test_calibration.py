@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.calibration import calibrate
-from evaluation.metrics import binary_metrics
-from text.labels import SENTIMENT
+from evaluation.metrics import classification_metrics, log_loss
+from text.labels import SENTIMENT, LabelSet
 
 # Rounded: the probability of a logit of -1e-16 is exactly 0.5 before the division by a temperature, but not after it.
 LOGITS = st.floats(-40, 40).map(lambda logit: round(logit, 6))
@@ -42,8 +42,32 @@ def test_calibration_never_makes_a_model_worse(pairs):
     labels, logits = np.array([label for label, _ in pairs]), np.array([[logit] for _, logit in pairs])
     calibration = calibrate(SENTIMENT, labels, logits)
     before, calibrated = (SENTIMENT.probabilities(logits / divisor) for divisor in (1, calibration.temperature))
-    before, after = (binary_metrics(labels, probabilities, 0.5) for probabilities in (before, calibrated))
+    before, after = (classification_metrics(SENTIMENT, labels, probabilities) for probabilities in (before, calibrated))
     assert after["log_loss"] <= before["log_loss"] + 1e-3
     assert after["accuracy"] == before["accuracy"]
-    assert binary_metrics(labels, calibrated, calibration.threshold)["macro_f1"] >= after["macro_f1"]
+    at_threshold = classification_metrics(SENTIMENT, labels, calibrated, calibration.threshold)
+    assert at_threshold["macro_f1"] >= after["macro_f1"]
     assert all(type(value) is float for value in calibration)  # fit for JSON
+
+
+class TestMoreLabels:
+    LABELS = LabelSet(("red", "green", "blue"))
+
+    @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+    def test_a_known_temperature_is_found(self, temperature):
+        generator = np.random.default_rng(0)
+        probabilities = generator.dirichlet([1, 1, 1], 50_000)
+        labels = (generator.uniform(size=(50_000, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
+        # A model whose logits are too large by that factor.
+        calibration = calibrate(self.LABELS, labels, np.log(probabilities) * temperature)
+        assert calibration.temperature == pytest.approx(temperature, rel=0.05)
+        assert calibration.threshold is None
+
+    @given(st.integers(0, 2**32 - 1), st.floats(0.1, 30))
+    def test_calibration_never_makes_a_model_worse(self, seed, scale):
+        generator = np.random.default_rng(seed)
+        labels, logits = generator.integers(3, size=40), generator.normal(0, scale, (40, 3))
+        temperature = calibrate(self.LABELS, labels, logits).temperature
+        before, after = (log_loss(labels, self.LABELS.probabilities(logits / divisor)) for divisor in (1, temperature))
+        assert after <= before + 1e-3
+        assert type(temperature) is float  # fit for JSON

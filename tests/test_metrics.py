@@ -5,20 +5,38 @@ import math
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from arrays import two_columns
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation import metrics as metrics_module
-from evaluation.metrics import beats_majority, log_loss, majority_log_loss, validation_metrics
+from evaluation.metrics import (
+    beats_majority,
+    classification_metrics,
+    log_loss,
+    majority_log_loss,
+    validation_metrics,
+)
+from text.labels import SENTIMENT, LabelSet
 
 # Probabilities in 1/64 and thresholds in odd 1/128 are exact and never equal: flipping loses nothing.
 CASES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 64)), min_size=1, max_size=40)
 THRESHOLDS = st.integers(0, 63).map(lambda step: (2 * step + 1) / 128)
+EMOTIONS = LabelSet(("愤怒", "快乐", "悲伤", "惊讶"))
 
 
 def binary_metrics(labels, positive, threshold=0.5):
-    return metrics_module.binary_metrics(labels, two_columns(positive), threshold)
+    return classification_metrics(SENTIMENT, labels, two_columns(positive), threshold)
+
+
+@st.composite
+def multiclass_cases(draw):
+    """Return a label set, labels, (texts,), and probabilities, (texts, labels)."""
+    label_set = LabelSet(tuple("甲乙丙丁戊己庚"[: draw(st.integers(3, 7))]))
+    count, num_labels = draw(st.integers(1, 30)), len(label_set.names)
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    labels = generator.integers(draw(st.integers(1, num_labels)), size=count)
+    return label_set, labels, generator.dirichlet(np.ones(num_labels), count)
 
 
 def split_case(case):
@@ -43,6 +61,16 @@ def test_hand_computed_case():
     assert metrics["predicted_positive_fraction"] == 5 / 8
     assert (metrics["count"], metrics["threshold"]) == (8, 0.5)
     assert beats_majority(metrics)
+
+
+def test_two_labels_have_their_own_keys_in_order():
+    by_name, of_second = ["precision", "recall", "f1"], ["positive_fraction", "predicted_positive_fraction"]
+    first = ["count", "threshold", "accuracy", "macro_f1", "roc_auc", "log_loss"]
+    metrics = binary_metrics([0, 1], [0.2, 0.8])
+    assert list(metrics) == [*first, *by_name, "confusion_matrix", *of_second, "majority_fraction"]
+    assert classification_metrics(SENTIMENT, [0, 1], two_columns([0.2, 0.8])) == metrics  # without a threshold 0.5
+    other_names = classification_metrics(LabelSet(("差", "好")), [0, 1], two_columns([0.2, 0.8]))
+    assert list(other_names["f1"]) == ["差", "好"]
 
 
 def test_precision_and_recall_are_not_confused():
@@ -151,14 +179,14 @@ def test_a_higher_threshold_never_gives_more_positives(case, threshold, other_th
 @pytest.mark.parametrize("probabilities", [[0.1, 0.2], [[0.1], [0.2]], [[0.1, 0.4, 0.5]] * 2])
 def test_probabilities_of_another_shape_are_refused(probabilities):
     with pytest.raises(ValueError, match=r"probabilities must have the shape \(texts, 2\)"):
-        metrics_module.binary_metrics([0, 1], np.array(probabilities))
+        classification_metrics(SENTIMENT, [0, 1], np.array(probabilities))
 
 
 @given(CASES)
 def test_validation_metrics_are_those_of_the_test(case):
     labels, probabilities = split_case(case)
     metrics = binary_metrics(labels, probabilities)
-    shown = validation_metrics(labels, two_columns(probabilities))
+    shown = validation_metrics(SENTIMENT, labels, two_columns(probabilities))
     assert shown == pytest.approx({"loss": metrics["log_loss"], "binary_accuracy": metrics["accuracy"]})
 
 
@@ -167,3 +195,81 @@ def test_the_majority_log_loss_is_that_of_predicting_the_class_frequencies(case)
     labels, _ = split_case(case)
     expected = log_loss(labels, two_columns(np.full(len(labels), labels.mean())))
     assert majority_log_loss(labels) == pytest.approx(expected, abs=1e-12)
+
+
+class TestMoreLabels:
+    def test_hand_computed_case(self):
+        labels = [0, 0, 0, 1, 1, 2]
+        probabilities = [[0.7, 0.1, 0.1, 0.1]] * 2 + [[0.1, 0.7, 0.1, 0.1]] * 2 + [[0.1, 0.1, 0.1, 0.7]] * 2
+        metrics = classification_metrics(EMOTIONS, labels, np.array(probabilities))
+        numbers = {
+            "count": 6,
+            "accuracy": 3 / 6,
+            "macro_f1": (4 / 5 + 1 / 2) / 4,
+            "weighted_f1": (3 * 4 / 5 + 2 * 1 / 2) / 6,
+            "log_loss": -(3 * math.log(0.7) + 3 * math.log(0.1)) / 6,
+            "majority_fraction": 3 / 6,
+        }
+        by_name = {
+            "precision": {"愤怒": 1, "快乐": 1 / 2, "悲伤": 0, "惊讶": 0},
+            "recall": {"愤怒": 2 / 3, "快乐": 1 / 2, "悲伤": 0, "惊讶": 0},
+            "f1": {"愤怒": 4 / 5, "快乐": 1 / 2, "悲伤": 0, "惊讶": 0},
+            "label_fractions": {"愤怒": 3 / 6, "快乐": 2 / 6, "悲伤": 1 / 6, "惊讶": 0},
+            "predicted_fractions": {"愤怒": 2 / 6, "快乐": 2 / 6, "悲伤": 0, "惊讶": 2 / 6},
+        }
+        assert {name: metrics[name] for name in numbers} == pytest.approx(numbers)
+        for name, expected in by_name.items():
+            assert metrics[name] == pytest.approx(expected)
+        assert metrics["confusion_matrix"] == [[2, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]]
+        assert metrics["threshold"] is None
+        assert set(metrics) == {*numbers, *by_name, "confusion_matrix", "threshold"}
+        assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+        assert not beats_majority(metrics)  # three of six are right, and three of six are 愤怒
+
+    @given(multiclass_cases())
+    def test_they_agree_with_scikit_learn(self, case):
+        label_set, labels, probabilities = case
+        metrics = classification_metrics(label_set, labels, probabilities)
+        predictions, indices = probabilities.argmax(axis=1), range(len(label_set.names))
+        expected = {"labels": indices, "zero_division": 0}
+        assert metrics["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(labels, predictions))
+        assert metrics["log_loss"] == pytest.approx(sklearn.metrics.log_loss(labels, probabilities, labels=indices))
+        for average in ("macro", "weighted"):  # over the labels that occur, as scikit-learn does by default
+            f1 = sklearn.metrics.f1_score(labels, predictions, average=average, zero_division=0)
+            assert metrics[f"{average}_f1"] == pytest.approx(f1)
+        for name in ("precision", "recall", "f1"):
+            score = getattr(sklearn.metrics, f"{name}_score")
+            values = score(labels, predictions, average=None, **expected)
+            assert metrics[name] == pytest.approx(dict(zip(label_set.names, values, strict=True)))
+        matrix = sklearn.metrics.confusion_matrix(labels, predictions, labels=indices)
+        assert metrics["confusion_matrix"] == matrix.tolist()
+
+    @given(multiclass_cases())
+    def test_fractions_agree_with_each_other(self, case):
+        label_set, labels, probabilities = case
+        metrics = classification_metrics(label_set, labels, probabilities)
+        assert sum(metrics["label_fractions"].values()) == pytest.approx(1)
+        assert sum(metrics["predicted_fractions"].values()) == pytest.approx(1)
+        assert metrics["majority_fraction"] == max(metrics["label_fractions"].values())
+        most_frequent = np.bincount(labels).max()
+        assert beats_majority(metrics) == ((probabilities.argmax(axis=1) == labels).sum() > most_frequent)
+
+    @given(multiclass_cases())
+    def test_validation_metrics_are_those_of_the_test(self, case):
+        label_set, labels, probabilities = case
+        metrics = classification_metrics(label_set, labels, probabilities)
+        expected = {"loss": metrics["log_loss"], "accuracy": metrics["accuracy"], "macro_f1": metrics["macro_f1"]}
+        assert validation_metrics(label_set, labels, probabilities) == expected
+
+    @pytest.mark.parametrize("labels", [[4], [-1], [0.5]])
+    def test_other_labels_are_refused(self, labels):
+        with pytest.raises(ValueError, match="labels must be 0 to 3"):
+            classification_metrics(EMOTIONS, labels, np.full((1, 4), 0.25))
+
+    def test_another_number_of_columns_is_refused(self):
+        with pytest.raises(ValueError, match=r"probabilities must have the shape \(texts, 4\)"):
+            classification_metrics(EMOTIONS, [0], np.full((1, 3), 0.25))
+
+    def test_a_threshold_is_refused(self):
+        with pytest.raises(ValueError, match="4 labels has no threshold, but 0.5 was given"):
+            classification_metrics(EMOTIONS, [0], np.full((1, 4), 0.25), 0.5)

@@ -7,9 +7,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.font_manager import fontManager
 
 from evaluation.report import plots
-from evaluation.report.plots import plot_confusion_matrix, plot_training_curves
+from evaluation.report.fonts import font_families
+from evaluation.report.plots import confusion_legend, plot_confusion_matrix, plot_training_curves
 
 FINE_TUNING = {
     "loss": [0.60, 0.45, 0.38, 0.33, 0.30],
@@ -116,6 +118,66 @@ def test_confusion_matrix_that_does_not_fit_the_names_is_refused(tmp_path):
     with pytest.raises(ValueError, match="does not fit"):
         plot_confusion_matrix([[1, 2, 3]], tmp_path / "matrix.png")
     assert not list(tmp_path.iterdir())
+
+
+class TestConfusionMatrixOfMoreClasses:
+    NAMES = ("red", "green", "a colour with a very long name")
+
+    def test_counts_and_row_fractions(self, tmp_path):
+        figure = plot_confusion_matrix([[60, 40, 0], [0, 9, 1], [0, 0, 0]], tmp_path / "matrix.png", self.NAMES)
+        axes = figure.axes[0]
+        assert [text.get_text() for text in axes.texts] == ["60\n60%", "40\n40%", "9\n90%", "1\n10%"]
+        assert [text.get_color() for text in axes.texts] == ["black", "black", "white", "black"]
+        for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+            assert [label.get_text() for label in labels] == ["red", "green", "a colour with a ver…"]
+
+    def test_the_picture_grows_with_the_classes_up_to_a_limit(self, tmp_path):
+        widths = []
+        for count in (3, 12, 30, 60):
+            plot_confusion_matrix(np.eye(count, dtype=int), tmp_path / "matrix.png", [str(n) for n in range(count)])
+            widths.append(read_png(tmp_path / "matrix.png").shape[1])
+        assert widths[0] < widths[1] < widths[2] == widths[3] <= 1800
+
+    @pytest.mark.parametrize(("count", "has_numbers"), [(12, True), (13, False)])
+    def test_many_classes_have_a_scale_instead_of_numbers(self, tmp_path, count, has_numbers):
+        names = [f"class {number}" for number in range(count)]
+        matrix, *scale = plot_confusion_matrix(np.eye(count, dtype=int), tmp_path / "matrix.png", names).axes
+        assert (len(matrix.texts), len(scale)) == ((count, 0) if has_numbers else (0, 1))
+
+    def test_of_very_many_classes_some_names_are_left_out(self, tmp_path):
+        names = [f"class {number}" for number in range(200)]
+        axes = plot_confusion_matrix(np.eye(200, dtype=int), tmp_path / "matrix.png", names).axes[0]
+        shown = [label.get_text() for label in axes.get_yticklabels()]
+        assert shown == names[::2]
+
+    def test_a_name_with_dollars_is_no_formula(self, tmp_path):
+        figure = plot_confusion_matrix(np.eye(3, dtype=int), tmp_path / "matrix.png", ["$\\x$", "b", "c"])
+        assert figure.axes[0].get_xticklabels()[0].get_text() == "$\\x$"
+
+
+class TestNamesWithoutAFont:
+    NAMES = ("愤怒", "快乐", "red")
+
+    @pytest.fixture(autouse=True)
+    def no_chinese_font(self, monkeypatch):
+        """Only the font that comes with matplotlib is installed."""
+        font_families.cache_clear()
+        fonts = [font for font in fontManager.ttflist if font.name == "DejaVu Sans"]
+        monkeypatch.setattr(fontManager, "ttflist", fonts)
+        yield
+        font_families.cache_clear()
+
+    @pytest.mark.parametrize("count", [2, 3])
+    def test_numbers_take_their_place(self, tmp_path, count):
+        axes = plot_confusion_matrix(np.eye(count, dtype=int), tmp_path / "matrix.png", self.NAMES[:count]).axes[0]
+        for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+            assert [label.get_text() for label in labels] == ["1", "2", "3"][:count]
+
+    def test_a_legend_says_what_the_numbers_mean(self):
+        assert confusion_legend(self.NAMES) == "1 愤怒, 2 快乐, 3 red"
+
+    def test_names_that_are_shown_need_no_legend(self):
+        assert confusion_legend(["negative", "positive"]) is None
 
 
 def test_pyplot_and_its_global_state_are_not_used(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from system.errors import InputError
 POSITIVE, NEGATIVE, UNUSABLE = 1, 0, -1
 UNDECIDED = -1
 UNDECIDED_NAME = "不确定"
+EVEN_THRESHOLD = 0.5
 POSITIVE_THRESHOLD = 0.7  # that of the original; labels made from stars lean towards the positive
 LABEL_WORDS = {
     **dict.fromkeys(("true", "positive", "pos", "正面", "好评", "好評"), POSITIVE),
@@ -18,43 +19,63 @@ LABEL_WORDS = {
 }
 ENGLISH_NAMES = {"负面": "negative", "正面": "positive"}
 LABEL_CHARACTERS_SHOWN = 40
+# C0, DEL, C1, the line and paragraph separators, and half of a surrogate pair.
+CONTROL_CHARACTERS = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0xD800, 0xE000))))
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The labels of a classifier, in the order of the columns of its probabilities.
+    """The labels of a classifier, in the order of the columns of its probabilities. A text has one of them.
 
     This class alone defines how many outputs the network has, what they mean, and how a probability becomes a decision.
-    Two labels share one sigmoid output, which is the logit of the second label.
+    Two labels share one sigmoid output, which is the logit of the second label. More labels have one softmax output
+    each.
 
     Attributes:
         names: the names of the labels, such as ("负面", "正面").
 
     Raises:
-        InputError: these are not two different names.
+        InputError: there are fewer than two names, two are the same, or a name cannot be printed.
     """
 
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
         are_names = all(isinstance(name, str) and name.strip() for name in self.names)
-        if not are_names or len(self.names) != 2 or len(set(self.names)) != 2:
-            raise InputError(f"a classifier has two labels with different names, not {list(self.names)}")
+        if not are_names or len(self.names) < 2 or len(set(self.names)) < len(self.names):
+            raise InputError(f"a classifier needs two or more labels with different names, not {list(self.names)}")
+        # A line break or a control character in a name would break the lines of reports and of predictions.
+        for name in self.names:
+            if name == UNDECIDED_NAME or not CONTROL_CHARACTERS.isdisjoint(name):
+                raise InputError(f"a label cannot have the name {name!r}; rename it with --label-map")
 
     @property
     def english_names(self) -> tuple[str, ...]:
-        """The names in reports and plots, whose fonts may have no Chinese characters."""
-        return tuple(ENGLISH_NAMES.get(name, name) for name in self.names)
+        """The names in English, if all are known: for reports and plots without Chinese characters."""
+        known = [ENGLISH_NAMES[name] for name in self.names if name in ENGLISH_NAMES]
+        return tuple(known) if len(known) == len(self.names) else self.names
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether there are two labels, so that a threshold decides between them."""
+        return len(self.names) == 2
+
+    @property
+    def default_threshold(self) -> float | None:
+        """The threshold of the application: the original's for sentiment, 0.5 for other pairs, None for more labels."""
+        if not self.is_binary:
+            return None
+        return POSITIVE_THRESHOLD if self.names == SENTIMENT.names else EVEN_THRESHOLD
 
     @property
     def num_outputs(self) -> int:
         """The number of outputs of the network."""
-        return 1
+        return 1 if self.is_binary else len(self.names)
 
     @property
     def activation(self) -> str:
         """The activation of the network's last layer."""
-        return "sigmoid"
+        return "sigmoid" if self.is_binary else "softmax"
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """Return the targets of the network, float32, (texts, outputs).
@@ -62,39 +83,65 @@ class LabelSet:
         Args:
             labels: the index of each text's label, (texts,).
         """
-        return np.asarray(labels, np.float32)[:, None]
+        if self.is_binary:
+            return np.asarray(labels, np.float32)[:, None]
+        return np.eye(len(self.names), dtype=np.float32)[np.asarray(labels, np.int64)]
 
     def soft_targets(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the targets, float32, (texts, outputs), for probabilities, (texts, labels), such as a teacher's."""
-        return probabilities[:, 1:].astype(np.float32)
+        return (probabilities[:, 1:] if self.is_binary else probabilities).astype(np.float32)
 
     def of_targets(self, targets: np.ndarray) -> np.ndarray:
         """Return the index of the most probable label, (texts,), by targets, (texts, outputs)."""
-        return (targets[:, 0] >= 0.5).astype(np.int64)
+        if self.is_binary:
+            return (targets[:, 0] >= EVEN_THRESHOLD).astype(np.int64)
+        return targets.argmax(axis=1)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return the probability of each label, float64, (texts, labels), from logits, (texts, outputs)."""
-        signed = np.concatenate([-logits, logits], axis=1).astype(np.float64)
-        return np.exp(-np.logaddexp(0, -signed))
+        if self.is_binary:
+            signed = np.concatenate([-logits, logits], axis=1).astype(np.float64)
+            return np.exp(-np.logaddexp(0, -signed))
+        exponentials = np.exp(np.asarray(logits, np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+    def log_odds(self, logits: np.ndarray, label: int) -> np.ndarray:
+        """Return the logarithm of p / (1 - p), where p is the probability of a label, float64, (texts,).
+
+        Args:
+            logits: (texts, outputs).
+            label: the index of the label.
+        """
+        logits = np.asarray(logits, np.float64)
+        if self.is_binary:
+            return logits[:, 0] if label == 1 else -logits[:, 0]
+        return logits[:, label] - np.logaddexp.reduce(np.delete(logits, label, axis=1), axis=1)
 
     def decide(
         self,
         probabilities: np.ndarray,
-        threshold: float = 0.5,
-        abstain: tuple[float, float] | None = None,
+        threshold: float | None = None,
+        abstain: tuple[float, float] | float | None = None,
     ) -> np.ndarray:
         """Return the index of each text's label, or `UNDECIDED`, (texts,).
 
         Args:
             probabilities: (texts, labels).
-            threshold: the lowest probability of the second label at which a text gets that label.
-            abstain: (low, high): a text with a probability between the two, both excluded, is undecided. None decides
-                all texts.
+            threshold: of two labels, the lowest probability of the second one at which a text gets it; None means 0.5.
+                More labels have none: the most probable label is chosen.
+            abstain: None decides all texts. For two labels (low, high): a text is undecided if the probability of the
+                second label is between the two, both excluded. For more labels the lowest confidence: a text is
+                undecided if no label is that probable.
         """
-        second = probabilities[:, 1]
-        decisions = (second >= threshold).astype(np.int64)
-        if abstain:
-            decisions[(abstain[0] < second) & (second < abstain[1])] = UNDECIDED
+        if self.is_binary:
+            second = probabilities[:, 1]
+            decisions = (second >= (EVEN_THRESHOLD if threshold is None else threshold)).astype(np.int64)
+            if abstain is not None:
+                decisions[(abstain[0] < second) & (second < abstain[1])] = UNDECIDED
+        else:
+            decisions = probabilities.argmax(axis=1)
+            if abstain is not None:
+                decisions[probabilities.max(axis=1, initial=0.0) < abstain] = UNDECIDED
         return decisions
 
     def name(self, decision: int) -> str:

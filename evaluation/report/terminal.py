@@ -7,23 +7,26 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evaluation.metrics import CLASS_NAMES, beats_majority, binary_metrics
+from evaluation.metrics import beats_majority, classification_metrics
+from system.display import display_width, ljust, rjust, shorten
 from system.files import write_atomically
+from text.labels import SENTIMENT, LabelSet
 
 REPORT_WIDTH = 96
 ROW_NAME_WIDTH = 28
 SAME_PREDICTION_LIMIT = 0.95
-TABLE_HEADER = (
-    f"{'':{ROW_NAME_WIDTH}}  {'':8}  {'':8}  {'':7}  {'negative':>17}  {'positive':>17}\n"
-    f"{'':{ROW_NAME_WIDTH}}  accuracy  macro-F1  ROC-AUC  precision  recall  precision  recall"
-)
+MAJORITY, BASELINE = "Always the majority class", "TF-IDF + logistic regression"
+PAIR_WIDTH = 17  # of the two columns precision and recall
+LABEL_WIDTH = 40  # the longest that a label is shown
+MATRIX_LABELS = 10  # with more of them a confusion matrix is too wide
+CONFUSIONS_SHOWN = 10
 
 
 def format_report(model_at_half: dict, model_at_threshold: dict, baseline: dict | None, data_name: str) -> str:
-    """Format the model's metrics beside those of the majority class and the baseline, with warnings.
+    """Format the model's metrics beside those of the majority class and the baseline, with warnings, for two labels.
 
     Args:
-        model_at_half: the metrics of the model at 0.5, as `binary_metrics` returns them.
+        model_at_half: the metrics of the model at 0.5, as `classification_metrics` returns them.
         model_at_threshold: the same at the application's threshold; shown once if that is 0.5.
         baseline: the metrics of the baseline on the same texts; None leaves its row out.
         data_name: the name of the data set.
@@ -34,20 +37,32 @@ def format_report(model_at_half: dict, model_at_threshold: dict, baseline: dict 
     models = [model_at_half]
     if model_at_threshold["threshold"] != model_at_half["threshold"]:
         models.append(model_at_threshold)
-    paragraphs = [_data_line(model_at_half, data_name), _table(models, baseline), _confusion_matrices(models)]
-    warnings = [warning for metrics in models for warning in _warnings(metrics)]
-    if warnings:
-        paragraphs.append(_starred_box(warnings))
-    if baseline is not None and baseline["accuracy"] > model_at_half["accuracy"]:
-        paragraphs.append(_baseline_sentence(model_at_half, baseline))
-    return "\n\n".join(paragraphs)
+    tables = [_binary_table(models, baseline), _binary_matrices(models)]
+    return "\n\n".join([_data_line(model_at_half, data_name), *tables, *_remarks(models, baseline)])
+
+
+def format_multiclass_report(model: dict, baseline: dict | None, data_name: str) -> str:
+    """Format the same for more than two labels, with a line a label.
+
+    Args:
+        model: the metrics of the model, as `classification_metrics` returns them.
+        baseline: the metrics of the baseline on the same texts; None leaves it out.
+        data_name: the name of the data set.
+
+    Returns:
+        The report, without a newline at its end.
+    """
+    is_small = len(model["confusion_matrix"]) <= MATRIX_LABELS
+    confusions = _multiclass_matrix(model) if is_small else _most_frequent_confusions(model)
+    tables = [_multiclass_table(model, baseline), _label_table(model, baseline), confusions]
+    return "\n\n".join([_data_line(model, data_name), *tables, *_remarks([model], baseline)])
 
 
 def format_groups(groups: Mapping[str, tuple[dict, dict]]) -> str:
     """Format the metrics of each group of texts, one group a line.
 
     Args:
-        groups: by group, the metrics of the model at 0.5 and those of the baseline.
+        groups: by group, the metrics of the model, of two labels those at 0.5, and those of the baseline.
 
     Returns:
         The table, without a newline at its end.
@@ -57,7 +72,7 @@ def format_groups(groups: Mapping[str, tuple[dict, dict]]) -> str:
         f"{'Group':{ROW_NAME_WIDTH}}  {'texts':>7}" + 2 * f"  {'Mini-BERT':>9}  {'baseline':>8}",
     ]
     for name, (model, baseline) in groups.items():
-        line = f"{name or '(none)':{ROW_NAME_WIDTH}}  {model['count']:7,}"
+        line = f"{ljust(name or '(none)', ROW_NAME_WIDTH)}  {model['count']:7,}"
         for metric in ("accuracy", "macro_f1"):
             line += f"  {model[metric]:9.3f}  {baseline[metric]:8.3f}"
         lines.append(line)
@@ -77,76 +92,159 @@ def write_metrics(path: str | os.PathLike, metrics: dict) -> None:
         file.write(content + "\n")
 
 
+def _names(metrics: dict) -> list[str]:
+    """Return the names of the labels, fit for a line."""
+    return [shorten(name, LABEL_WIDTH) for name in metrics["f1"]]
+
+
+def _counts(metrics: dict) -> np.ndarray:
+    """Return the number of texts with each true label, (labels,)."""
+    return np.sum(metrics["confusion_matrix"], axis=1)
+
+
+def _last_argmax(values: np.ndarray) -> int:
+    """Return the index of the largest value; of equal ones the last, because 0.5 counts as the second of two labels."""
+    return len(values) - 1 - int(np.argmax(values[::-1]))
+
+
 def _data_line(metrics: dict, data_name: str) -> str:
-    count, positive_fraction = metrics["count"], metrics["positive_fraction"]
-    return f"Test on {data_name}: {count:,} texts, {positive_fraction:.1%} of them positive"
-
-
-def _table(models: Sequence[dict], baseline: dict | None) -> str:
-    rows = [_row("Always the majority class", _majority_metrics(models[0]))]
-    if baseline is not None:
-        rows.append(_row("TF-IDF + logistic regression", baseline))
-    rows += [_row(_model_name(metrics), metrics) for metrics in models]
-    return "\n".join([TABLE_HEADER, *rows])
-
-
-def _row(name: str, metrics: dict) -> str:
-    roc_auc = "-" if metrics["roc_auc"] is None else f"{metrics['roc_auc']:.3f}"
-    row = f"{name:{ROW_NAME_WIDTH}}  {metrics['accuracy']:8.3f}  {metrics['macro_f1']:8.3f}  {roc_auc:>7}"
-    for class_name in CLASS_NAMES:
-        row += f"  {metrics['precision'][class_name]:9.3f}  {metrics['recall'][class_name]:6.3f}"
-    return row
-
-
-def _model_name(metrics: dict) -> str:
-    return f"Mini-BERT at {metrics['threshold']:.3g}"
-
-
-def _majority_class(metrics: dict) -> int:
-    return int(metrics["positive_fraction"] >= 0.5)
+    start, names = f"Test on {data_name}: {metrics['count']:,} texts", _names(metrics)
+    if tuple(names) == SENTIMENT.english_names:
+        return f"{start}, {metrics['positive_fraction']:.1%} of them positive"
+    most_frequent = names[_last_argmax(_counts(metrics))]
+    return (
+        f"{start}, {len(names)} labels, the most frequent one {most_frequent} with {metrics['majority_fraction']:.1%}"
+    )
 
 
 def _majority_metrics(metrics: dict) -> dict:
-    """Return the metrics of always predicting the majority class, on the texts of `metrics`."""
-    (true_negatives, false_positives), (false_negatives, true_positives) = metrics["confusion_matrix"]
-    labels = np.repeat([0, 1], [true_negatives + false_positives, false_negatives + true_positives])
-    return binary_metrics(labels, np.tile(np.eye(2)[_majority_class(metrics)], (len(labels), 1)))
+    """Return the metrics of always predicting the frequency of each label, on the texts of `metrics`."""
+    counts = _counts(metrics)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    probabilities = np.tile(counts / counts.sum(), (len(labels), 1))
+    return classification_metrics(LabelSet(tuple(metrics["f1"])), labels, probabilities)
 
 
-def _confusion_matrices(models: Sequence[dict]) -> str:
-    lines = [f"{'Confusion matrix':{ROW_NAME_WIDTH}}  predicted negative  predicted positive"]
+def _columns(rows: Sequence[Sequence[str]], first_width: int = ROW_NAME_WIDTH) -> str:
+    """Return the lines of a table whose first row is its header: the first column on the left, the others right."""
+    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
+    first_width = max(first_width, widths[0])
+    return "\n".join("  ".join([ljust(row[0], first_width), *map(rjust, row[1:], widths[1:])]) for row in rows)
+
+
+def _binary_table(models: Sequence[dict], baseline: dict | None) -> str:
+    titles = "".join("  " + rjust(shorten(name, PAIR_WIDTH), PAIR_WIDTH) for name in _names(models[0]))
+    lines = [
+        f"{'':{ROW_NAME_WIDTH}}  {'':8}  {'':8}  {'':7}{titles}",
+        f"{'':{ROW_NAME_WIDTH}}  accuracy  macro-F1  ROC-AUC  precision  recall  precision  recall",
+        _binary_row(MAJORITY, _majority_metrics(models[0])),
+    ]
+    if baseline is not None:
+        lines.append(_binary_row(BASELINE, baseline))
+    return "\n".join([*lines, *(_binary_row(_model_name(metrics), metrics) for metrics in models)])
+
+
+def _binary_row(name: str, metrics: dict) -> str:
+    roc_auc = "-" if metrics["roc_auc"] is None else f"{metrics['roc_auc']:.3f}"
+    row = f"{name:{ROW_NAME_WIDTH}}  {metrics['accuracy']:8.3f}  {metrics['macro_f1']:8.3f}  {roc_auc:>7}"
+    for precision, recall in zip(metrics["precision"].values(), metrics["recall"].values(), strict=True):
+        row += f"  {precision:9.3f}  {recall:6.3f}"
+    return row
+
+
+def _binary_matrices(models: Sequence[dict]) -> str:
+    names = _names(models[0])
+    rows = [["Confusion matrix", *(f"predicted {name}" for name in names)]]
     for metrics in models:
-        for class_name, (negative, positive) in zip(CLASS_NAMES, metrics["confusion_matrix"], strict=True):
-            row_name = f"At {metrics['threshold']:.3g}, labelled {class_name}"
-            lines.append(f"{row_name:{ROW_NAME_WIDTH}}  {negative:18,}  {positive:18,}")
-    return "\n".join(lines)
+        for name, counts in zip(names, metrics["confusion_matrix"], strict=True):
+            rows.append([f"At {metrics['threshold']:.3g}, labelled {name}", *(f"{count:,}" for count in counts)])
+    return _columns(rows)
+
+
+def _multiclass_table(model: dict, baseline: dict | None) -> str:
+    by_row = {MAJORITY: _majority_metrics(model), BASELINE: baseline, _model_name(model): model}
+    rows = [["", "accuracy", "macro-F1", "log-loss"]]
+    for name, metrics in by_row.items():
+        if metrics is not None:
+            rows.append([name, *(f"{metrics[metric]:.3f}" for metric in ("accuracy", "macro_f1", "log_loss"))])
+    return _columns(rows)
+
+
+def _label_table(model: dict, baseline: dict | None) -> str:
+    rows = [["Label", "texts", "precision", "recall", "F1", *([] if baseline is None else ["F1 of the baseline"])]]
+    by_label = [model["precision"], model["recall"], model["f1"], *([] if baseline is None else [baseline["f1"]])]
+    values = zip(*(metric.values() for metric in by_label), strict=True)
+    for name, count, of_label in zip(_names(model), _counts(model), values, strict=True):
+        rows.append([name, f"{count:,}", *(f"{value:.3f}" for value in of_label)])
+    return _columns(rows)
+
+
+def _multiclass_matrix(metrics: dict) -> str:
+    """Return the confusion matrix, under names that are cut where the line would be too long."""
+    names, matrix = _names(metrics), np.array(metrics["confusion_matrix"])
+    row_width = max(ROW_NAME_WIDTH // 2, *map(display_width, names))
+    head_width = max((REPORT_WIDTH - row_width) // len(names) - 2, len(f"{matrix.max():,}"), 4)
+    rows = [["True label", *(shorten(name, head_width) for name in names)]]
+    rows += [[name, *(f"{count:,}" for count in counts)] for name, counts in zip(names, matrix, strict=True)]
+    return "Confusion matrix: a line for each true label, a column for each predicted one\n" + _columns(rows, row_width)
+
+
+def _most_frequent_confusions(metrics: dict) -> str:
+    names, matrix = _names(metrics), np.array(metrics["confusion_matrix"])
+    np.fill_diagonal(matrix, 0)
+    cells = np.argsort(-matrix, axis=None, kind="stable")[:CONFUSIONS_SHOWN]
+    confusions = [(*np.unravel_index(cell, matrix.shape), matrix.flat[cell]) for cell in cells if matrix.flat[cell]]
+    if not confusions:
+        return "No confusions: every text got its true label"
+    lines = (
+        f"true {names[true]} predicted {names[predicted]}: {count:,} {'text' if count == 1 else 'texts'}"
+        for true, predicted, count in confusions
+    )
+    return "\n".join(["Most frequent confusions", *lines])
+
+
+def _model_name(metrics: dict) -> str:
+    return "Mini-BERT" if metrics["threshold"] is None else f"Mini-BERT at {metrics['threshold']:.3g}"
+
+
+def _remarks(models: Sequence[dict], baseline: dict | None) -> list[str]:
+    """Return the warnings in a box, and the lead of a better baseline, where there are any."""
+    remarks = []
+    if warnings := [warning for metrics in models for warning in _warnings(metrics)]:
+        remarks.append(_starred_box(warnings))
+    if baseline is not None and baseline["accuracy"] > models[0]["accuracy"]:
+        remarks.append(_baseline_sentence(models[0], baseline))
+    return remarks
 
 
 def _warnings(metrics: dict) -> list[str]:
-    warnings = []
-    subject = f"WARNING: at {metrics['threshold']:.3g} the model"
+    warnings, names = [], _names(metrics)
+    subject = "the model" if metrics["threshold"] is None else f"at {metrics['threshold']:.3g} the model"
     if not beats_majority(metrics):
         warnings.append(
-            f"{subject} is no better than always predicting '{CLASS_NAMES[_majority_class(metrics)]}'; "
+            f"WARNING: {subject} is no better than always predicting '{names[_last_argmax(_counts(metrics))]}'; "
             f"its accuracy is {metrics['accuracy']:.3f} against {metrics['majority_fraction']:.3f}."
         )
-    positive_fraction = metrics["predicted_positive_fraction"]
-    fraction, class_name = max((positive_fraction, "positive"), (1 - positive_fraction, "negative"))
-    if fraction > SAME_PREDICTION_LIMIT:
-        warnings.append(f"{subject} predicts '{class_name}' for {fraction:.1%} of the texts.")
+    fractions = np.sum(metrics["confusion_matrix"], axis=0) / metrics["count"]
+    if fractions.max() > SAME_PREDICTION_LIMIT:
+        name = names[int(fractions.argmax())]
+        warnings.append(f"WARNING: {subject} predicts '{name}' for {fractions.max():.1%} of the texts.")
     return warnings
 
 
 def _starred_box(paragraphs: Sequence[str]) -> str:
     inner_width = REPORT_WIDTH - 4
-    lines = [line for paragraph in paragraphs for line in textwrap.wrap(paragraph, inner_width)]
+    lines = []
+    for paragraph in paragraphs:
+        wide_characters = display_width(paragraph) - len(paragraph)
+        lines += textwrap.wrap(paragraph, inner_width - wide_characters)
     border = "*" * REPORT_WIDTH
-    return "\n".join([border, *(f"* {line:{inner_width}} *" for line in lines), border])
+    return "\n".join([border, *(f"* {ljust(line, inner_width)} *" for line in lines), border])
 
 
 def _baseline_sentence(model: dict, baseline: dict) -> str:
     points = 100 * (baseline["accuracy"] - model["accuracy"])
     return (
-        f"TF-IDF + logistic regression is better than {_model_name(model)} by {points:.1f} points "
+        f"{BASELINE} is better than {_model_name(model)} by {points:.1f} points "
         f"of accuracy ({baseline['accuracy']:.3f} against {model['accuracy']:.3f})."
     )

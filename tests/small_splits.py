@@ -1,0 +1,22 @@
+"""Splits without windows: texts and labels, which are all that the evaluation reads."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from text.labels import LabelSet
+
+
+@dataclass
+class SmallSplit:
+    """The part of `text.dataset.Split` that the evaluation reads; `labels` are indices, (texts,)."""
+
+    texts: list[str]
+    labels: np.ndarray
+    label_set: LabelSet
+    groups: np.ndarray | None = None
+
+
+def small_split(texts_by_label, label_set, labels, groups=None):
+    """Return a split in which each text is that of its label."""
+    return SmallSplit([texts_by_label[label] for label in labels], np.array(labels, np.int64), label_set, groups)
