@@ -1,4 +1,4 @@
-"""Predict whether Chinese reviews are positive or negative: from --text, from the rows of --file, or at a prompt."""
+"""Predict the labels of Chinese texts, such as positive or negative: from --text, from --file, or at a prompt."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from system.streams import is_closed, is_standard_output
 from text.tokens.window_options import WINDOW_OPTIONS
 
 if TYPE_CHECKING:
+    from serving.answers import Answers
     from serving.predictor import Predictor
 
 MODEL_PATH = "mini_bert_sentiment_classifier.keras"
@@ -40,6 +41,14 @@ def build_parser() -> argparse.ArgumentParser:
     answers.add_argument("--json", action="store_true", help="print one JSON object per text")
     answers.add_argument("--explain", action="store_true", help="mark the words that influenced the prediction")
     answers.add_argument("--explain-output", metavar="FILE", help="write the texts with marked words to an HTML page")
+    answers.add_argument(
+        "--explain-label",
+        metavar="NAME",
+        help="mark the words that push towards this label (default: the second of two labels, else the predicted one)",
+    )
+    answers.add_argument(
+        "--top-k", type=positive_int, metavar="K", help="show the K most probable labels with their probabilities"
+    )
 
     windows = parser.add_argument_group("long texts (default: the settings of the model's training)")
     for name, argument in WINDOW_OPTIONS.items():
@@ -55,22 +64,28 @@ def _add_prediction_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--threshold",
         type=_threshold,
-        default=POSITIVE_THRESHOLD,
         metavar="P",
-        help="minimum probability of a positive prediction, 0 to 1; auto: the best one on the validation split",
+        help="minimum probability of a positive prediction, or of the second of two other labels, 0 to 1; auto: the "
+        f"best one on the validation split (default: {POSITIVE_THRESHOLD} for sentiment, 0.5 for other labels)",
     )
     group.add_argument(
         "--abstain",
         type=probability,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="leave a text undecided if its probability is between LOW and HIGH",
+        nargs="+",
+        metavar="P",
+        help="leave a text undecided: with two numbers if its probability is between them, or, for more than two "
+        "labels, with one number if no label reaches it",
     )
     group.add_argument(
         "--runtime",
         choices=("auto", "onnx", "keras"),
         default="auto",
         help="library that runs the model; auto: ONNX Runtime if the model has an .onnx file, else Keras",
+    )
+    group.add_argument(
+        "--all-probabilities",
+        action="store_true",
+        help="show the probability of every label; in files, one column probability_LABEL each, after problem",
     )
     group.add_argument(
         "--batch-size", type=positive_int, default=32, metavar="N", help="maximum number of windows per batch"
@@ -111,9 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.file is not None:
         _score_file(predictor, args)
         return 0
-    from serving.answers import Answers  # imported here, as the modules below, to keep the start-up time short
-
-    answers = Answers(predictor, as_json=args.json, explain=args.explain, page=args.explain_output)
+    answers = _open_answers(predictor, args)
     if args.text is not None:
         return answers.answer(args.text)
     from serving.prompt import Prompt
@@ -127,11 +140,18 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.file is None and (given := [name for name in FILE_OPTIONS if getattr(args, name)]):
         parser.error(f"--{given[0].replace('_', '-')} needs --file")
-    if args.file is not None and (args.explain or args.explain_output or args.json):
+    if args.file is not None and (args.explain or args.explain_output or args.explain_label or args.json):
         parser.error(
-            "--json, --explain and --explain-output cannot be used with --file; set the format of the rows with "
-            "--output-format"
+            "--json and the --explain options cannot be used with --file; --output-format sets the format of its rows"
         )
+    if args.file is not None and args.top_k:
+        parser.error("--top-k cannot be used with --file; --all-probabilities adds a column per label")
+    if args.all_probabilities and args.top_k:
+        parser.error("--top-k cannot be used with --all-probabilities")
+    if args.explain_label is not None and (args.file or args.text) and not (args.explain or args.explain_output):
+        parser.error("--explain-label needs --explain or --explain-output")
+    if args.abstain is not None and len(args.abstain) > 2:
+        parser.error("argument --abstain: expected one number or two")
     if is_closed(sys.stdout) and (args.file is None or is_standard_output(args.output or "-")):
         raise InputError("standard output is closed; redirect it to a file, or use --file with --output")
     return args
@@ -149,15 +169,28 @@ def _note_at_terminal(note: str) -> Iterator[None]:
 
 
 def _open_predictor(args: argparse.Namespace, model_path: str) -> Predictor:
-    from serving.predictor import Predictor
+    from serving.predictor import Predictor  # imported here, as the modules below, to keep the start-up time short
 
     return Predictor(
         model_path,
         args.threshold,
-        abstain=args.abstain,
+        abstain=args.abstain[0] if args.abstain is not None and len(args.abstain) == 1 else args.abstain,
         runtime=args.runtime,
         batch_size=args.batch_size,
         windows={name: getattr(args, name) for name in WINDOW_OPTIONS if hasattr(args, name)},
+    )
+
+
+def _open_answers(predictor: Predictor, args: argparse.Namespace) -> Answers:
+    from serving.answers import ALL_LABELS, Answers
+
+    return Answers(
+        predictor,
+        as_json=args.json,
+        explain=args.explain,
+        page=args.explain_output,
+        top_k=ALL_LABELS if args.all_probabilities else args.top_k,
+        explain_label=args.explain_label,
     )
 
 
@@ -174,6 +207,7 @@ def _score_file(predictor: Predictor, args: argparse.Namespace) -> None:
             output_kind=args.output_format,
             strict=args.strict,
             resume=args.resume,
+            all_probabilities=args.all_probabilities,
             settings=predictor.description(),
         ),
     )

@@ -15,6 +15,8 @@ from system.streams import is_stream
 if TYPE_CHECKING:
     from serving.explanation.occlusion import Explanation
 
+ALL_LABELS = sys.maxsize  # as `top_k`
+
 
 class Answers:
     """Predictions printed to standard output, and problems to standard error.
@@ -24,22 +26,38 @@ class Answers:
         as_json: whether to print one JSON object per text.
         explain: whether to mark the words that influenced a prediction.
         page: an HTML file for all texts with their words marked; None for no page.
+        top_k: how many of the most probable labels to show with their probabilities; `ALL_LABELS` for all, None for
+            the predicted label alone.
+        explain_label: the label whose words are marked; None: see `serving.explanation.occlusion.explain`.
 
     Raises:
-        InputError: the page cannot be written.
+        InputError: the page cannot be written, or there is no such label.
     """
 
     def __init__(
-        self, predictor: Predictor, *, as_json: bool = False, explain: bool = False, page: str | None = None
+        self,
+        predictor: Predictor,
+        *,
+        as_json: bool = False,
+        explain: bool = False,
+        page: str | None = None,
+        top_k: int | None = None,
+        explain_label: str | None = None,
     ) -> None:
         self.predictor = predictor
         self.as_json = as_json
         self.explain = explain
         self.page = page
+        self.top_k = top_k
+        self.explain_label = explain_label
         self._explanations: list[Explanation] = []
         self._is_page_announced = False
         if page is not None:
             check_writable(page, allow_stream=True)
+        if explain_label is not None:
+            from serving.explanation.occlusion import check_label
+
+            check_label(predictor.labels, explain_label)
 
     def answer(self, texts: Sequence[str]) -> int:
         """Print the prediction for each text.
@@ -66,7 +84,7 @@ class Answers:
         from serving.explanation.occlusion import explain
 
         for text in texts:
-            explanation = explain(self.predictor, text)
+            explanation = explain(self.predictor, text, self.explain_label)
             if self.page is not None:
                 self._explanations.append(explanation)
             yield explanation.prediction, explanation
@@ -75,7 +93,7 @@ class Answers:
         from serving.explanation.marking import html_page
 
         with write_atomically(self.page) as file:
-            file.write(html_page(self._explanations, self.predictor.labels))
+            file.write(html_page(self._explanations))
         if not self._is_page_announced and not is_stream(self.page):
             print(f"explanations saved to {self.page}", file=sys.stderr)
             self._is_page_announced = True  # the prompt writes the page after every text
@@ -83,16 +101,30 @@ class Answers:
     def _as_text(self, prediction: Prediction, explanation: Explanation | None) -> str:
         remark = f"  {TRUNCATED_REMARK}" if prediction.is_truncated else ""
         probabilities = f"probability {prediction.probability:.4f}  confidence {prediction.confidence:.4f}"
-        line = f"{prediction.label}  {probabilities}{remark}"
+        others = [
+            f" | {name} {value:.4f}" for name, value in self._most_probable(prediction) if name != prediction.label
+        ]
+        line = f"{prediction.label}  {probabilities}{''.join(others)}{remark}"
         if not self.explain:
             return line
         from serving.explanation.marking import marked_for_terminal, wants_colour
 
-        return f"{line}\n{marked_for_terminal(explanation, self.predictor.labels, wants_colour(sys.stdout))}"
+        return f"{line}\n{marked_for_terminal(explanation, wants_colour(sys.stdout))}"
 
     def _as_json(self, prediction: Prediction, explanation: Explanation | None) -> str:
         fields = dataclasses.asdict(prediction)
-        del fields["problem"]
+        del fields["problem"], fields["probabilities"]
+        if self.top_k is not None:
+            fields["probabilities"] = dict(self._most_probable(prediction))
         if self.explain:
+            if self.explain_label is not None or not self.predictor.labels.is_binary:
+                fields["explained_label"] = explanation.label
             fields["words"] = [dataclasses.asdict(word) for word in explanation.words]
         return json.dumps(fields, ensure_ascii=False)
+
+    def _most_probable(self, prediction: Prediction) -> list[tuple[str, float]]:
+        """Return the `top_k` most probable labels and their probabilities, the most probable first."""
+        if self.top_k is None:
+            return []
+        by_label = zip(self.predictor.labels.names, prediction.probabilities, strict=True)
+        return sorted(by_label, key=lambda pair: -pair[1])[: self.top_k]

@@ -13,7 +13,6 @@ import numpy as np
 from serving.runtimes.selection import open_runtime
 from system.errors import InputError
 from system.files import sha256_of_file
-from text.labels import POSITIVE_THRESHOLD
 from text.problems import text_problem
 from text.tokens.tokenizer import special_ids, tokenizer_from_json
 from text.tokens.window_settings import WindowSettings
@@ -32,11 +31,13 @@ class Prediction:
     Attributes:
         text: the text, unchanged.
         label: the name of the label, such as 正面; None without a prediction.
-        probability: the probability that the text is positive, 0..1; None without a prediction.
-        confidence: the probability of the label: `probability`, or 1 minus it for a negative label; for an undecided
-            text the larger of the two.
+        probability: a probability, 0..1; None without a prediction. Of two labels, it is that of the second one, such
+            as 正面. Of more labels, it is that of the label.
+        confidence: the probability of the label; for an undecided text that of the most probable label.
         is_truncated: whether the text is longer than the model reads, so that its end was ignored.
         problem: why there is no prediction; None if there is one.
+        probabilities: the probability of each label, in the order of `Predictor.labels.names`; None without a
+            prediction.
     """
 
     text: str
@@ -45,6 +46,7 @@ class Prediction:
     confidence: float | None = None
     is_truncated: bool = False
     problem: str | None = None
+    probabilities: tuple[float, ...] | None = None
 
 
 class Reading(NamedTuple):
@@ -73,10 +75,12 @@ class Predictor:
 
     Args:
         model_path: a `.keras` file that `fine_tuning.py` or `model.py` wrote, or an `.onnx` file.
-        threshold: the lowest probability of a positive prediction, 0..1; "auto" is the best threshold on the model's
-            validation split.
-        abstain: (low, high); texts with a probability between the two, both excluded, stay undecided. None: no text
-            stays undecided.
+        threshold: of two labels, the lowest probability of the second one at which a text gets it, 0..1. None: 0.7 for
+            negative and positive, 0.5 for other pairs; "auto": the best threshold on the model's validation split. More
+            labels have no threshold.
+        abstain: which texts stay undecided; None: no text. Of two labels (low, high): those for which the probability
+            of the second label is between the two, both excluded. Of more labels the lowest confidence: those with no
+            label that probable.
         runtime: "auto", "onnx" or "keras"; see `serving.runtimes.selection.open_runtime`.
         batch_size: the maximum number of windows per batch.
         windows: fields of `WindowSettings` to change from the settings of the model's training.
@@ -94,9 +98,9 @@ class Predictor:
     def __init__(
         self,
         model_path: str | os.PathLike,
-        threshold: float | str = POSITIVE_THRESHOLD,
+        threshold: float | str | None = None,
         *,
-        abstain: tuple[float, float] | None = None,
+        abstain: tuple[float, float] | float | None = None,
         runtime: str = "auto",
         batch_size: int = BATCH_SIZE,
         windows: dict[str, int | str | None] | None = None,
@@ -125,28 +129,40 @@ class Predictor:
         return self._runtime.name
 
     @property
-    def threshold(self) -> float:
-        """The lowest probability of a positive prediction."""
+    def threshold(self) -> float | None:
+        """The lowest probability of the second label at which a text gets it; None for more than two labels."""
         return self._threshold
 
     @threshold.setter
-    def threshold(self, value: float | str) -> None:
-        value = self._metadata.threshold if value == CALIBRATED else value
-        if not _is_number(value) or not 0 <= value <= 1:
+    def threshold(self, value: float | str | None) -> None:
+        if value is None:
+            value = self.labels.default_threshold
+        elif not self.labels.is_binary:
+            raise InputError(f"a threshold decides between two labels only; this model has {len(self.labels.names)}")
+        elif value == CALIBRATED:
+            value = self._metadata.threshold
+        elif not _is_number(value) or not 0 <= value <= 1:
             raise InputError(f"the threshold must be a number from 0 to 1, or 'auto', not {value!r}")
         self._threshold = value
 
     @property
-    def abstain(self) -> tuple[float, float] | None:
-        """The probabilities between which a text stays undecided."""
+    def abstain(self) -> tuple[float, float] | float | None:
+        """The probabilities between which a text stays undecided; for more than two labels the lowest confidence."""
         return self._abstain
 
     @abstain.setter
-    def abstain(self, value: tuple[float, float] | None) -> None:
-        if value is not None:
+    def abstain(self, value: tuple[float, float] | float | None) -> None:
+        if value is not None and self.labels.is_binary:
             is_pair = isinstance(value, Sequence) and len(value) == 2 and all(map(_is_number, value))
             if not (is_pair and 0 <= value[0] < value[1] <= 1):
-                raise InputError(f"abstain needs a lower and a higher number from 0 to 1, not {value!r}")
+                raise InputError(
+                    f"abstain needs a lower and a higher number from 0 to 1, not {value!r}: this model has two labels"
+                )
+        elif value is not None and not (_is_number(value) and 0 <= value <= 1):
+            raise InputError(
+                f"abstain needs one number from 0 to 1, the lowest confidence, not {value!r}: this model has "
+                f"{len(self.labels.names)} labels"
+            )
         self._abstain = value
 
     def description(self) -> dict:
@@ -208,12 +224,13 @@ class Predictor:
         confidences = probabilities.max(axis=1)  # the confidence of undecided texts
         is_decided = decisions >= 0
         confidences[is_decided] = probabilities[is_decided, decisions[is_decided]]
-        columns = (is_known, decisions, probabilities[:, 1], confidences, windows.is_truncated)
+        shown = probabilities[:, 1] if self.labels.is_binary else confidences
+        columns = (is_known, decisions, shown, confidences, windows.is_truncated, probabilities)
         return [
-            Prediction(text, self.labels.name(decision), probability, confidence, is_truncated)
+            Prediction(text, self.labels.name(decision), probability, confidence, is_truncated, None, tuple(by_label))
             if is_known
             else Prediction(text, problem=text_problem(text) or NOTHING_KNOWN)
-            for text, is_known, decision, probability, confidence, is_truncated in zip(
+            for text, is_known, decision, probability, confidence, is_truncated, by_label in zip(
                 texts, *(column.tolist() for column in columns), strict=True
             )
         ]

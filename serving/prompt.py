@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from serving.answers import Answers
+from serving.answers import ALL_LABELS, Answers
 from serving.predictor import Predictor
 from system.errors import InputError
 
@@ -53,8 +53,11 @@ class Prompt:
         self._is_typed = sys.stdin is not None and sys.stdin.isatty()
         self._settings: dict[str, object] = {}  # set by commands; they apply to other models as well
         self._commands = {
-            "/threshold": Command("P|auto", "lowest probability of a positive prediction", self._set_threshold),
-            "/abstain": Command("[LOW HIGH]", "leave texts between LOW and HIGH undecided", self._set_abstain),
+            "/threshold": Command("P|auto", "lowest probability of the second of two labels", self._set_threshold),
+            "/abstain": Command(
+                "[LOW HIGH|P]", "leave texts between LOW and HIGH or below P undecided", self._set_abstain
+            ),
+            "/top": Command("[K|all]", "show the K most probable labels", self._set_top),
             "/explain": Command("", "start or stop marking influential words", self._toggle_explain),
             "/json": Command("", "switch between JSON and text", self._toggle_json),
             "/model": Command("FILE", "use another model", self._open_model),
@@ -144,14 +147,31 @@ class Prompt:
 
     def _set_threshold(self, argument: str) -> None:
         self._set("threshold", "auto" if argument.lower() == "auto" else _numbers(argument, 1)[0])
-        _say(f"positive if the probability is at least {self.answers.predictor.threshold}")
+        predictor = self.answers.predictor
+        _say(f"{predictor.labels.english_names[1]} if the probability is at least {predictor.threshold}")
 
     def _set_abstain(self, argument: str) -> None:
-        self._set("abstain", _numbers(argument, 2) if argument else None)
-        if argument:
-            _say("undecided between {} and {}".format(*self.answers.predictor.abstain))
-        else:
+        numbers = _numbers(argument, 1, 2) if argument else None
+        self._set("abstain", numbers[0] if numbers and len(numbers) == 1 else numbers)
+        if numbers is None:
             _say("no text is left undecided")
+        elif len(numbers) == 1:
+            _say(f"undecided below a confidence of {numbers[0]}")
+        else:
+            _say("undecided between {} and {}".format(*numbers))
+
+    def _set_top(self, argument: str) -> None:
+        if not argument:
+            self.answers.top_k = None
+            _say("only the predicted label is shown")
+        elif argument.lower() == "all":
+            self.answers.top_k = ALL_LABELS
+            _say("all labels are shown")
+        elif argument.isdecimal() and int(argument) > 0:
+            self.answers.top_k = int(argument)
+            _say(f"labels shown, the most probable first: {self.answers.top_k}")
+        else:
+            raise UsageError
 
     def _toggle_explain(self, argument: str) -> None:
         _expect_no_argument(argument)
@@ -171,7 +191,13 @@ class Prompt:
         except ModuleNotFoundError as error:
             raise InputError(f"{path} needs {error.name}, which is not installed") from None
         for name, value in self._settings.items():
-            setattr(predictor, name, value)
+            try:
+                setattr(predictor, name, value)
+            except InputError as error:  # it was set for a model with another number of labels
+                _say(f"note: /{name} is not applied: {error}")
+        if self.answers.explain_label not in (None, *predictor.labels.names):
+            _say(f"note: {path} has no label {self.answers.explain_label!r} to explain")
+            self.answers.explain_label = None
         self.answers.predictor = predictor
         _say(f"using {path}")
 
@@ -195,12 +221,13 @@ def _enable_line_editing() -> None:
             readline.parse_and_bind("set enable-bracketed-paste on")
 
 
-def _numbers(argument: str, count: int) -> tuple[float, ...]:
+def _numbers(argument: str, *counts: int) -> tuple[float, ...]:
+    """Return the numbers of an argument; there must be as many as one of `counts`."""
     try:
         numbers = tuple(map(float, argument.split()))
     except ValueError:
         raise UsageError from None
-    if len(numbers) != count:
+    if len(numbers) not in counts:
         raise UsageError
     return numbers
 

@@ -67,6 +67,20 @@ def tiny_model(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def tiny_emotions(tmp_path_factory) -> Path:
+    """A `.keras` file with its `.onnx` twin: an untrained classifier of six emotions that reads 16 tokens at once."""
+    from tiny_models import EMOTIONS, classifier
+
+    from network.model_file import save_model
+    from serving.export.onnx_file import export_onnx
+
+    path = tmp_path_factory.mktemp("emotions") / "emotions.keras"
+    save_model(classifier({"labels": list(EMOTIONS), "temperature": 0.5}, max_seq_len=16), path)
+    export_onnx(path)
+    return path
+
+
 @pytest.fixture
 def count_bytes_read(monkeypatch) -> Counter:
     """How many bytes of each file are read from now on, through `open`."""

@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from serving.predictor import Prediction
 from serving.scoring.local_engine import ScoringPlan, score_file
+from text.labels import SENTIMENT
 from text.problems import EMPTY
 
 
@@ -19,8 +20,11 @@ class FakePredictor:
     """A predictor by the length of a text.
 
     Attributes:
+        labels: the two labels of sentiment.
         asked: how often each text was predicted.
     """
+
+    labels = SENTIMENT
 
     def __init__(self, fails_after=None):
         self.asked = collections.Counter()
@@ -40,7 +44,8 @@ def prediction_of(text) -> Prediction:
     if not text.strip():
         return Prediction(text, problem=EMPTY)
     probability = 1 / (1 + len(text))
-    return Prediction(text, "正面" if probability > 0.2 else "负面", probability, max(probability, 1 - probability))
+    label, confidence = "正面" if probability > 0.2 else "负面", max(probability, 1 - probability)
+    return Prediction(text, label, probability, confidence, probabilities=(1 - probability, probability))
 
 
 def score(source, output, predictor=None, **options) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from serving.answers import Answers
+from serving.answers import ALL_LABELS, Answers
 from serving.explanation.occlusion import explain
 from serving.predictor import Predictor
 from system.errors import InputError
@@ -60,6 +60,85 @@ def test_a_text_without_a_prediction(answer, text, options):
     assert status == 1
     assert error.startswith("error: the ") and error.endswith(repr(text))
     assert len([line for line in lines if LINE.fullmatch(line) or line.startswith("{")]) == 2
+
+
+class TestMoreLabels:
+    @pytest.fixture
+    def predictor(self, tiny_emotions):
+        return Predictor(tiny_emotions, runtime="onnx")
+
+    @pytest.fixture
+    def best(self, predictor):
+        """The labels of `GOOD` and their probabilities, the most probable first."""
+        pairs = zip(predictor.labels.names, predictor.predict_proba([GOOD])[0].tolist(), strict=True)
+        return sorted(pairs, key=lambda pair: pair[1], reverse=True)
+
+    def test_the_label_has_its_probability(self, answer, best):
+        label, probability = best[0]
+        assert answer(GOOD)[1] == [f"{label}  probability {probability:.4f}  confidence {probability:.4f}"]
+
+    @pytest.mark.parametrize(("top_k", "num_shown"), [(1, 1), (3, 3), (6, 6), (7, 6), (ALL_LABELS, 6)])
+    def test_the_most_probable_labels_are_on_the_same_line(self, answer, best, top_k, num_shown):
+        (line,) = answer(GOOD, top_k=top_k)[1]
+        first, *others = line.split(" | ")
+        assert first == answer(GOOD)[1][0]
+        assert others == [f"{label} {probability:.4f}" for label, probability in best[1:num_shown]]
+
+    def test_an_undecided_text_is_followed_by_all_of_them(self, answer, predictor, best):
+        predictor.abstain = 1.0
+        (line,) = answer(GOOD, top_k=2)[1]
+        label, *others = line.split(" | ")
+        assert label.startswith(f"不确定  probability {best[0][1]:.4f}  ")
+        assert others == [f"{label} {probability:.4f}" for label, probability in best[:2]]
+
+    @pytest.mark.parametrize("top_k", [2, ALL_LABELS])
+    def test_in_json_they_are_an_object_in_their_order(self, answer, best, top_k):
+        fields = json.loads(answer(GOOD, top_k=top_k, as_json=True)[1][0])
+        assert list(fields["probabilities"]) == [label for label, _ in best[:top_k]]
+        assert list(fields["probabilities"].values()) == pytest.approx([value for _, value in best[:top_k]], abs=1e-5)
+
+    def test_words_are_marked_for_the_predicted_label(self, answer, best):
+        _, lines, _ = answer(GOOD, explain=True)
+        assert re.fullmatch(rf"  (towards|away from) {best[0][0]}( .*)?", lines[2])
+        fields = json.loads(answer(GOOD, explain=True, as_json=True)[1][0])
+        assert fields["explained_label"] == best[0][0]
+
+    def test_words_are_marked_for_another_label(self, answer, predictor, best):
+        other = best[-1][0]
+        _, lines, _ = answer(GOOD, explain=True, explain_label=other)
+        assert lines[0].startswith(best[0][0]) and re.fullmatch(rf"  (towards|away from) {other}( .*)?", lines[2])
+        fields = json.loads(answer(GOOD, explain=True, explain_label=other, as_json=True)[1][0])
+        assert (fields["label"], fields["explained_label"]) == (best[0][0], other)
+        expected = [word.effect for word in explain(predictor, GOOD, other).words]
+        assert [word["effect"] for word in fields["words"]] == pytest.approx(expected, abs=1e-4)
+
+    def test_a_page_names_the_label_that_is_explained(self, answer, best, tmp_path):
+        answer(GOOD, page=str(tmp_path / "page.html"), explain_label=best[-1][0])
+        page = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert f"Green words push towards {best[-1][0]}, red words away from {best[-1][0]}." in page
+
+    def test_an_unknown_label_is_refused_before_the_work(self, predictor):
+        with pytest.raises(InputError, match="no label '好' to explain; choose from 愤怒, 悲伤, 喜悦"):
+            Answers(predictor, explain_label="好")
+
+
+class TestTopOfTwoLabels:
+    def test_the_other_label_follows(self, answer, predictor):
+        predictor.threshold = 0
+        (negative, positive) = predictor.predict_proba([GOOD])[0]
+        (line,) = answer(GOOD, top_k=2)[1]
+        assert line == f"正面  probability {positive:.4f}  confidence {positive:.4f} | 负面 {negative:.4f}"
+
+    def test_before_the_remark_about_a_long_text(self, answer):
+        (line,) = answer(GOOD * 9, top_k=2)[1]
+        assert re.fullmatch(r".*  confidence [01]\.\d{4} \| (正面|负面) [01]\.\d{4}  \(only the beginning .*\)", line)
+
+    def test_words_marked_for_the_first_label(self, answer):
+        _, (line, marked, table, *_), _ = answer(GOOD, explain=True)
+        _, (same_line, other_marked, _, *_), _ = answer(GOOD, explain=True, explain_label="负面")
+        assert same_line == line
+        assert other_marked == marked.translate(str.maketrans("+-", "-+"))
+        assert "explained_label" not in json.loads(answer(GOOD, explain=True, as_json=True)[1][0])
 
 
 def test_no_texts(answer):

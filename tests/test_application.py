@@ -1,5 +1,6 @@
 """Run the application as a person does: one-shot predictions, files, and every way to use it wrongly."""
 
+import functools
 import io
 import json
 import os
@@ -11,9 +12,12 @@ from pathlib import Path
 import application_process
 import numpy as np
 import pytest
+from scored_files import read_dicts
+from tiny_models import EMOTIONS
 
 import application
 from serving.predictor import Predictor
+from text import labels
 
 GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"
 ANSWER = re.compile(
@@ -160,10 +164,69 @@ class TestAbstain:
         assert (status, lines) == (1, []) and "a lower and a higher number" in error
 
 
+class TestMoreLabels:
+    @pytest.fixture
+    def run(self, run, tiny_emotions):
+        return functools.partial(run, model=tiny_emotions)
+
+    @pytest.fixture
+    def prediction(self, tiny_emotions):
+        return Predictor(tiny_emotions).predict([GOOD])[0]
+
+    def test_the_most_probable_labels(self, run, prediction):
+        status, (line,), _ = run("--text", GOOD, "--top-k", "2")
+        assert status == 0
+        assert line.startswith(f"{prediction.label}  probability {prediction.probability:.4f}  confidence ")
+        assert line.endswith(f" {sorted(prediction.probabilities)[-2]:.4f}") and line.count(" | ") == 1
+
+    def test_all_labels_in_json(self, run, prediction):
+        status, (line,), _ = run("--text", GOOD, "--json", "--all-probabilities")
+        probabilities = json.loads(line)["probabilities"]
+        assert status == 0 and next(iter(probabilities)) == prediction.label
+        assert list(probabilities.values()) == pytest.approx(sorted(prediction.probabilities, reverse=True), abs=1e-5)
+
+    @pytest.mark.parametrize("threshold", ["0.5", "auto"])
+    def test_there_is_no_threshold(self, run, threshold):
+        status, lines, (error,) = run("--text", GOOD, "--threshold", threshold)
+        assert (status, lines) == (1, [])
+        assert error == "error: a threshold decides between two labels only; this model has 6"
+
+    def test_abstain_is_the_lowest_confidence(self, run, prediction):
+        above, below = str(prediction.confidence + 1e-3), str(prediction.confidence - 1e-3)
+        assert run("--text", GOOD, "--abstain", above)[1][0].startswith("不确定  ")
+        assert run("--text", GOOD, "--abstain", below)[1][0].startswith(f"{prediction.label}  ")
+        status, lines, (error,) = run("--text", GOOD, "--abstain", "0.3", "0.7")
+        assert (status, lines) == (1, []) and "abstain needs one number from 0 to 1" in error
+
+    def test_the_words_of_another_label(self, run, prediction):
+        status, (line, *marked), _ = run("--text", GOOD, "--explain", "--explain-label", "恐惧")
+        assert (status, prediction.label != "恐惧", line.split()[0]) == (0, True, prediction.label)
+        assert marked[1].split()[-1] == "恐惧"
+        status, lines, (error,) = run("--text", GOOD, "--explain", "--explain-label", "正面")
+        assert (status, lines) == (1, []) and "no label '正面' to explain; choose from 愤怒, 悲伤" in error
+
+    def test_a_file_gets_a_column_per_label(self, run, prediction, tmp_path):
+        (tmp_path / "in.csv").write_text(f"text,label\n{GOOD},2\n,1\n", encoding="utf-8")
+        status, _, error = run(
+            "--file", str(tmp_path / "in.csv"), "--all-probabilities", "--output", f"{tmp_path}/out.csv"
+        )
+        assert status == 0 and f"2 rows, 1 {prediction.label}, 1 without a prediction" in error[-1]
+        scored, unscored = read_dicts(tmp_path / "out.csv")
+        assert list(scored) == [
+            *("text", "label", "predicted_label", "probability", "confidence", "problem"),
+            *(f"probability_{name}" for name in EMOTIONS),
+        ]
+        assert scored["predicted_label"] == prediction.label
+        found = [float(scored[f"probability_{name}"]) for name in EMOTIONS]
+        assert found == pytest.approx(prediction.probabilities, abs=1e-5)
+        assert unscored["problem"] and not any(unscored[f"probability_{name}"] for name in EMOTIONS)
+
+
 class TestArguments:
     def test_defaults(self):
         args = application.build_parser().parse_args([])
-        assert (args.threshold, args.model) == (0.7, "mini_bert_sentiment_classifier.keras")
+        assert (args.threshold, args.model) == (None, "mini_bert_sentiment_classifier.keras")
+        assert application.POSITIVE_THRESHOLD == labels.POSITIVE_THRESHOLD == 0.7
 
     @pytest.mark.parametrize("threshold", ["1.01", "-0.1", "nan", "inf", "seventy", ""])
     def test_a_wrong_threshold(self, tiny_model, capsys, threshold):
@@ -184,7 +247,14 @@ class TestArguments:
             ["--strict"],
             ["--file", "x.csv", "--json"],
             ["--file", "x.csv", "--explain"],
-            ["--abstain", "0.3"],
+            ["--file", "x.csv", "--explain-label", "正面"],
+            ["--abstain"],
+            ["--abstain", "0.3", "0.5", "0.7"],
+            ["--abstain", "1.3"],
+            ["--top-k", "0"],
+            ["--top-k", "2", "--all-probabilities"],
+            ["--file", "x.csv", "--top-k", "2"],
+            ["--text", GOOD, "--explain-label", "正面"],
             ["--window", "0"],
             ["--aggregate", "median"],
             ["--runtime", "torch"],
@@ -198,7 +268,14 @@ class TestArguments:
     def test_help_loads_nothing_heavy(self):
         printed, modules = application_process.modules_of_application("--help")
         printed = " ".join(printed.split())
-        for shown in ("--text", "--file", "--json", "exit", "(default: 0.7)", f"(default: {application.MODEL_PATH})"):
+        for shown in (
+            "--text",
+            "--file",
+            "--json",
+            "exit",
+            "(default: 0.7 for sentiment, ",
+            f"(default: {application.MODEL_PATH})",
+        ):
             assert shown in printed
         assert "label, probability, confidence and problem; txt has no header" in printed
         assert "system.command_line" in modules

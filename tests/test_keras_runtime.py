@@ -1,8 +1,13 @@
 """Run a classifier with Keras."""
 
+import json
+import re
+import zipfile
+
 import numpy as np
 import pytest
 from arrays import logits_of, random_ids
+from tiny_models import EMOTIONS
 
 from network.model_file import load_model
 from serving.runtimes.keras_runtime import KerasRuntime
@@ -25,6 +30,31 @@ def test_the_file_says_how_to_use_the_model(tiny_model):
     assert runtime.tokenizer_file == classifier.tokenizer_json.encode()
     assert runtime.max_seq_len == classifier.config.max_seq_len == 16
     assert (runtime.metadata.labels.names, runtime.metadata.threshold) == (("负面", "正面"), 0.4)
+
+
+def test_there_is_a_logit_per_label(tiny_emotions):
+    runtime = KerasRuntime(tiny_emotions)
+    ids = random_ids((20, runtime.max_seq_len))
+    logits = runtime.logits(ids, 7)
+    assert (logits.shape, logits.dtype) == ((20, 6), np.float32)
+    probabilities = load_model(tiny_emotions)({"input_ids": ids, "token_type_ids": np.zeros_like(ids)})
+    np.testing.assert_allclose(runtime.metadata.labels.probabilities(logits), np.asarray(probabilities), atol=1e-6)
+    assert (runtime.metadata.labels.names, runtime.metadata.threshold) == (EMOTIONS, None)
+
+
+@pytest.mark.parametrize("labels", [["差", "中", "好"], ["差", "好"], ["好"], None])
+def test_labels_that_do_not_fit_the_outputs_are_refused(tiny_emotions, tmp_path, labels):
+    path = tmp_path / "changed.keras"
+    with zipfile.ZipFile(tiny_emotions) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                config["config"]["metadata"]["labels"] = labels
+                content = json.dumps(config).encode()
+            target.writestr(name, content)
+    with pytest.raises(InputError, match=rf"^{re.escape(str(path))}: "):
+        KerasRuntime(path)
 
 
 def test_a_damaged_file_is_refused(tmp_path):

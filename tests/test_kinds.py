@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from table_files import ADDED_TYPES, csv_of, labelled_rows, write
 
-from serving.scoring.local_engine import PREDICTION_TYPES
+from serving.scoring.columns import PREDICTION_TYPES
 from system.errors import InputError
 from text.sources import CORPUS_SUFFIXES, iter_texts, read_labelled
 from text.tables import kinds

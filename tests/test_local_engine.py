@@ -7,11 +7,11 @@ import os
 import sys
 from types import SimpleNamespace
 
+import pyarrow.parquet
 import pytest
 from scored_files import FakePredictor, count_rows, prediction_of, read_dicts, read_rows, score, write_rows
 
 from serving.scoring import source as source_module
-from serving.scoring.local_engine import prediction_columns
 from system.errors import InputError
 from text.tables.kinds import KIND_NAMES
 
@@ -129,15 +129,31 @@ class TestEveryKind:
             assert (tmp_path / "out.csv").read_bytes().startswith(b"\xef\xbb\xbf") is has_mark
             assert read_rows(tmp_path / "out.csv")[1][0] == "好评如潮"
 
-    def test_names_of_the_added_columns(self):
-        assert prediction_columns(["text"]) == PREDICTIONS
-        taken = ["label", "predicted_label", "problem"]
-        assert prediction_columns(taken) == [
-            "predicted_predicted_label",
-            "probability",
-            "confidence",
-            "predicted_problem",
-        ]
+    @pytest.mark.parametrize("to", SUFFIXES)
+    def test_a_column_per_label(self, tmp_path, small_blocks, to):
+        columns = ["number", "text", "probability_正面"]
+        rows = [[str(number), text, "old"] for number, text in enumerate(TEXTS)]
+        write_rows(tmp_path / "in.csv", columns, rows)
+        score(tmp_path / "in.csv", tmp_path / f"out{to}", all_probabilities=True)
+        added = [*PREDICTIONS, "probability_负面", "predicted_probability_正面"]
+        in_order = [*columns, *added] if to != ".txt" else ["number", "probability_正面", *added, "text"]
+        found = read_rows(tmp_path / f"out{to}")
+        if to != ".txt":
+            assert found.pop(0) == in_order
+        found = [dict(zip(in_order, row, strict=True)) for row in found]
+        assert [row["number"] for row in found] == [row[0] for row in rows]
+        check_predictions(found, TEXTS, PREDICTIONS)
+        for row in found:
+            assert row["predicted_probability_正面"] == row["probability"]
+            assert row["probability"] == "" or float(row["probability_负面"]) == 1 - float(row["probability"])
+
+    def test_in_parquet_the_added_columns_have_types(self, tmp_path):
+        write_rows(tmp_path / "in.csv", ["text"], [["好"], [""]])
+        score(tmp_path / "in.csv", tmp_path / "out.parquet", all_probabilities=True)
+        schema = pyarrow.parquet.read_schema(tmp_path / "out.parquet")
+        names = ["text", *PREDICTIONS, "probability_负面", "probability_正面"]
+        types = ["string", "string", "double", "double", "string", "double", "double"]
+        assert [(field.name, str(field.type)) for field in schema] == list(zip(names, types, strict=True))
 
     def test_kind_of_the_output(self, tmp_path):
         (tmp_path / "in.jsonl").write_text('{"text": "a"}')
@@ -364,6 +380,7 @@ class TestResume:
             ({"settings": {"model": "b", "threshold": 0.7}}, "a different model"),
             ({"settings": {"model": "a", "threshold": 0.6}}, "a different threshold"),
             ({"text_column": "n"}, "a different text column"),
+            ({"all_probabilities": True}, "a different --all-probabilities"),
             ({"output_kind": "tsv"}, "a different output kind"),
             ({"source_kind": "tsv", "text_column": "text,n"}, "source kind"),
         ],

@@ -197,6 +197,7 @@ class TestInterrupted:
             (("--batch-size", "3"), "batch_size"),
             (("--text-column", "number"), "text column"),
             (("--max-windows", "1"), "max_windows"),
+            (("--all-probabilities",), "--all-probabilities"),
         ],
     )
     def test_it_is_not_resumed_with_other_settings(self, interrupted, score_here, source, output, changed, word):

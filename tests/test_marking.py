@@ -9,18 +9,21 @@ from arrays import logits_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.explanation.marking import display_width, html_page, marked_for_terminal, wants_colour
+from serving.explanation.marking import html_page, marked_for_terminal, wants_colour
 from serving.explanation.occlusion import Explanation, Word
 from serving.predictor import TRUNCATED_REMARK, Prediction
-from text.labels import SENTIMENT, LabelSet
+from system.display import display_width
 
-LABELS = SENTIMENT
 ESCAPE = re.compile("\x1b\\[[0-9;]*m")
 CONTROLS = "\x1b[2J\x07\x9b\u202e\r"  # characters that a terminal would obey
 
 
-def explanation_of(*parts, probability=0.8, **fields):
-    """Return the explanation of a text made of words, (text, effect), and of strings between them."""
+def explanation_of(*parts, probability=0.8, labels=("正面", "负面"), **fields):
+    """Return the explanation of a text made of words, (text, effect), and of strings between them.
+
+    Args:
+        labels: the label that is explained, and the other one if there are only two.
+    """
     words, text = [], ""
     for part in parts:
         if isinstance(part, tuple):
@@ -28,16 +31,13 @@ def explanation_of(*parts, probability=0.8, **fields):
             part = part[0]
         text += part
     logit = float(logits_of([probability])[0, 0])
-    return Explanation(Prediction(text, "正面", probability, probability, **fields), words, logit)
+    return Explanation(Prediction(text, "正面", probability, probability, **fields), words, logit, *labels)
 
 
 MIXED = explanation_of(("房间", 0.2), ("很干净", 4.0), " ，", ("but", -0.8), ("太差", -2.0), ("k", 1.0), "。\n")
-ANY_EXPLANATION = st.lists(st.text() | st.tuples(st.text(min_size=1), st.floats(-40, 40)), min_size=1, max_size=8).map(
-    lambda parts: explanation_of(*parts)
-)
-LABEL_SETS = st.lists(st.text(min_size=1).filter(str.strip), min_size=2, max_size=2, unique=True).map(
-    lambda names: LabelSet(tuple(names))
-)
+PARTS = st.lists(st.text() | st.tuples(st.text(min_size=1), st.floats(-40, 40)), min_size=1, max_size=8)
+LABELS = st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=2, unique=True)
+ANY_EXPLANATION = st.builds(lambda parts, labels: explanation_of(*parts, labels=labels), PARTS, LABELS)
 
 
 class Terminal(io.StringIO):
@@ -67,40 +67,46 @@ class TestColour:
 
 class TestTerminal:
     def test_brackets_without_colour(self):
-        first, empty, *_ = marked_for_terminal(MIXED, LABELS, colour=False).split("\n")
+        first, empty, *_ = marked_for_terminal(MIXED, colour=False).split("\n")
         assert first == "房间[+很干净] ，but[-太差][+k]。"
         assert empty == ""
 
     def test_colours(self):
-        shown = marked_for_terminal(MIXED, LABELS, colour=True).split("\n")[0]
+        shown = marked_for_terminal(MIXED, colour=True).split("\n")[0]
         assert ESCAPE.sub("", shown) == "房间很干净 ，but太差k。"
         marked = re.findall("\x1b\\[([0-9;]+)m(.*?)\x1b\\[0m", shown)
         assert [word for _, word in marked] == ["很干净", "太差", "k"]
         assert len({style for style, _ in marked}) == 3  # strong green, red, weak green
 
     def test_the_table(self):
-        assert marked_for_terminal(MIXED, LABELS, colour=False).split("\n")[2:] == [
+        assert marked_for_terminal(MIXED, colour=False).split("\n")[2:] == [
             "  towards 正面    towards 负面",
             "   +4.00  很干净   -2.00  太差",
             "   +1.00  k        -0.80  but",
             "   +0.20  房间",
         ]
 
+    def test_the_table_of_one_label_of_several(self):
+        explanation = explanation_of(("气", 2.0), ("好", -1.0), labels=("愤怒",))
+        assert marked_for_terminal(explanation, colour=False).split("\n") == [
+            "[+气][-好]",
+            "  towards 愤怒  away from 愤怒",
+            "   +2.00  气     -1.00  好",
+        ]
+
     def test_a_table_of_one_column(self):
-        shown = marked_for_terminal(explanation_of(("差", -12.5), probability=0.1), LABELS, colour=False)
+        shown = marked_for_terminal(explanation_of(("差", -12.5), probability=0.1), colour=False)
         assert shown.split("\n") == ["[-差]", "  towards 负面", "  -12.50  差"]
 
     def test_nothing_to_mark(self):
-        assert marked_for_terminal(explanation_of(("好", 0.0)), LABELS, colour=True) == "好"
+        assert marked_for_terminal(explanation_of(("好", 0.0)), colour=True) == "好"
 
     @given(
         words=st.lists(st.tuples(st.text("很a，e\u0301😀ｗ[", min_size=1), st.floats(-40, 40)), min_size=1, max_size=8)
     )
     def test_the_second_column_is_aligned(self, words):
         explanation = explanation_of(*words)
-        *_, table = re.split(
-            "^(?=  towards)", marked_for_terminal(explanation, LABELS, colour=False), flags=re.MULTILINE
-        )
+        *_, table = re.split("^(?=  towards)", marked_for_terminal(explanation, colour=False), flags=re.MULTILINE)
         strongest = explanation.strongest(3)
         other = explanation.pushing(-1 if strongest and strongest[0].effect > 0 else 1)[:3]
         if not strongest or not other:
@@ -115,22 +121,15 @@ class TestTerminal:
 
     @pytest.mark.parametrize("colour", [True, False])
     def test_a_text_cannot_control_the_terminal(self, colour):
-        shown = marked_for_terminal(explanation_of(CONTROLS, (f"好{CONTROLS}", 1.0), CONTROLS), LABELS, colour)
+        shown = marked_for_terminal(explanation_of(CONTROLS, (f"好{CONTROLS}", 1.0), CONTROLS), colour)
         assert not set(CONTROLS) - {"\x1b"} - set("[2J") & set(shown)
         assert "\x1b" not in ESCAPE.sub("", shown)
         assert "\\x1b[2J\\x07\\x9b\\u202e\\r" in shown
 
     def test_lines_stay_lines(self):
-        shown = marked_for_terminal(explanation_of("好\r\n", ("坏\n了", -1.0), "\t。"), LABELS, colour=False)
+        shown = marked_for_terminal(explanation_of("好\r\n", ("坏\n了", -1.0), "\t。"), colour=False)
         assert shown.split("\n")[:3] == ["好", "[-坏", "了]\t。"]
         assert shown.split("\n")[-1] == "   -1.00  坏 了"
-
-    @pytest.mark.parametrize(
-        ("text", "width"),
-        [("", 0), ("ab1", 3), ("很干净", 6), ("，！", 4), ("ｗｉ", 4), ("é", 1), ("e\u0301", 1), ("😀", 2)],
-    )
-    def test_width(self, text, width):
-        assert display_width(text) == width
 
 
 class Page(HTMLParser):
@@ -168,7 +167,7 @@ class TestPage:
     def test_all_texts_with_their_predictions(self):
         without_prediction = Explanation(Prediction("\ud83d<", problem="the text is <not> valid Unicode"), [])
         truncated = explanation_of(("好", 1.0), "…", is_truncated=True)
-        page = html_page([MIXED, without_prediction, truncated], LABELS)
+        page = html_page([MIXED, without_prediction, truncated])
         assert page.encode("utf-8").startswith(b"<!doctype html>")
         parsed = Page(page)
         assert parsed.paragraphs == [MIXED.prediction.text, "\\ud83d<", "好…"]
@@ -176,7 +175,7 @@ class TestPage:
         assert parsed.elements.count("mark") == 6
 
     def test_green_and_red_by_strength(self):
-        marks = re.findall('<mark style="background: ([^"]+)" title="([^"]+)">', html_page([MIXED], LABELS))
+        marks = re.findall('<mark style="background: ([^"]+)" title="([^"]+)">', html_page([MIXED]))
         assert {effect: colour for colour, effect in marks} == {
             "+0.20": "hsl(130 75% 55% / 0.05)",
             "+4.00": "hsl(130 75% 55% / 1.00)",
@@ -186,21 +185,35 @@ class TestPage:
         }
 
     @settings(max_examples=40)
-    @given(explanations=st.lists(ANY_EXPLANATION, max_size=4), labels=LABEL_SETS)
-    def test_no_text_becomes_markup(self, explanations, labels):
-        parsed = Page(html_page(explanations, labels))
+    @given(explanations=st.lists(ANY_EXPLANATION, max_size=4))
+    def test_no_text_and_no_label_becomes_markup(self, explanations):
+        parsed = Page(html_page(explanations))
         assert parsed.paragraphs == [explanation.prediction.text for explanation in explanations]
         assert set(parsed.elements) <= self.ELEMENTS
         assert parsed.open == []
 
     def test_a_text_full_of_markup(self):
         text = "</p><script>alert('1')</script>\"&lt;{articles}%s"
-        parsed = Page(html_page([explanation_of(text, (text, 1.0), text)], LabelSet(("<b>", "&amp;"))))
+        parsed = Page(html_page([explanation_of(text, (text, 1.0), text, labels=("<b>", "&amp;"))]))
         assert parsed.paragraphs == [text * 3]
         assert set(parsed.elements) <= self.ELEMENTS
 
+    def test_the_footer_says_what_the_colours_mean(self):
+        assert "Green words push towards 正面, red words towards 负面." in html_page([MIXED])
+        anger = explanation_of(("气", 1.0), labels=("愤怒",))
+        assert "Green words push towards 愤怒, red words away from 愤怒." in html_page([anger, anger])
+
+    def test_texts_that_are_explained_for_different_labels(self):
+        anger, own = explanation_of(("气", 1.0), labels=("愤怒",)), explanation_of(("好", 1.0), labels=("正面",))
+        page = html_page([anger, own])
+        assert "Green words push towards the label in the heading, red words away from it." in page
+        assert Page(page).headings == ["正面 0.8000 (words marked for 愤怒)", "正面 0.8000"]
+
+    def test_a_page_without_predictions(self):
+        assert "towards the label in the heading" in html_page([Explanation(Prediction("", problem="empty"), [])])
+
     def test_it_needs_no_other_file(self):
-        page = html_page([MIXED], LABELS)
+        page = html_page([MIXED])
         names = {name for name, _ in Page(page).attributes}
         assert names == {"lang", "charset", "name", "content", "style", "title"}
         assert not re.search(r"url\(|@import|https?:", page)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from serving.explanation.occlusion import Explanation, Word, explain
 from serving.predictor import Prediction, Predictor
 from serving.runtimes.selection import open_runtime
+from system.errors import InputError
 from text.tokens.tokenizer import tokenizer_from_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +36,11 @@ def predictors(tiny_model):
 @pytest.fixture(scope="module")
 def predictor(predictors):
     return predictors[0]
+
+
+@pytest.fixture(scope="module")
+def emotions(tiny_emotions):
+    return Predictor(tiny_emotions, runtime="onnx")
 
 
 class CountingPredictor(Predictor):
@@ -71,7 +77,15 @@ def load_tokenizer(predictor):
     return tokenizer_from_json(open_runtime(predictor.model_path).tokenizer_file)
 
 
-def effects_of_tokens(predictor, text):
+def log_odds(logits, label):
+    """Return the log-odds of a label by its index, from the logits of all labels, or from that of the second of two."""
+    if len(logits) == 1:
+        return logits[0] if label == 1 else -logits[0]
+    exponentials = np.exp(logits)
+    return np.log(exponentials[label] / (exponentials.sum() - exponentials[label]))
+
+
+def effects_of_tokens(predictor, text, label=1):
     """Return the position and the effect of each token that the model reads, computed one by one from ids made here."""
     _, offsets, spans, _ = predictor.read(text)
     tokenizer = load_tokenizer(predictor)
@@ -83,11 +97,22 @@ def effects_of_tokens(predictor, text):
         for row, (start, end) in zip(rows, spans, strict=True):
             kept = [first, *(ids[index] for index in range(start, end) if index != without), last]
             row[: len(kept)] = kept
-        logits = [np.float64(predictor.window_logits(row[None])[0, 0]) for row in rows]
-        return aggregated(logits, spans, predictor.window_settings.aggregate) / predictor.temperature
+        by_output = np.concatenate([predictor.window_logits(row[None]) for row in rows]).astype(np.float64).T
+        aggregate = predictor.window_settings.aggregate
+        logits = np.array([aggregated(logits, spans, aggregate) for logits in by_output])
+        return log_odds(logits / predictor.temperature, label)
 
     whole = logit_of_text()
     return [(offsets[index], whole - logit_of_text(index)) for index in range(max(end for _, end in spans))]
+
+
+def check_words(words, effects):
+    """Check that the effect of each word is the sum of the effects of its tokens."""
+    found = dict.fromkeys(words, 0.0)
+    for (start, end), effect in effects:
+        (word,) = (word for word in words if word.start <= start and end <= word.end)
+        found[word] += effect
+    assert [word.effect for word in words] == pytest.approx(list(found.values()), abs=2e-4)
 
 
 class TestExplain:
@@ -126,13 +151,7 @@ class TestExplain:
 
     def check_effects(self, predictor, text):
         words = explain(predictor, text).words
-        if not words:
-            return words
-        found = dict.fromkeys(words, 0.0)
-        for (start, end), effect in effects_of_tokens(predictor, text):
-            (word,) = (word for word in words if word.start <= start and end <= word.end)
-            found[word] += effect
-        assert [word.effect for word in words] == pytest.approx(list(found.values()), abs=2e-4)
+        check_words(words, effects_of_tokens(predictor, text) if words else [])
         return words
 
     def test_no_word_is_idle(self, predictor):
@@ -160,6 +179,49 @@ class TestExplain:
         explanation = explain(predictor, text)
         assert explanation.prediction.problem
         assert explanation.words == explanation.strongest(3) == explanation.pushing(1) == []
+
+
+class TestLabelThatIsExplained:
+    def test_of_two_labels_it_is_the_second(self, predictor):
+        for text in (GOOD, BAD, LONG):
+            explanation = explain(predictor, text)
+            assert explanation == explain(predictor, text, "正面")
+            assert explanation.directions == ("towards 正面", "towards 负面")
+
+    def test_the_first_of_two_labels_has_opposite_effects(self, predictor):
+        second, first = explain(predictor, LONG), explain(predictor, LONG, "负面")
+        assert [word.effect for word in first.words] == [-word.effect for word in second.words]
+        assert (first.logit, first.prediction) == (-second.logit, second.prediction)
+        assert first.directions == ("towards 负面", "towards 正面")
+
+    @pytest.mark.parametrize("text", [GOOD, BAD, LONG])
+    def test_of_more_labels_it_is_the_predicted_one(self, emotions, text):
+        explanation = explain(emotions, text)
+        (prediction,) = emotions.predict([text])
+        assert explanation.prediction.label == explanation.label == prediction.label
+        assert explanation.directions == (f"towards {prediction.label}", f"away from {prediction.label}")
+        odds = prediction.probability / (1 - prediction.probability)
+        assert explanation.logit == pytest.approx(np.log(odds), abs=1e-3)
+        index = emotions.labels.names.index(prediction.label)
+        check_words(explanation.words, effects_of_tokens(emotions, text, index))
+
+    @pytest.mark.parametrize("index", [0, 3, 5])
+    def test_it_can_be_chosen(self, emotions, index):
+        name = emotions.labels.names[index]
+        explanation = explain(emotions, LONG, name)
+        assert explanation.label == name
+        check_words(explanation.words, effects_of_tokens(emotions, LONG, index))
+        assert max(abs(word.effect) for word in explanation.words) > 0.01
+
+    def test_of_an_undecided_text_it_is_the_most_probable_one(self, emotions, monkeypatch):
+        label = explain(emotions, GOOD).label
+        monkeypatch.setattr(emotions, "abstain", 1.0)
+        explanation = explain(emotions, GOOD)
+        assert (explanation.prediction.label, explanation.label) == ("不确定", label)
+
+    def test_an_unknown_label_is_refused(self, predictor):
+        with pytest.raises(InputError, match="no label '愤怒' to explain; choose from 负面, 正面"):
+            explain(predictor, GOOD, "愤怒")
 
 
 def explanation_of(probability, *effects):

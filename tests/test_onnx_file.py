@@ -4,15 +4,18 @@ import shutil
 
 import numpy as np
 import pytest
+import tiny_models
 from arrays import random_ids
 
 from network.metadata import weights_sha256
-from network.model_file import load_model
+from network.model_file import load_model, save_model
 from serving.export.onnx_file import export_onnx, onnx_path
+from serving.predictor import Predictor
 from serving.runtimes.keras_runtime import KerasRuntime
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from system.errors import InputError
 from text.labels import SENTIMENT
+from text.sources import iter_texts
 
 
 def test_the_file_has_what_the_keras_file_has(tiny_model):
@@ -31,6 +34,26 @@ def test_its_logits_are_those_of_the_keras_file(tiny_model):
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-4)
     probabilities, expected_probabilities = map(SENTIMENT.probabilities, (logits, expected))
     np.testing.assert_allclose(probabilities, expected_probabilities, rtol=0, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def model_of_three(tmp_path_factory):
+    path = tmp_path_factory.mktemp("three") / "three.keras"
+    save_model(tiny_models.classifier({"labels": ["差", "中", "好"]}, max_seq_len=16), path)
+    export_onnx(path)
+    return path
+
+
+@pytest.mark.parametrize(("model", "num_labels"), [("model_of_three", 3), ("tiny_emotions", 6)])
+def test_both_runtimes_agree_on_more_than_two_labels(request, model, num_labels):
+    path = request.getfixturevalue(model)
+    texts = list(iter_texts(["sample"]))[:100]
+    onnx, keras = (Predictor(path, runtime=runtime) for runtime in ("onnx", "keras"))
+    assert onnx.labels == keras.labels
+    probabilities, expected = onnx.predict_proba(texts), keras.predict_proba(texts)
+    assert probabilities.shape == (100, num_labels) and expected.std() > 0.01
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-5)
+    assert [one.label for one in onnx.predict(texts)] == [one.label for one in keras.predict(texts)]
 
 
 def test_an_earlier_file_is_kept(tiny_model, tmp_path):

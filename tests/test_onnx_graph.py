@@ -9,7 +9,7 @@ from arrays import random_ids
 
 from network.bert import BertClassifier, logits_model
 from serving.export.onnx_graph import classifier_graph
-from text.labels import SENTIMENT
+from text.labels import SENTIMENT, LabelSet
 
 MAX_SEQ_LEN = 16
 
@@ -23,9 +23,9 @@ def graph_logits(graph: onnx.ModelProto, ids: np.ndarray) -> np.ndarray:
     return session.run(None, {"input_ids": ids})[0]
 
 
-def check_agreement(logits, expected):
+def check_agreement(logits, expected, labels=SENTIMENT):
     assert expected.std() > 0.01
-    probabilities, expected_probabilities = map(SENTIMENT.probabilities, (logits, expected))
+    probabilities, expected_probabilities = map(labels.probabilities, (logits, expected))
     np.testing.assert_allclose(probabilities, expected_probabilities, rtol=0, atol=1e-5)
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-4)
 
@@ -38,6 +38,15 @@ def test_windows_with_padding(sizes):
     ids = random_ids((50, classifier.config.max_seq_len))
     assert (ids == 0).any()
     check_agreement(graph_logits(classifier_graph(classifier), ids), keras_logits(classifier, ids))
+
+
+@pytest.mark.parametrize("names", [("差", "中", "好"), tiny_models.EMOTIONS])
+def test_an_output_per_label(names):
+    classifier = tiny_models.classifier({"labels": list(names)}, max_seq_len=MAX_SEQ_LEN)
+    ids = random_ids((50, MAX_SEQ_LEN))
+    logits, expected = graph_logits(classifier_graph(classifier), ids), keras_logits(classifier, ids)
+    assert logits.shape == (50, len(names))
+    check_agreement(logits, expected, LabelSet(names))
 
 
 @pytest.mark.parametrize("length", [2, 9, MAX_SEQ_LEN])

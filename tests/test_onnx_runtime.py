@@ -1,15 +1,18 @@
 """Run a classifier with ONNX Runtime."""
 
+import json
+import re
 import threading
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from arrays import random_ids
 
 from serving.export.onnx_file import onnx_path
 from serving.predictor import Predictor
-from serving.runtimes.onnx_runtime import OnnxRuntime
+from serving.runtimes.onnx_runtime import ABOUT, OnnxRuntime
 from system.errors import InputError
 from text.sources import read_labelled
 
@@ -56,6 +59,25 @@ def test_several_threads_use_one_predictor(tiny_model):
     for thread in threads:
         thread.join()
     assert [thread.predictions for thread in threads] == [expected] * 4
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["差", "中", "好"], "the network's number of outputs is 6, but its 3 labels need 3; recreate it"),
+        (["差", "好"], "the network's number of outputs is 6, but its 2 labels need 1; recreate it"),
+    ],
+)
+def test_labels_that_do_not_fit_the_outputs_are_refused(tiny_emotions, tmp_path, labels, words):
+    graph = onnx.load(onnx_path(tiny_emotions))
+    about = next(entry for entry in graph.metadata_props if entry.key == ABOUT)
+    changed = json.loads(about.value)
+    changed["metadata"] |= {"labels": labels, "threshold": 0.5 if len(labels) == 2 else None}
+    about.value = json.dumps(changed)
+    path = tmp_path / "changed.onnx"
+    onnx.save(graph, path)
+    with pytest.raises(InputError, match=rf"^{re.escape(str(path))}: {words}"):
+        OnnxRuntime(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x08\x07"])

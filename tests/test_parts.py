@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from serving.scoring import parts
-from serving.scoring.local_engine import PREDICTION_TYPES
+from serving.scoring.columns import PREDICTION_TYPES
 from serving.scoring.parts import Parts, PartSummary
 from system.errors import InputError
 from text.tables.kinds import open_format

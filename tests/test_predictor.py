@@ -10,10 +10,10 @@ import pytest
 from arrays import logits_of, two_columns
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_models import save_with_metadata
+from tiny_models import EMOTIONS, save_with_metadata
 
 from network.model_file import load_model
-from serving.predictor import Predictor
+from serving.predictor import Prediction, Predictor
 from system.errors import InputError
 from text.labels import SENTIMENT, LabelSet
 from text.tokens.tokenizer import tokenizer_from_json
@@ -23,6 +23,7 @@ from text.tokens.windows import encode_windows
 PROGRAMS = Path(__file__).parent / "programs"
 MAX_SEQ_LEN = 16
 GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"
+EMOTIONAL_TEXTS = [GOOD, BAD, "早餐难吃", "前台很热情", "位置不错", "下次再来", "还行", "隔音差"]
 # Characters that no tokenizer trained on Chinese reviews knows.
 UNKNOWN_TEXT = "ꙮꙮꙮ"
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
@@ -86,13 +87,14 @@ class TestAnyTexts:
         for prediction in predictions:
             if prediction.problem:
                 others = (prediction.label, prediction.probability, prediction.confidence, prediction.is_truncated)
-                assert others == (None, None, None, False)
+                assert (*others, prediction.probabilities) == (None, None, None, False, None)
                 continue
             assert 0 <= prediction.probability <= 1
             is_positive = prediction.probability >= 0.7
             assert prediction.label == ("正面" if is_positive else "负面")
             confidence = prediction.probability if is_positive else 1 - prediction.probability
             assert prediction.confidence == pytest.approx(confidence, rel=1e-12)
+            assert prediction.probabilities == pytest.approx((1 - prediction.probability, prediction.probability))
 
 
 class TestTexts:
@@ -192,11 +194,11 @@ class TestThreshold:
     def test_at_another_threshold(self, predict, threshold, probability, label, confidence):
         assert predict(probability, threshold) == (label, pytest.approx(confidence))
 
-    def test_auto_is_the_threshold_of_the_model_file(self, tiny_model, tmp_path):
+    def test_it_is_that_of_the_labels_or_that_of_the_model_file(self, tiny_model, tmp_path):
         other = save_with_metadata(tiny_model, tmp_path / "other.keras", {"labels": ["bad", "good"], "threshold": 0.0})
         assert Predictor(tiny_model).threshold == 0.7
         assert Predictor(tiny_model, "auto").threshold == 0.4
-        assert Predictor(other).threshold == 0.7
+        assert Predictor(other).threshold == Predictor(other, None).threshold == 0.5
         assert Predictor(other, "auto").threshold == 0
         assert Predictor(other, "auto").predict([GOOD])[0].label == "good"
         assert Predictor(other, threshold=1).predict([GOOD])[0].label == "bad"
@@ -210,17 +212,82 @@ class TestArguments:
 
     @pytest.mark.parametrize("abstain", [0.5, (0.5,), (0.6, 0.4), (0.5, 0.5), (0.1, 1.1), (float("nan"), 1)])
     def test_wrong_bounds_of_abstain(self, tiny_model, abstain):
-        with pytest.raises(InputError, match="a lower and a higher number from 0 to 1"):
+        with pytest.raises(InputError, match="a lower and a higher number from 0 to 1, not .*: .* has two labels"):
             Predictor(tiny_model, abstain=abstain)
 
     def test_an_unknown_window_setting(self, tiny_model):
         with pytest.raises(InputError, match="unknown window setting 'size'; choose from window, stride"):
             Predictor(tiny_model, windows={"size": 3})
 
-    @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "high", None, True])
+    @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), "high", True])
     def test_a_threshold_out_of_range(self, tiny_model, threshold):
         with pytest.raises(InputError, match="from 0 to 1, or 'auto'"):
             Predictor(tiny_model, threshold)
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_emotions):
+    """The probabilities of `EMOTIONAL_TEXTS`, a column per label, from the network's own outputs."""
+    classifier = load_model(tiny_emotions)
+    windows = encode_windows(tokenizer_from_json(classifier.tokenizer_json), EMOTIONAL_TEXTS, MAX_SEQ_LEN)
+    # The temperature in the file is 0.5.
+    logits = windows.document_logits(np.log(np.asarray(classifier(windows.inputs), np.float64))) / 0.5
+    exponentials = np.exp(logits)
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+class TestMoreLabels:
+    @pytest.fixture
+    def predictor(self, tiny_emotions):
+        return Predictor(tiny_emotions, runtime="onnx")
+
+    def test_probabilities_have_a_column_per_label(self, predictor, expected):
+        assert predictor.labels.names == EMOTIONS
+        np.testing.assert_allclose(predictor.predict_proba(EMOTIONAL_TEXTS), expected, rtol=0, atol=1e-5)
+        probabilities = predictor.predict_proba([GOOD, "", UNKNOWN_TEXT])
+        assert np.isnan(probabilities[1:]).all()
+        assert probabilities[0].sum() == pytest.approx(1)
+        assert predictor.predict_proba([]).shape == predictor.logits([]).shape == (0, 6)
+
+    def test_the_most_probable_label_is_predicted(self, predictor, expected):
+        predictions = predictor.predict(EMOTIONAL_TEXTS)
+        assert [prediction.label for prediction in predictions] == [EMOTIONS[best] for best in expected.argmax(axis=1)]
+        assert len({prediction.label for prediction in predictions}) > 2
+        for prediction, probabilities in zip(predictions, expected, strict=True):
+            assert prediction.probability == prediction.confidence == max(prediction.probabilities)
+            assert prediction.probabilities == pytest.approx(probabilities.tolist(), abs=1e-5)
+
+    def test_a_text_with_a_problem_has_no_probabilities(self, predictor):
+        assert predictor.predict([GOOD, ""])[1] == Prediction("", problem="the text is empty")
+
+    def test_a_text_is_undecided_if_no_label_is_probable_enough(self, predictor):
+        (prediction,) = predictor.predict([GOOD])
+        predictor.abstain = prediction.confidence - 1e-3
+        assert predictor.predict([GOOD])[0] == prediction
+        predictor.abstain = prediction.confidence + 1e-3
+        undecided = dataclasses.replace(prediction, label="不确定")
+        assert predictor.predict([GOOD])[0] == undecided
+
+    @pytest.mark.parametrize("threshold", [0.5, 0, "auto", "high"])
+    def test_there_is_no_threshold(self, predictor, tiny_emotions, threshold):
+        assert predictor.threshold is None
+        with pytest.raises(InputError, match="^a threshold decides between two labels only; this model has 6$"):
+            Predictor(tiny_emotions, threshold)
+        with pytest.raises(InputError, match="two labels only"):
+            predictor.threshold = threshold
+        assert predictor.threshold is None
+
+    @pytest.mark.parametrize("abstain", [(0.3, 0.7), [0.3], -0.1, 1.1, float("nan"), "0.5", True])
+    def test_abstain_is_one_number(self, tiny_emotions, abstain):
+        with pytest.raises(InputError, match="one number from 0 to 1, the lowest confidence, not .*: .* has 6 labels"):
+            Predictor(tiny_emotions, abstain=abstain)
+
+    def test_the_description_changes_with_what_predictions_depend_on(self, predictor, tiny_emotions):
+        description = predictor.description()
+        assert (description["threshold"], description["abstain"]) == (None, None)
+        predictor.abstain = 0.5
+        assert predictor.description() == description | {"abstain": 0.5}
+        assert Predictor(tiny_emotions, runtime="onnx").description() == description
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Run the prompt in this process, through a pipe, and at a pseudo-terminal."""
 
+import contextlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from application_process import accept_interrupts
 from application_process import application as command
 from tiny_models import save_with_metadata
 
+from serving.answers import ALL_LABELS
 from serving.predictor import Predictor
 from serving.prompt import Prompt
 from system.errors import InputError
@@ -30,6 +32,7 @@ class Recorder:
     def __init__(self, predictor):
         self.predictor, self.texts, self.problem = predictor, [], None
         self.explain = self.as_json = False
+        self.top_k = self.explain_label = None
 
     def answer(self, texts):
         self.texts += texts
@@ -37,28 +40,30 @@ class Recorder:
             raise InputError(self.problem)
 
 
+@pytest.fixture
+def predictor(tiny_model):
+    return Predictor(tiny_model, runtime="onnx")
+
+
+@pytest.fixture
+def talk(predictor, monkeypatch, capsys):
+    """Return the function that types lines at a prompt; it returns the answers and the lines on standard error."""
+
+    def talk(*lines, load=None, problem=None, predictor=predictor, explain_label=None):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        answers = Recorder(predictor)
+        answers.problem, answers.explain_label = problem, explain_label
+        assert Prompt(answers, load).run() == 0
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        greeting, *printed = captured.err.splitlines()
+        assert "/help" in greeting and "exit" in greeting
+        return answers, printed
+
+    return talk
+
+
 class TestCommands:
-    @pytest.fixture
-    def predictor(self, tiny_model):
-        return Predictor(tiny_model, runtime="onnx")
-
-    @pytest.fixture
-    def talk(self, predictor, monkeypatch, capsys):
-        """Return the function that types lines at a prompt; it returns the answers and the lines on standard error."""
-
-        def talk(*lines, load=None, problem=None):
-            monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
-            answers = Recorder(predictor)
-            answers.problem = problem
-            assert Prompt(answers, load).run() == 0
-            captured = capsys.readouterr()
-            assert captured.out == ""
-            greeting, *printed = captured.err.splitlines()
-            assert "/help" in greeting and "exit" in greeting
-            return answers, printed
-
-        return talk
-
     @pytest.mark.parametrize("end", ["exit", " EXIT ", "/exit", "/Exit", "/quit", " /退出"])
     def test_exit_words(self, talk, end):
         answers, printed = talk("好", end, "坏")
@@ -95,6 +100,18 @@ class TestCommands:
         assert predictor.abstain == (0.2, 0.8)
         assert talk("/abstain")[1] == ["no text is left undecided"]
         assert predictor.abstain is None
+
+    @pytest.mark.parametrize(
+        ("line", "top_k", "printed"),
+        [
+            ("/top 3", 3, "labels shown, the most probable first: 3"),
+            ("/top  ALL ", ALL_LABELS, "all labels are shown"),
+            ("/top", None, "only the predicted label is shown"),
+        ],
+    )
+    def test_top(self, talk, line, top_k, printed):
+        answers, lines = talk("/top 2", line)
+        assert (answers.top_k, lines[1]) == (top_k, printed)
 
     @pytest.mark.parametrize(
         ("name", "attribute", "on", "off"),
@@ -153,11 +170,15 @@ class TestCommands:
             ("/threshold 0.5 0.6", "/threshold expects P|auto, not '0.5 0.6'"),
             ("/threshold 1.5", "from 0 to 1"),
             ("/threshold nan", "from 0 to 1"),
-            ("/abstain 0.5", "/abstain expects [LOW HIGH]"),
-            ("/abstain 0.1 0.2 0.3", "/abstain expects"),
+            ("/abstain 0.5", "a lower and a higher number from 0 to 1, not 0.5: this model has two labels"),
+            ("/abstain 0.1 0.2 0.3", "/abstain expects [LOW HIGH|P], not '0.1 0.2 0.3'"),
             ("/abstain a b", "/abstain expects"),
             ("/abstain 0.8 0.2", "a lower and a higher"),
             ("/abstain nan nan", "a lower and a higher"),
+            ("/top 0", "/top expects [K|all], not '0'"),
+            ("/top -1", "/top expects [K|all]"),
+            ("/top 1.5", "/top expects [K|all]"),
+            ("/top three", "/top expects [K|all]"),
             ("/explain all", "/explain expects no argument"),
             ("/json yes", "/json expects no argument"),
             ("/help me", "/help expects no argument"),
@@ -181,12 +202,60 @@ class TestCommands:
         _, rows = talk("/help")
         usages, descriptions = zip(*(re.fullmatch(r"  (\S.*?)  +(\S.*)", row).groups() for row in rows), strict=True)
         columns = {row.index(help, len(usage)) for row, usage, help in zip(rows, usages, descriptions, strict=True)}
-        assert columns == {23}
+        assert columns == {25}
         assert [usage.split()[0] for usage in usages] == [
-            *("TEXT", "/threshold", "/abstain", "/explain", "/json", "/model", "/help", "exit")
+            *("TEXT", "/threshold", "/abstain", "/top", "/explain", "/json", "/model", "/help", "exit")
         ]
         assert max(map(len, rows)) < 80
         assert "quit, 退出, Ctrl-D or Ctrl-C" in rows[-1]
+
+
+class TestMoreLabels:
+    @pytest.fixture
+    def emotions(self, tiny_emotions):
+        return Predictor(tiny_emotions, runtime="onnx")
+
+    def test_abstain_is_one_number(self, talk, emotions):
+        assert talk("/abstain 0.6", predictor=emotions)[1] == ["undecided below a confidence of 0.6"]
+        assert emotions.abstain == 0.6
+        assert talk("/abstain", predictor=emotions)[1] == ["no text is left undecided"]
+        assert emotions.abstain is None
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("/threshold 0.5", "a threshold decides between two labels only; this model has 6"),
+            ("/threshold auto", "a threshold decides between two labels only; this model has 6"),
+            ("/abstain 0.3 0.7", "one number from 0 to 1, the lowest confidence, not (0.3, 0.7)"),
+        ],
+    )
+    def test_what_needs_two_labels_is_refused(self, talk, emotions, line, words):
+        answers, (printed,) = talk(line, "好", predictor=emotions)
+        assert printed.startswith("error: ") and words in printed
+        assert (answers.texts, emotions.threshold, emotions.abstain) == (["好"], None, None)
+
+    def test_settings_that_do_not_suit_a_model_wait_for_the_next_one(self, talk, tiny_model, tiny_emotions):
+        def load(name):
+            return Predictor(tiny_model if name == "two" else tiny_emotions, runtime="onnx")
+
+        lines = ("/threshold 0.6", "/abstain 0.2 0.3", "/model six")
+        answers, printed = talk(*lines, load=load)
+        assert printed[2:] == [
+            "note: /threshold is not applied: a threshold decides between two labels only; this model has 6",
+            "note: /abstain is not applied: abstain needs one number from 0 to 1, the lowest confidence, not "
+            "(0.2, 0.3): this model has 6 labels",
+            "using six",
+        ]
+        assert (answers.predictor.threshold, answers.predictor.abstain) == (None, None)
+        answers, _ = talk(*lines, "/model two", load=load)
+        assert (answers.predictor.threshold, answers.predictor.abstain) == (0.6, (0.2, 0.3))
+
+    def test_a_label_that_the_next_model_lacks_is_no_longer_explained(self, talk, emotions):
+        answers, printed = talk("/model x", load=lambda _: emotions, explain_label="正面")
+        assert answers.explain_label is None
+        assert printed == ["note: x has no label '正面' to explain", "using x"]
+        answers, printed = talk("/model x", load=lambda _: emotions, explain_label="愤怒")
+        assert (answers.explain_label, printed) == ("愤怒", ["using x"])
 
 
 @pytest.fixture(scope="module")
@@ -287,10 +356,11 @@ class Typist:
         os.write(self.terminal, keys.encode())
 
     def interrupt(self):
-        """Type Ctrl-C until there is output: Python ignores one that comes just before it waits for keys."""
+        """Type Ctrl-C until the program ends: Python ignores one that comes just before it waits for keys."""
         for _ in range(PATIENCE // 2):
             self.type("\x03")
-            if select.select([self.terminal], [], [], 2)[0]:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(2)
                 break
 
     def answer(self, keys):

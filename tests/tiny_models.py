@@ -13,6 +13,8 @@ from serving.export.onnx_file import export_onnx
 from text.sources import iter_texts
 from text.tokens.windows import encode_windows
 
+EMOTIONS = ("愤怒", "悲伤", "喜悦", "惊讶", "恐惧", "平静")
+
 
 def config(**sizes) -> BertConfig:
     """Return the sizes of a small network for `tiny.sample_tokenizer`."""
@@ -28,14 +30,14 @@ def masked_lm(**sizes) -> BertMaskedLM:
 
 
 def classifier(metadata: dict | None = None, **sizes) -> BertClassifier:
-    """Return a small classifier, which is about as likely to say positive as negative."""
+    """Return a small classifier, which is about as likely to say positive as negative, or any of more labels."""
     keras.utils.set_random_seed(0)
     model = BertClassifier(config(**sizes), sample_tokenizer().to_str(), metadata)
     randomize(model)
     bias = model.get_layer("classification_output").bias
     windows = encode_windows(sample_tokenizer(), list(iter_texts(["sample"]))[:50], model.config.max_seq_len)
     logits = keras.ops.convert_to_numpy(logits_model(model)(windows.inputs))
-    bias.assign(bias - np.median(windows.document_logits(logits)))
+    bias.assign(bias - np.median(windows.document_logits(logits), axis=0))
     return model
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import html
 import os
 import re
-import unicodedata
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import IO
 
 from serving.explanation.occlusion import Explanation, Word
 from serving.predictor import TRUNCATED_REMARK
-from text.labels import LabelSet
+from system.display import display_width, ljust
 
 STRONGEST_SHOWN = 3  # in each direction
 WEAKEST_MARKED = 0.25  # as a fraction of the strongest effect; if every word is marked, none stands out
 # Characters that move a terminal's cursor, colour its text or reverse its direction, except tab and newline.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-ZERO_WIDTH = ("Mn", "Me", "Cf")  # Unicode categories of characters without a column of their own
 # Backgrounds of the 256-colour palette, from weak to strong, each with a readable text colour.
 GREENS, REDS = (
     ("48;5;194;38;5;16", "48;5;120;38;5;16", "48;5;34;38;5;231"),
@@ -42,11 +40,13 @@ footer {{ color: #666; font-size: .8em; }}
 </head>
 <body>
 {articles}
-<footer>Green words push towards {positive}, red words towards {negative}. Hover over a word to see its effect on
+<footer>Green words push {directions[0]}, red words {directions[1]}. Hover over a word to see its effect on
 the logit.</footer>
 </body>
 </html>
 """
+# The directions of a page whose texts are explained for different labels.
+VARIOUS_DIRECTIONS = ("towards the label in the heading", "away from it")
 
 
 def wants_colour(stream: IO[str]) -> bool:
@@ -54,14 +54,14 @@ def wants_colour(stream: IO[str]) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def marked_for_terminal(explanation: Explanation, labels: LabelSet, colour: bool) -> str:
+def marked_for_terminal(explanation: Explanation, colour: bool) -> str:
     """Return the text with its words marked, and a table of the strongest words.
 
-    Without colour, [+…] marks a word that pushes towards the positive label and [-…] one that pushes away from it.
+    Without colour, [+…] marks a word that pushes towards the label that is explained, such as 正面, and [-…] one that
+    pushes away from it.
 
     Args:
         explanation: a prediction with its words.
-        labels: the labels of the model.
         colour: whether to mark words with colours.
     """
     text, words = explanation.prediction.text, explanation.words
@@ -71,30 +71,25 @@ def marked_for_terminal(explanation: Explanation, labels: LabelSet, colour: bool
         parts.append(_marked(word, strength, colour))
         done = word.end
     parts.append(_escape_controls(text[done:]))
-    return "\n".join(["".join(parts), *_table(explanation, labels)])
+    return "\n".join(["".join(parts), *_table(explanation)])
 
 
-def display_width(text: str) -> int:
-    """Return the width of a text in terminal columns: two for a Chinese character, none for a combining accent."""
-    return sum(
-        (unicodedata.category(character) not in ZERO_WIDTH) * (1 + (unicodedata.east_asian_width(character) in "WF"))
-        for character in text
-    )
+def html_page(explanations: Sequence[Explanation]) -> str:
+    """Return an HTML page with the texts, their words marked, and their predictions."""
+    found = {explanation.directions for explanation in explanations if explanation.label is not None}
+    is_one_label = len(found) == 1
+    directions = found.pop() if is_one_label else VARIOUS_DIRECTIONS
+    articles = "\n".join(_article(explanation, name_label=not is_one_label) for explanation in explanations)
+    return PAGE.format(articles=articles, directions=[html.escape(direction) for direction in directions])
 
 
-def html_page(explanations: Sequence[Explanation], labels: LabelSet) -> str:
-    """Return an HTML page with the texts, their words marked, and their predictions.
+def _article(explanation: Explanation, name_label: bool) -> str:
+    """Return the article of a text.
 
     Args:
-        explanations: predictions with their words.
-        labels: the labels of the model.
+        explanation: a prediction with its words.
+        name_label: whether the heading must name the label that is explained, if the text has another one.
     """
-    articles = "\n".join(_article(explanation) for explanation in explanations)
-    negative, positive = map(html.escape, labels.names)
-    return PAGE.format(articles=articles, negative=negative, positive=positive)
-
-
-def _article(explanation: Explanation) -> str:
     prediction, words = explanation.prediction, explanation.words
     if prediction.problem:
         text = prediction.text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -109,12 +104,15 @@ def _article(explanation: Explanation) -> str:
         )
         done = word.end
     parts.append(html.escape(prediction.text[done:]))
+    marked_for = ""
+    if name_label and explanation.label != prediction.label:
+        marked_for = f" (words marked for {html.escape(explanation.label)})"
     remark = f" {TRUNCATED_REMARK}" if prediction.is_truncated else ""
-    heading = f"{html.escape(prediction.label)} {prediction.probability:.4f}{remark}"
+    heading = f"{html.escape(prediction.label)} {prediction.probability:.4f}{marked_for}{remark}"
     return f"<article><h2>{heading}</h2><p>{''.join(parts)}</p></article>"
 
 
-def _table(explanation: Explanation, labels: LabelSet) -> list[str]:
+def _table(explanation: Explanation) -> list[str]:
     """Return the lines of a table: the strongest words, and beside them those that push in the other direction."""
     strongest = explanation.strongest(STRONGEST_SHOWN)
     if not strongest:
@@ -124,12 +122,10 @@ def _table(explanation: Explanation, labels: LabelSet) -> list[str]:
     for sign, words in ((direction, strongest), (-direction, explanation.pushing(-direction)[:STRONGEST_SHOWN])):
         if words:
             cells = [f"{word.effect:+6.2f}  {' '.join(_escape_controls(word.text).split())}" for word in words]
-            columns.append([f"towards {labels.names[sign > 0]}", *cells])
+            columns.append([explanation.directions[sign < 0], *cells])
     widths = [max(map(display_width, column)) for column in columns]
     rows = zip_longest(*columns, fillvalue="")
-    padded = (
-        [cell + " " * (width - display_width(cell)) for cell, width in zip(row, widths, strict=True)] for row in rows
-    )
+    padded = ([ljust(cell, width) for cell, width in zip(row, widths, strict=True)] for row in rows)
     return ["  ".join(["", *row]).rstrip() for row in padded]
 
 

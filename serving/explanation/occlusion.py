@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from serving.predictor import Prediction, Predictor
+from system.errors import InputError
+from text.labels import LabelSet
 from text.tokens.windows import Windows
 
 CLASSIFY_OFFSET = 1  # [CLS] comes before the first token of a window
@@ -25,8 +27,8 @@ class Word:
         text: the characters of the word.
         start: the position of its first character in the text.
         end: the position after its last character.
-        effect: the logit of the whole text minus the logit without the word; positive if the word pushes towards the
-            positive label.
+        effect: the log-odds of the label that is explained for the whole text, minus those without the word; positive
+            if the word pushes towards the label.
     """
 
     text: str
@@ -42,12 +44,22 @@ class Explanation:
     Attributes:
         prediction: the prediction for the text.
         words: the words in the order of the text; empty without a prediction.
-        logit: the logit of the positive label, after calibration.
+        logit: the log-odds of the label that is explained, after calibration.
+        label: the name of that label; None without a prediction.
+        other_label: the name of the other label, if there are two.
     """
 
     prediction: Prediction
     words: list[Word]
     logit: float = 0.0
+    label: str | None = None
+    other_label: str | None = None
+
+    @property
+    def directions(self) -> tuple[str, str]:
+        """Where words of positive and of negative effect push: ("towards 正面", "towards 负面")."""
+        against = f"towards {self.other_label}" if self.other_label else f"away from {self.label}"
+        return f"towards {self.label}", against
 
     def strongest(self, count: int) -> list[Word]:
         """Return the words whose removal changes the probability most, the strongest first.
@@ -66,7 +78,7 @@ class Explanation:
         return max((self.pushing(direction)[:count] for direction in (1, -1)), key=shift)
 
     def pushing(self, direction: int) -> list[Word]:
-        """Return the words that push towards the positive (1) or negative (-1) label, the strongest first."""
+        """Return the words that push towards the label (1) or away from it (-1), the strongest first."""
         pushing = (word for word in self.words if word.effect * direction > 0)
         return sorted(pushing, key=lambda word: -abs(word.effect))
 
@@ -85,12 +97,28 @@ class _Occlusions(NamedTuple):
     positions: np.ndarray
 
 
-def explain(predictor: Predictor, text: str) -> Explanation:
+def check_label(labels: LabelSet, name: str) -> None:
+    """Raise an InputError if there is no such label."""
+    if name not in labels.names:
+        raise InputError(f"the model has no label {name!r} to explain; choose from {', '.join(labels.names)}")
+
+
+def explain(predictor: Predictor, text: str, label: str | None = None) -> Explanation:
     """Return the prediction for a text with the effect of each word.
 
     Each token is left out of the windows that contain it, all in one batch; no gradients are needed. Only the first
     `MOST_TOKENS` tokens are examined.
+
+    Args:
+        predictor: the model.
+        text: the text.
+        label: the name of the label to explain; None: the second of two labels, the most probable one of more labels.
+
+    Raises:
+        InputError: there is no such label.
     """
+    if label is not None:
+        check_label(predictor.labels, label)
     reading = predictor.read(text)
     if reading.problem:
         return Explanation(Prediction(text, problem=reading.problem), [])
@@ -102,10 +130,21 @@ def explain(predictor: Predictor, text: str) -> Explanation:
     prediction = predictor.to_predictions([text], reading.windows, whole)[0]
 
     tokens = np.unique(occlusions.tokens)  # no window contains the others
-    text_logits = _variant_logits(reading.windows, tokens, occlusions, whole, occluded)[:, 0] / predictor.temperature
-    whole_logit, logits_without_token = text_logits[0], text_logits[1:]
+    text_logits = _variant_logits(reading.windows, tokens, occlusions, whole, occluded) / predictor.temperature
+    index = _label_to_explain(predictor.labels, prediction, label)
+    log_odds = predictor.labels.log_odds(text_logits, index)
+    whole_logit, logits_without_token = log_odds[0], log_odds[1:]
     words = _words(text, [reading.offsets[token] for token in tokens], whole_logit - logits_without_token)
-    return Explanation(prediction, words, float(whole_logit))
+    names = predictor.labels.names
+    other_label = names[1 - index] if predictor.labels.is_binary else None
+    return Explanation(prediction, words, float(whole_logit), names[index], other_label)
+
+
+def _label_to_explain(labels: LabelSet, prediction: Prediction, label: str | None) -> int:
+    if label is not None:
+        return labels.names.index(label)
+    # Of two labels always the same one, so that a colour has the same meaning in all texts.
+    return 1 if labels.is_binary else int(np.argmax(prediction.probabilities))
 
 
 def _occlusions(spans: list[tuple[int, int]]) -> _Occlusions:

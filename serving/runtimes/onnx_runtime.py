@@ -68,8 +68,18 @@ class OnnxRuntime:
                 "recreate it with `python -m recipes.export FILE.keras`"
             ) from None
         self.metadata = Metadata.from_json(about["metadata"], str(model_path))
+        self._check_outputs(model_path)
         self._num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._pool, self._pool_process = None, None
+
+    def _check_outputs(self, model_path: str | os.PathLike) -> None:
+        """Raise an InputError if the number of outputs of the graph does not fit the labels."""
+        labels, num_outputs = self.metadata.labels, self._session.get_outputs()[0].shape[-1]
+        if num_outputs != labels.num_outputs:
+            raise InputError(
+                f"{model_path}: the network's number of outputs is {num_outputs}, but its {len(labels.names)} labels "
+                f"need {labels.num_outputs}; recreate it with `python -m recipes.export FILE.keras`"
+            )
 
     def logits(self, input_ids: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Return the logits of each window, float32, (windows, outputs).

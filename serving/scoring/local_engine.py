@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from serving.predictor import Predictor
 from serving.scoring.background import in_background
+from serving.scoring.columns import PredictionColumns
 from serving.scoring.parts import Parts, PartSummary, Stream
 from serving.scoring.source import STANDARD_STREAM, Source, blocks, open_source
 from system.errors import InputError, OutputError
@@ -25,8 +26,6 @@ from system.streams import is_closed, is_standard_output, is_stream, open_stream
 from text.tables.kinds import kind_of, open_format
 from text.tables.rows import Format, Row
 
-PREDICTION_TYPES = {"label": "string", "probability": "double", "confidence": "double", "problem": "string"}
-DECIMALS = 6
 PROBLEMS_SHOWN = 5
 PROGRESS_ROWS = 2000  # a shorter file has a progress bar only at a terminal
 REMEDY = "wait for it to finish, or give --output another name"  # if another run writes the same file
@@ -44,6 +43,7 @@ class ScoringPlan:
         output_kind: likewise; None: by the suffix, and without a suffix the kind of the source.
         strict: whether to stop at the first row without a prediction.
         resume: whether to continue an interrupted run.
+        all_probabilities: whether to add a column per label with its probability.
         settings: whatever else the predictions depend on, as JSON values; only a run with equal settings is resumed.
     """
 
@@ -54,6 +54,7 @@ class ScoringPlan:
     output_kind: str | None = None
     strict: bool = False
     resume: bool = False
+    all_probabilities: bool = False
     settings: dict[str, object] = field(default_factory=dict)
 
 
@@ -123,7 +124,8 @@ def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
         owned(plan.output, REMEDY) if to_file else contextlib.nullcontext(),
         open_source(plan.source, plan.source_kind, plan.text_column, strict=plan.strict) as source,
     ):
-        names = prediction_columns(source.table.columns)
+        labels = predictor.labels.names if plan.all_probabilities else ()
+        added = PredictionColumns(source.table.columns, labels)
         kind = plan.output_kind or source.kind
         if Path(plan.output).suffix:
             kind = kind_of(plan.output, plan.output_kind, "--output-format")
@@ -134,13 +136,13 @@ def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
         output_format = open_format(
             kind,
             source.table.columns,
-            dict(zip(names, PREDICTION_TYPES.values(), strict=True)),
+            added.types,
             source.text_column,
             byte_order_mark=source.has_spreadsheet_encoding,
             schema=source.schema,
         )
         with _open_parts(plan, source, output_format, kind) as parts:
-            totals = _score(predictor, source, output_format, names, parts, plan.strict)
+            totals = _score(predictor, source, output_format, added, parts, plan.strict)
             totals.print_problems(source.name)
             summary = str(totals)  # before the parts are joined, which takes time too
             parts.finish()
@@ -191,26 +193,16 @@ def _description(plan: ScoringPlan, source: Source, kind: str) -> dict[str, obje
         "source kind": source.kind,
         "output kind": kind,
         "text column": source.text_column,
+        **({"--all-probabilities": True} if plan.all_probabilities else {}),
         **plan.settings,
     }
-
-
-def prediction_columns(columns: Iterable[str]) -> list[str]:
-    """Return the names of the four added columns; "predicted_" precedes a name that is already in use."""
-    used, names = set(columns), []
-    for name in PREDICTION_TYPES:
-        while name in used:
-            name = f"predicted_{name}"
-        names.append(name)
-        used.add(name)
-    return names
 
 
 def _score(
     predictor: Predictor,
     source: Source,
     output_format: Format,
-    names: list[str],
+    added: PredictionColumns,
     parts: Stream | Parts,
     strict: bool,
 ) -> _Totals:
@@ -231,7 +223,7 @@ def _score(
             if number < len(parts.done):
                 yield ScoredBlock(None, len(block), *parts.done[number], [])
             else:
-                yield _score_block(predictor, source, output_format, names, block, number == 0)
+                yield _score_block(predictor, source, output_format, added, block, number == 0)
 
     with bar, contextlib.closing(in_background(scored_blocks())) as results:
         for number, block in enumerate(results):
@@ -247,7 +239,12 @@ def _score(
 
 
 def _score_block(
-    predictor: Predictor, source: Source, output_format: Format, names: list[str], block: list[Row], is_first: bool
+    predictor: Predictor,
+    source: Source,
+    output_format: Format,
+    added: PredictionColumns,
+    block: list[Row],
+    is_first: bool,
 ) -> ScoredBlock:
     texts, problems = zip(*(source.text_of(row) for row in block), strict=True)
     labels, described, rows = Counter(), [], []
@@ -256,14 +253,8 @@ def _score_block(
         if problem:
             problem = f"row {row.number:,}: {problem}"
             described.append(problem)
-            added = (None, None, None, problem)
+            rows.append(row.values | added.values_without_prediction(problem))
         else:
             labels[prediction.label] += 1
-            added = (
-                prediction.label,
-                round(prediction.probability, DECIMALS),
-                round(prediction.confidence, DECIMALS),
-                None,
-            )
-        rows.append(row.values | dict(zip(names, added, strict=True)))
+            rows.append(row.values | added.values(prediction))
     return ScoredBlock(output_format.encode(rows, is_first), len(block), labels, len(described), described)
