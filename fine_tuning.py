@@ -1,6 +1,6 @@
 """Fine-tune the pre-trained mini-BERT on labelled texts, and write `mini_bert_sentiment_classifier.keras`.
 
-The 65 parameters of the head are trained on a frozen backbone; --unfreeze trains more of the network.
+The head (65 parameters for two labels) is trained on a frozen backbone; --unfreeze trains more of the network.
 """
 
 import sys

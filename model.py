@@ -31,7 +31,6 @@ DROPOUT_RATE = 0.1  # for later training of the encoders; a frozen backbone does
 PRETRAINED_PATH = "mini_bert_zh_hk.keras"
 CLASSIFIER_PATH = "mini_bert_sentiment_classifier.keras"
 DATASET = "XiangPan/ChnSentiCorp_htl_8k"
-POSITIVE_THRESHOLD = 0.7
 
 OPTIONS = (
     "dataset",
@@ -52,7 +51,6 @@ PLAN = FineTuningPlan(
     learning_rate=LEARNING_RATE,
     head_learning_rate=HEAD_LEARNING_RATE,
     dropout_rate=DROPOUT_RATE,
-    threshold=POSITIVE_THRESHOLD,
     output=CLASSIFIER_PATH,
     seed=0,  # unused, because each run draws its own
 )

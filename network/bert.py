@@ -12,7 +12,7 @@ from keras import KerasTensor, layers, ops
 from layers import PACKAGE, BertEmbedding, TransformerEncoder
 from network.heads import ClassificationLogits, MaskedLMHead, MaskedMeanPooling
 from system.errors import InputError
-from text.labels import SENTIMENT
+from text.labels import SENTIMENT, LabelSet
 
 PADDING_ID = 0
 
@@ -127,14 +127,14 @@ class BertMaskedLM(BertModel):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class BertClassifier(BertModel):
-    """The classifier, which returns the probability, (batch, 1), that a window is positive.
+    """The classifier, which returns the probabilities of a window's labels, (batch, outputs); see `LabelSet`.
 
     The project itself uses logits: see `logits_model`.
 
     Args:
         config: the sizes of the network.
         tokenizer_json: see `BertModel`.
-        metadata: see `BertModel`.
+        metadata: see `BertModel`; its "labels" are the names of the labels, by default those of sentiment.
         unfreeze: what to train besides the head: a number of encoders, counted from the top, or "all".
         name: the name of the model.
 
@@ -157,7 +157,8 @@ class BertClassifier(BertModel):
             backbone.output["sequence_output"], backbone.output["padding_mask"]
         )
         # float32 in every precision, because 16 bits would round probabilities near 1 to 1.
-        head = layers.Dense(SENTIMENT.num_outputs, SENTIMENT.activation, dtype="float32", name="classification_output")
+        labels = LabelSet(tuple((metadata or {}).get("labels", SENTIMENT.names)))
+        head = layers.Dense(labels.num_outputs, labels.activation, dtype="float32", name="classification_output")
         super().__init__(backbone.input, head(pooled), config, tokenizer_json, metadata, name=name)
         self.unfreeze = unfreeze
         frozen = [] if unfreeze == "all" else backbone_layers(self)[: 1 + config.num_layers - unfreeze]
@@ -213,7 +214,10 @@ def logits_model(classifier: BertClassifier) -> keras.Model:
 
 
 def classifier_from_pretrained(
-    pretrained: BertModel, unfreeze: int | str = 0, dropout_rate: float = BertConfig.dropout_rate
+    pretrained: BertModel,
+    unfreeze: int | str = 0,
+    dropout_rate: float = BertConfig.dropout_rate,
+    labels: LabelSet = SENTIMENT,
 ) -> BertClassifier:
     """Build a classifier with the backbone and the tokenizer of `pretrained` and a new head.
 
@@ -222,9 +226,11 @@ def classifier_from_pretrained(
         unfreeze: see `BertClassifier`.
         dropout_rate: fraction of the values dropped in training. Pre-training may need no dropout, but fine-tuning on
             a few thousand texts does.
+        labels: the labels of the new head.
     """
     config = dataclasses.replace(pretrained.config, dropout_rate=dropout_rate)
-    classifier = BertClassifier(config, pretrained.tokenizer_json, unfreeze=unfreeze)
+    metadata = {"labels": list(labels.names)}
+    classifier = BertClassifier(config, pretrained.tokenizer_json, metadata, unfreeze=unfreeze)
     copy_backbone(pretrained, classifier)
     return classifier
 

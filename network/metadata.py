@@ -25,7 +25,7 @@ class Metadata:
     Attributes:
         labels: the labels.
         temperature: the number, above 0, by which to divide the logits of a text.
-        threshold: the best threshold on the validation split, 0 to 1.
+        threshold: the best threshold on the validation split, 0 to 1; None if there are more than two labels.
         windows: how to split a text into windows.
         data: the data set of the training: name, number of rows, SHA-256.
         test: the metrics on the test split.
@@ -34,7 +34,7 @@ class Metadata:
 
     labels: LabelSet = SENTIMENT
     temperature: float = 1.0
-    threshold: float = POSITIVE_THRESHOLD
+    threshold: float | None = POSITIVE_THRESHOLD
     windows: WindowSettings = WindowSettings()
     data: Mapping = field(default_factory=dict)
     test: Mapping = field(default_factory=dict)
@@ -62,8 +62,6 @@ class Metadata:
         temperature = values.get("temperature", cls.temperature)
         is_positive = _is_number(temperature) and 0 < temperature <= sys.float_info.max
         _require(is_positive, where, "temperature", temperature, "a number above 0")
-        threshold = values.get("threshold", cls.threshold)
-        _require(_is_number(threshold) and 0 <= threshold <= 1, where, "threshold", threshold, "a number from 0 to 1")
         known = {name: values.get(name, {}) for name in ("windows", "data", "test")}
         for name, value in known.items():
             _require(isinstance(value, Mapping), where, name, value, "a JSON object")
@@ -73,7 +71,14 @@ class Metadata:
             labels, windows = LabelSet(tuple(names)), WindowSettings(**known["windows"])
         except (InputError, TypeError) as error:
             raise InputError(f"{where}: the metadata of the model cannot be used: {error}") from None
-        return cls(labels, float(temperature), float(threshold), windows, known["data"], known["test"])
+        threshold = values.get("threshold", labels.default_threshold)
+        if labels.is_binary:
+            is_fraction = _is_number(threshold) and 0 <= threshold <= 1
+            _require(is_fraction, where, "threshold", threshold, "a number from 0 to 1")
+            threshold = float(threshold)
+        else:
+            _require(threshold is None, where, "threshold", threshold, "null for more than two labels")
+        return cls(labels, float(temperature), threshold, windows, known["data"], known["test"])
 
 
 def _is_number(value: object) -> bool:

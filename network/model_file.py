@@ -61,6 +61,8 @@ def load_model(path: str | os.PathLike, expected: type[BertModel] = BertModel) -
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or first_line(error)}") from error
     except Exception as error:  # each kind of damage has its own, NotImplementedError and EOFError among them
+        if input_error := _input_error_behind(error):
+            raise InputError(f"{path}: the metadata of the model cannot be used: {input_error}") from None
         raise InputError(
             f"{path}: not a model file of this project, or a damaged one; {_how_to_make(expected)}"
         ) from error
@@ -71,6 +73,13 @@ def load_model(path: str | os.PathLike, expected: type[BertModel] = BertModel) -
     if isinstance(model, BertClassifier):
         Metadata.from_json(model.metadata, str(path))  # raises
     return model
+
+
+def _input_error_behind(error: BaseException | None) -> InputError | None:
+    """Return the error of this project that made Keras fail, or None if there is none."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _how_to_make(expected: type[BertModel]) -> str:

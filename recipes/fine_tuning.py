@@ -9,8 +9,8 @@ from pathlib import Path
 
 import keras
 
-from evaluation.assessment import assess, print_assessment, threshold_key, validation_of
-from evaluation.report.plots import plot_confusion_matrix, plot_training_curves
+from evaluation.assessment import assess, most_probable_metrics, print_assessment, validation_of
+from evaluation.report.plots import confusion_legend, plot_confusion_matrix, plot_training_curves
 from evaluation.report.terminal import write_metrics
 from network.bert import (
     BertClassifier,
@@ -36,7 +36,9 @@ from system.command_line import option_name
 from system.errors import InputError
 from system.files import check_writable, sha256_of_file
 from text.dataset import Split, Splits, load_splits, print_splits, split_rows, write_rows
-from text.sources import LabelledTexts, source_name
+from text.labelled_texts import LabelledTexts, LabelOptions, label_text, read_label_map
+from text.labels import EVEN_THRESHOLD, LabelSet
+from text.sources import source_name
 from text.tokens.tokenizer import tokenizer_from_json
 from training.classification import document_logits, train_classifier
 from training.engine.checkpoint import Checkpoint
@@ -57,11 +59,13 @@ class FineTuningResult:
         classifier: the trained model.
         assessment: its metrics on the test split, as `evaluation.assessment.assess` returns them.
         history: the metrics of each epoch.
+        label_set: the labels.
     """
 
     classifier: BertClassifier
     assessment: dict
     history: History
+    label_set: LabelSet
 
 
 def fine_tune(
@@ -89,8 +93,8 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str) -> FineTuningResult | None:
         check_writable(path)
     keras.utils.set_random_seed(plan.seed)
     pretrained = load_model(plan.pretrained, BertMaskedLM if plan.backbone_output else BertModel)
-    classifier = classifier_from_pretrained(pretrained, plan.unfreeze, plan.dropout_rate)
-    splits = _load_splits(plan, classifier)
+    splits = _load_splits(plan, pretrained)
+    classifier = classifier_from_pretrained(pretrained, plan.unfreeze, plan.dropout_rate, splits.label_set)
     if plan.save_splits:
         _save_splits(splits.labelled, plan)
     classifier.summary()
@@ -103,7 +107,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str) -> FineTuningResult | None:
         classifier, splits, plan, validation_of(splits), checkpoint, distilled=distilled, resume=plan.resume
     )
     try:
-        result = FineTuningResult(classifier, _test(plan, classifier, splits), history)
+        result = FineTuningResult(classifier, _test(plan, classifier, splits), history, splits.label_set)
     except InputError:
         checkpoint.path.unlink(missing_ok=True)  # a resumed run would fail in the same way
         raise
@@ -124,10 +128,11 @@ def train_basic(plan: FineTuningPlan) -> FineTuningResult:
     """
     with owned_output(plan.output):
         keras.utils.set_random_seed(plan.seed)
-        classifier = classifier_from_pretrained(load_model(plan.pretrained), plan.unfreeze, plan.dropout_rate)
-        splits = _load_splits(plan, classifier)
+        pretrained = load_model(plan.pretrained)
+        splits = _load_splits(plan, pretrained)
+        classifier = classifier_from_pretrained(pretrained, plan.unfreeze, plan.dropout_rate, splits.label_set)
         history = train_classifier(classifier, splits, plan, validation_of(splits))
-        result = FineTuningResult(classifier, _test(plan, classifier, splits), history)
+        result = FineTuningResult(classifier, _test(plan, classifier, splits), history, splits.label_set)
         previous = _save(plan, result, splits)
         print(f"{_model_files(plan)}{previous}")
     return result
@@ -155,19 +160,33 @@ def _print_dry_run(plan: FineTuningPlan, classifier: BertClassifier, splits: Spl
     print(f"The model would be saved to {plan.output} and {onnx_path(plan.output)}; {_report_files(plan, plot_name)}.")
 
 
-def _load_splits(plan: FineTuningPlan, classifier: BertClassifier) -> Splits:
+def _load_splits(plan: FineTuningPlan, pretrained: BertModel) -> Splits:
     splits = load_splits(
         plan.dataset,
-        tokenizer_from_json(classifier.tokenizer_json),
-        classifier.config.max_seq_len,
+        tokenizer_from_json(pretrained.tokenizer_json),
+        pretrained.config.max_seq_len,
         test_size=plan.test_size,
         window_settings=plan.windows,
         text_column=plan.text_column,
         label_column=plan.label_column,
         group_column=plan.group_column,
+        label_options=label_options(plan),
+        stratify=plan.stratify,
     )
     print_splits(splits)
+    if plan.threshold is not None and not splits.label_set.is_binary:
+        raise InputError(f"--threshold needs two labels, and {plan.dataset} has {len(splits.label_set.names)}")
     return splits
+
+
+def label_options(plan: FineTuningPlan) -> LabelOptions:
+    """Return how to read the labels of the data set.
+
+    Raises:
+        InputError: the file of --label-map cannot be used.
+    """
+    names = tuple(label_text(name) or "" for name in plan.labels)
+    return LabelOptions(names, read_label_map(plan.label_map) if plan.label_map else {})
 
 
 def _save_splits(labelled: LabelledTexts, plan: FineTuningPlan) -> None:
@@ -179,14 +198,14 @@ def _save_splits(labelled: LabelledTexts, plan: FineTuningPlan) -> None:
         )
     for path in paths:
         check_writable(path)
-    for rows, path in zip(split_rows(labelled, plan.test_size), paths, strict=True):
+    for rows, path in zip(split_rows(labelled, plan.test_size, stratify=plan.stratify), paths, strict=True):
         write_rows(labelled, rows, path)
         print(f"{len(rows):,} rows saved to {path}")
 
 
 def _checkpoint(plan: FineTuningPlan, splits: Splits, distilled: Split | None) -> Checkpoint:
     """Return the checkpoint of the run, which can be resumed on the same data and the same pre-trained model alone."""
-    distillation_data = [str(distilled.targets.tolist()), *distilled.texts] if distilled else []
+    distillation_data = [hashlib.sha256(distilled.targets.tobytes()).hexdigest(), *distilled.texts] if distilled else []
     sha256 = data_sha256(splits.labelled, plan.pretrained, distillation_data)
     return Checkpoint(Path(plan.run_folder, CHECKPOINT_NAME), data_sha256=sha256)
 
@@ -204,7 +223,8 @@ def data_sha256(labelled: LabelledTexts, pretrained: str, distillation_data: Seq
 
 def _test(plan: FineTuningPlan, classifier: BertClassifier, splits: Splits) -> dict:
     """Test the classifier on the test split, print its metrics and return them."""
-    assessment = assess(functools.partial(document_logits, logits_model(classifier)), splits, plan.threshold)
+    threshold = splits.label_set.default_threshold if plan.threshold is None else plan.threshold
+    assessment = assess(functools.partial(document_logits, logits_model(classifier)), splits, threshold)
     print_assessment(assessment, source_name(splits.labelled.name))
     return assessment
 
@@ -214,6 +234,7 @@ def _save(plan: FineTuningPlan, result: FineTuningResult, splits: Splits) -> str
     labelled = splits.labelled
     previous = previous_model_remark(plan.output)
     result.classifier.metadata = Metadata(
+        labels=labelled.label_set,
         **result.assessment["calibration"],
         windows=plan.windows,
         data={"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256},
@@ -236,9 +257,9 @@ def _save_backbone(path: str, classifier: BertClassifier, pretrained: BertMasked
 def _write_report(plan: FineTuningPlan, result: FineTuningResult, plot_name: str) -> None:
     folder = Path(plan.report_folder)
     plot_training_curves(result.history, folder / plot_name)
-    plot_confusion_matrix(
-        result.assessment["test"]["thresholds"][threshold_key(0.5)]["confusion_matrix"],
-        folder / CONFUSION_MATRIX_NAME,
-        title="Test set, threshold 0.5",
-    )
+    matrix, names = most_probable_metrics(result.assessment["test"])["confusion_matrix"], result.label_set.english_names
+    title = f"Test set, threshold {EVEN_THRESHOLD}" if result.label_set.is_binary else "Test set"
+    plot_confusion_matrix(matrix, folder / CONFUSION_MATRIX_NAME, names, title)
+    if legend := confusion_legend(names):
+        print(f"Labels in {CONFUSION_MATRIX_NAME}: {legend}")
     write_metrics(folder / METRICS_NAME, result.assessment | {"history": result.history} | environment())

@@ -12,13 +12,14 @@ import keras
 import numpy as np
 
 from evaluation.assessment import threshold_key
-from evaluation.metrics import binary_metrics
-from recipes.fine_tuning import METRICS_NAME, PLOT_NAME, data_sha256, fine_tune
+from evaluation.metrics import classification_metrics
+from recipes.fine_tuning import METRICS_NAME, PLOT_NAME, data_sha256, fine_tune, label_options
 from recipes.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, environment, finish_run, run_in_folder
 from serving.predictor import Predictor
 from system.errors import InputError
 from system.files import write_atomically
 from text.dataset import split_rows
+from text.labels import EVEN_THRESHOLD, LabelSet
 from text.sources import read_labelled
 from training.plans import FineTuningPlan
 
@@ -64,8 +65,9 @@ def _study(plan: FineTuningPlan, plot_name: str) -> Results | None:
         fine_tune(_plan_of(plan, plan.seed), plot_name=plot_name)
         print(f"The study would repeat this with {plan.seeds} seeds, from {plan.seed} on, each in a folder of its own.")
         return None
-    labelled = read_labelled(plan.dataset, plan.text_column, plan.label_column, plan.group_column)
-    rows = split_rows(labelled, plan.test_size)[1]
+    options = label_options(plan)
+    labelled = read_labelled(plan.dataset, plan.text_column, plan.label_column, plan.group_column, options)
+    rows = split_rows(labelled, plan.test_size, stratify=plan.stratify)[1]
     texts, labels = [labelled.texts[row] for row in rows], [int(labelled.labels[row]) for row in rows]
     progress = _Progress(folder / PROGRESS_NAME, data_sha256(labelled, plan.pretrained), plan.resume)
     results = progress.results
@@ -75,7 +77,7 @@ def _study(plan: FineTuningPlan, plot_name: str) -> Results | None:
             _train(plan, seed, plot_name, is_first=not results)
             progress.record(seed, None)
         if results[str(seed)] is None:
-            progress.record(seed, _test(_folder_of(plan, seed), texts, labels))
+            progress.record(seed, _test(_folder_of(plan, seed), labelled.label_set, texts, labels))
     _print_table(results, len(labels))
     _write(folder / STUDY_NAME, {"seeds": results} | environment())
     finish_run(plan.run_folder)
@@ -164,23 +166,25 @@ def _plan_of(plan: FineTuningPlan, seed: int) -> FineTuningPlan:
     )
 
 
-def _test(folder: Path, texts: list[str], labels: list[int]) -> dict[str, dict]:
+def _test(folder: Path, label_set: LabelSet, texts: list[str], labels: list[int]) -> dict[str, dict]:
     """Test the model of one run; return its metrics by row of the table."""
     import opencc  # imported here, because a single run does not need it
 
     metrics = json.loads((folder / METRICS_NAME).read_text(encoding="utf-8"))
-    thresholds = metrics["test"]["thresholds"]
 
     def measure(predictor: Predictor, texts: list[str]) -> dict:
         # A text without a known token has no probability.
-        return binary_metrics(labels, np.nan_to_num(predictor.predict_proba(texts), nan=0.5), 0.5)
+        probabilities = np.nan_to_num(predictor.predict_proba(texts), nan=1 / len(label_set.names))
+        return classification_metrics(label_set, labels, probabilities)
 
-    results = {
-        BASELINE: metrics["baseline"],
-        MODEL: thresholds[threshold_key(0.5)],
-        MODEL_AT_THRESHOLD: thresholds[threshold_key(metrics["application_threshold"])],
-        ONE_WINDOW: measure(Predictor(folder / MODEL_NAME, windows={"max_windows": 1}), texts),
-    }
+    results = {BASELINE: metrics["baseline"]}
+    if label_set.is_binary:
+        thresholds = metrics["test"]["thresholds"]
+        results[MODEL] = thresholds[threshold_key(EVEN_THRESHOLD)]
+        results[MODEL_AT_THRESHOLD] = thresholds[threshold_key(metrics["application_threshold"])]
+    else:
+        results[MODEL] = metrics["test"]
+    results[ONE_WINDOW] = measure(Predictor(folder / MODEL_NAME, windows={"max_windows": 1}), texts)
     predictor = Predictor(folder / MODEL_NAME)
     for conversion, description in CONVERSIONS.items():
         convert = opencc.OpenCC(conversion).convert
@@ -196,6 +200,7 @@ def _print_table(results: Results, num_texts: int) -> None:
         cells = (
             f"  {title} {_mean_and_deviation([run[name][metric] for run in runs])}"
             for metric, title in METRIC_TITLES.items()
+            if metric in runs[0][name]
         )
         print(f"{name:30}" + "".join(cells))
         print(f"{'':30}  " + ", ".join(f"{run[name]['accuracy']:.4f}" for run in runs))

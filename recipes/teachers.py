@@ -10,7 +10,7 @@ from network.bert import BertClassifier
 from serving.predictor import Predictor
 from system.errors import InputError
 from text.dataset import Split, Splits
-from text.labels import SENTIMENT
+from text.labels import LabelSet
 from text.sources import iter_texts, leave_out
 from text.tokens.tokenizer import tokenizer_from_json
 from text.tokens.windows import encode_windows
@@ -33,8 +33,10 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
         student: the classifier to train; its tokenizer makes the windows.
 
     Raises:
-        InputError: no unlabelled text remains.
+        InputError: no unlabelled text remains, or a teacher has other labels.
     """
+    teachers = [Predictor(path) for path in plan.teachers]
+    _require_labels(splits.label_set, teachers)
     evaluated_on = splits.validation.texts + splits.test.texts
     unlabelled = iter_texts(plan.unlabelled, plan.text_column, or_usual=True, option="--unlabelled")
     texts = list(leave_out(unlabelled, evaluated_on))
@@ -45,15 +47,21 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
     if plan.mixtures:
         texts += mixed_texts(splits.train.texts + texts, plan.mixtures, plan.seed)
     print(f"the teachers label {len(texts):,} texts", flush=True)
-    logits = [baseline_logits(splits.train.texts, splits.train.labels, texts)]
-    if plan.teachers:
-        teachers = [Predictor(path) for path in plan.teachers]
+    logits = [baseline_logits(splits.label_set, splits.train.texts, splits.train.labels, texts)]
+    if teachers:
         # Together they count as much as TF-IDF does: the two kinds of model err differently.
         logits.append(np.mean([teacher.logits(texts) for teacher in teachers], axis=0))
     tokenizer = tokenizer_from_json(student.tokenizer_json)
     windows = encode_windows(tokenizer, texts, student.config.max_seq_len, plan.windows)
-    probabilities = SENTIMENT.probabilities(np.mean(logits, axis=0))
-    return Split(texts, SENTIMENT.soft_targets(probabilities), windows)
+    probabilities = splits.label_set.probabilities(np.mean(logits, axis=0))
+    return Split(texts, splits.label_set.soft_targets(probabilities), windows, label_set=splits.label_set)
+
+
+def _require_labels(labels: LabelSet, teachers: Sequence[Predictor]) -> None:
+    for teacher in teachers:
+        if teacher.labels != labels:
+            found, expected = (", ".join(each.names) for each in (teacher.labels, labels))
+            raise InputError(f"{teacher.model_path} has the labels {found}, but the data set has {expected}")
 
 
 def mixed_texts(texts: Sequence[str], count: int, seed: int) -> list[str]:

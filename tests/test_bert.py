@@ -69,7 +69,7 @@ def test_a_classifier_copies_the_backbone_and_the_tokenizer_of_a_pretrained_mode
     classifier = classifier_from_pretrained(pretrained, unfreeze=1, dropout_rate=0.3)
     assert classifier.tokenizer_json == pretrained.tokenizer_json != ""
     assert classifier.config == dataclasses.replace(pretrained.config, dropout_rate=0.3)
-    assert classifier.unfreeze == 1 and classifier.metadata == {}
+    assert classifier.unfreeze == 1 and classifier.metadata == {"labels": ["负面", "正面"]}
     for source, target in zip(backbone_layers(pretrained), backbone_layers(classifier), strict=True):
         for expected, weight in zip(source.get_weights(), target.get_weights(), strict=True):
             np.testing.assert_array_equal(weight, expected)

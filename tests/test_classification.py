@@ -13,7 +13,7 @@ import fine_tuning
 from evaluation.assessment import validation_of
 from network.bert import BertClassifier, BertConfig, backbone_layers, logits_model
 from text.dataset import Split, Splits
-from text.labels import SENTIMENT
+from text.labels import SENTIMENT, LabelSet
 from text.tokens.windows import Windows
 from training.classification import document_logits, feature_extractor, train_classifier
 from training.engine.checkpoint import Checkpoint
@@ -62,6 +62,46 @@ def probabilities_of(classifier, split):
 def assert_same_weights(weights, expected):
     for value, other in zip(weights, expected, strict=True):
         np.testing.assert_array_equal(value, other)
+
+
+class TestThreeLabels:
+    """As two labels, with an output for each."""
+
+    LABELS = LabelSet(("低", "中", "高"))
+
+    @pytest.fixture(scope="class")
+    def splits(self):
+        def with_three_labels(split):
+            labels = np.digitize(split.windows.input_ids[:, 0], [13, 22])
+            return dataclasses.replace(split, targets=self.LABELS.targets(labels), label_set=self.LABELS)
+
+        return Splits(None, *map(with_three_labels, (SPLITS.train, SPLITS.validation, SPLITS.test)))
+
+    def classifier(self, unfreeze):
+        keras.utils.set_random_seed(0)
+        classifier = BertClassifier(CONFIG, metadata={"labels": list(self.LABELS.names)}, unfreeze=unfreeze)
+        randomize(classifier)
+        return classifier
+
+    def test_the_head_predicts_as_it_did_on_whitened_features(self, splits):
+        classifier = self.classifier(unfreeze=0)
+        history = train(classifier, splits, epochs=2)
+        assert list(history) == ["loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1"]
+        logits = document_logits(logits_model(classifier), splits.validation)
+        assert logits.shape == (32, 3)
+        probabilities, labels = self.LABELS.probabilities(logits), splits.validation.labels
+        losses = -np.log(probabilities[np.arange(32), labels])
+        assert losses.mean() == pytest.approx(history["val_loss"][-1], rel=1e-4)
+        assert (probabilities.argmax(axis=1) == labels).mean() == pytest.approx(history["val_accuracy"][-1])
+
+    @pytest.mark.slow
+    def test_the_network_learns_them(self, splits):
+        classifier = self.classifier(unfreeze="all")
+        history = train(classifier, splits, epochs=12, learning_rate=5e-3)
+        assert history["loss"][-1] < 0.5 * history["loss"][0]
+        predictions = classifier.predict(splits.train.windows.inputs, verbose=0)
+        np.testing.assert_allclose(predictions.sum(axis=1), 1, atol=1e-5)
+        assert (predictions.argmax(axis=1) == splits.train.labels).mean() > 0.6
 
 
 class TestHead:

@@ -91,6 +91,45 @@ def write_reviews(path, count, replaced=()):
     return path
 
 
+class TestThreeLabels:
+    LABELS = ["生气"] * 40 + ["高兴"] * 15 + ["害怕"] * 5
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        rows = [f"文{number},{label},{number % 4}" for number, label in enumerate(self.LABELS)]
+        (tmp_path / "emotions.csv").write_text("\n".join(["text,label,group", *rows]), encoding="utf-8")
+        return tmp_path / "emotions.csv"
+
+    def test_every_split_has_the_same_fraction_of_each_label(self, path):
+        splits = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.2)
+        assert splits.label_set.names == ("害怕", "生气", "高兴")
+        counts = [np.bincount(split.labels).tolist() for split in (splits.train, splits.validation, splits.test)]
+        assert counts == [[3, 29, 11], [1, 3, 1], [1, 8, 3]]
+
+    def test_a_label_that_is_rare_in_its_groups_is_in_every_split(self, path):
+        splits = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.2, group_column="group")
+        for split in (splits.train, splits.validation, splits.test):
+            assert set(split.labels.tolist()) == {0, 1, 2}
+
+    def test_saved_rows_have_the_names_of_their_labels(self, path, tmp_path):
+        labelled = read_labelled(path)
+        write_rows(labelled, np.array([0, 59]), tmp_path / "some.csv")
+        assert (tmp_path / "some.csv").read_text(encoding="utf-8") == "text,label\n文0,生气\n文59,害怕\n"
+
+    def test_the_printed_lines_name_the_labels(self, path, capsys):
+        print_splits(load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.2))
+        assert "test: 12 texts, 66.7% 生气, 25.0% 高兴, 8.3% 害怕, " in capsys.readouterr().out
+
+
+def test_two_labels_are_stratified_on_demand(tmp_path):
+    path = write_reviews(tmp_path / "reviews.csv", 100, {})
+    labelled = read_labelled(path)
+    for rows in split_rows(labelled, 0.2, stratify=True):
+        assert labelled.labels[rows].mean() == pytest.approx(labelled.labels.mean(), abs=0.01)
+    drawn = [rows.tolist() for rows in split_rows(labelled, 0.2)]
+    assert drawn == [rows.tolist() for rows in train_test_split(100, 0.2, seed=42)]
+
+
 class TestLoadSplits:
     COUNT = 120
     UNUSABLE = {3: "好3,", 50: ",1", 77: "差77,2"}
@@ -142,7 +181,7 @@ class TestLoadSplits:
     def test_the_printed_lines_count_texts_windows_and_problems(self, capsys, reviews):
         print_splits(reviews)
         first, *parts = capsys.readouterr().out.splitlines()
-        problems = "row 5: no label; row 52: the text is empty; row 79: unknown label '2'"
+        problems = "row 5: no label; row 52: the text is empty; row 79: only 1 row has the label '2'"
         assert first.endswith(f"reviews.csv: 120 rows, 3 unusable: {problems}")
         test = reviews.test
         described = (
@@ -195,7 +234,7 @@ class TestLoadSplits:
             load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.25)
         start, _, end = str(refusal.value).partition("; ")
         assert start.startswith(f"{path}: ")
-        assert end.startswith("59 rows, 57 unusable: row 4: unknown label '3'; row 5: ")
+        assert end.startswith("59 rows, 57 unusable: row 4: only 1 row has the label '3'; row 5: ")
         assert " (accepted labels: 1, true, positive, pos, 正面, " in end
 
     def test_the_test_split_is_that_of_the_original_on_its_data(self, shared_data):

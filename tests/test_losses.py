@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from layer_checks import as_array
 
-from text.labels import SENTIMENT
-from training.losses import binary_accuracy, classification_loss
+from text.labels import SENTIMENT, LabelSet
+from training.losses import accuracy, binary_accuracy, classification_accuracy, classification_loss
 
 TARGETS = np.array([[1], [0], [0.8], [0.1]], "float32")
 LOGITS = np.array([[2.2], [1.4], [0.0], [0.4]], "float32")
@@ -15,6 +15,21 @@ def test_the_loss_is_the_cross_entropy_with_the_probabilities():
     probabilities = 1 / (1 + np.exp(-LOGITS))
     expected = -TARGETS * np.log(probabilities) - (1 - TARGETS) * np.log(1 - probabilities)
     assert float(classification_loss(SENTIMENT)(TARGETS, LOGITS)) == pytest.approx(expected.mean(), rel=1e-5)
+
+
+class TestThreeLabels:
+    LABELS = LabelSet(("生气", "高兴", "伤心"))
+    TARGETS = np.array([[1, 0, 0], [0, 0, 1], [0.2, 0.5, 0.3]], "float32")
+    LOGITS = np.array([[2.0, 1.0, -1.0], [0.5, 3.0, 1.0], [0.0, 1.5, 1.0]], "float32")
+
+    def test_the_loss_is_the_cross_entropy_with_the_probabilities(self):
+        expected = -(self.TARGETS * np.log(self.LABELS.probabilities(self.LOGITS))).sum(axis=1)
+        loss = classification_loss(self.LABELS)(self.TARGETS, self.LOGITS)
+        assert float(loss) == pytest.approx(expected.mean(), rel=1e-5)
+
+    def test_the_accuracy_is_that_of_the_highest_logit(self):
+        assert as_array(accuracy(self.TARGETS, self.LOGITS)).tolist() == [1, 0, 1]
+        assert classification_accuracy(self.LABELS) is accuracy
 
 
 def test_a_target_and_a_logit_of_the_same_label_are_correct():

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tiny_models
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layer_checks import as_array, randomize
@@ -208,6 +209,20 @@ class TestUnusableFile:
         with zipfile.ZipFile(tmp_path / "a.keras", "w") as file:
             file.writestr("config.json", config)
         assert_refused(tmp_path / "a.keras")
+
+    @pytest.mark.parametrize("names", [["好"], ["好", "好"], ["好", 1], ["好", "不确定"]])
+    def test_names_that_are_no_label_set(self, tmp_path, names):
+        save_model(tiny_models.classifier(max_seq_len=8), tmp_path / "whole.keras")
+        with zipfile.ZipFile(tmp_path / "whole.keras") as whole, zipfile.ZipFile(tmp_path / "a.keras", "w") as changed:
+            for name in whole.namelist():
+                content = whole.read(name)
+                if name == "config.json":
+                    config = json.loads(content)
+                    config["config"]["metadata"]["labels"] = names
+                    content = json.dumps(config)
+                changed.writestr(name, content)
+        with pytest.raises(InputError, match="a.keras: the metadata of the model cannot be used: .* label"):
+            load_model(tmp_path / "a.keras")
 
     @pytest.mark.parametrize(("field", "value"), [(6, 99), (8, 1), (10, 99)], ids=["version", "encrypted", "method"])
     def test_an_archive_of_another_kind(self, tmp_path, content, field, value):

@@ -13,7 +13,7 @@ import pretrain
 from system.errors import InputError
 from text.tokens.window_options import WINDOW_OPTIONS
 from text.tokens.window_settings import WindowSettings
-from training.plans import PRESETS
+from training.pretraining_plan import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 

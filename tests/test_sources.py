@@ -35,12 +35,13 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("value", "problem"),
         [
-            ("3", "unknown label '3'"),
-            (2, "unknown label '2'"),
-            (-1, "unknown label '-1'"),
-            (0.5, "unknown label '0.5'"),
-            ("nan", "unknown label 'nan'"),
-            ([1], "unknown label '[1]'"),
+            ("3", "only 1 row has the label '3'"),
+            (2, "only 1 row has the label '2'"),
+            (-1, "only 1 row has the label '-1'"),
+            (0.5, "only 1 row has the label '0.5'"),
+            ("nan", "only 1 row has the label 'nan'"),
+            ([1], "the label is not a single value"),
+            ({"a": 1}, "the label is not a single value"),
             (None, "no label"),
             (float("nan"), "no label"),
             (" ", "no label"),
@@ -61,7 +62,8 @@ class TestLabels:
         assert labelled.problems == {1: "row 2: the text is empty", 2: "row 3: no label"}
 
     def test_without_a_usable_row_the_error_names_reasons_and_labels(self, tmp_path):
-        message = "no usable rows: 2 rows, 2 unusable: row 2: unknown label '5'; row 3: .* .accepted labels: 1, .*差评"
+        problems = "row 2: only 1 row has the label '5'; row 3: the text is empty"
+        message = f"no usable rows: 2 rows, 2 unusable: {problems} .accepted labels: 1, .*差评"
         with pytest.raises(InputError, match=message):
             read_labelled(write(tmp_path / "a.csv", "text,label\n好,5\n,1\n"))
 
@@ -164,10 +166,9 @@ class TestSources:
         assert read_labelled(same_rows).sha256 == hashes[0]
 
     def test_problems_are_described_in_one_line(self, tmp_path):
-        path = write(tmp_path / "a.csv", "text,label\n" + "好,1\n" * 1200 + "好,3\n" * 3)
-        assert read_labelled(path).describe_problems(limit=2) == (
-            "1,203 rows, 3 unusable: row 1,202: unknown label '3'; row 1,203: unknown label '3'; …"
-        )
+        path = write(tmp_path / "a.csv", "text,label\n" + "好,1\n" * 1200 + "好,3\n" * 2)
+        described = "1,202 rows, 2 unusable: row 1,202: only 2 rows have the label '3'; …"
+        assert read_labelled(path).describe_problems(limit=1) == described
         assert read_labelled(write(tmp_path / "b.csv", "text,label\n好,1")).describe_problems() == "1 rows, 0 unusable"
 
     def test_the_hotel_reviews_are_those_of_the_original(self, shared_data):

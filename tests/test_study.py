@@ -13,7 +13,7 @@ from scripts import assert_same_weights, call
 import fine_tuning
 import recipes.study
 import training.engine.loop
-from evaluation.metrics import binary_metrics
+from evaluation.metrics import classification_metrics
 from network.model_file import load_model
 from recipes.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, RECORD_NAME
 from recipes.study import CONVERSIONS, ONE_WINDOW, STUDY_NAME
@@ -111,7 +111,7 @@ class TestFinishedStudy:
             model = folder / FOLDER / f"seed-{seed}" / "classifier.keras"
             reads_one, reads_two = Predictor(model, windows={"max_windows": 1}), Predictor(model)
             for row, predictor in ((ONE_WINDOW, reads_one), ("Mini-BERT", reads_two)):
-                expected = binary_metrics(test.labels, predictor.predict_proba(test.texts), 0.5)
+                expected = classification_metrics(test.label_set, test.labels, predictor.predict_proba(test.texts))
                 assert result[row]["log_loss"] == pytest.approx(expected["log_loss"], abs=1e-5)
             assert result[ONE_WINDOW]["log_loss"] != pytest.approx(result["Mini-BERT"]["log_loss"], abs=1e-3)
 
@@ -170,6 +170,21 @@ class TestInterruptedStudy:
         assert fine_tuning.main(["--resume"]) == 0
         printed = capsys.readouterr().out
         assert "Epoch" not in printed and "mean ± standard deviation of 1 seed, " in printed
+
+
+@pytest.mark.slow
+def test_a_study_of_three_labels(arguments, capsys):
+    opinions = {"甲": "很好", "乙": "难吃", "丙": "一般"}
+    rows = [f"{text}，{number},{label}" for number in range(8) for label, text in opinions.items()]
+    Path("three.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    assert fine_tuning.main([*arguments, "--dataset", "three.csv", "--seeds", "1", "--max-windows", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    table = lines[next(index for index, line in enumerate(lines) if "test texts; mean" in line) + 2 :: 2][:5]
+    models = ["Mini-BERT", "Mini-BERT, first window only"]
+    assert [line[:30].strip() for line in table] == ["TF-IDF + logistic regression", *models, *CONVERSIONS.values()]
+    assert all("macro-F1" in line and "ROC-AUC" not in line for line in table)
+    result = json.loads((FOLDER / STUDY_NAME).read_text(encoding="utf-8"))["seeds"]["42"]
+    assert result["Mini-BERT"] == metrics_of(FOLDER / "seed-42")["test"]
 
 
 def test_dry_run(arguments, capsys):

@@ -18,6 +18,7 @@ from recipes.teachers import MAX_CHARACTERS, MIN_CHARACTERS, distillation_split,
 from serving.predictor import Predictor
 from system.errors import InputError
 from text.dataset import load_splits
+from text.labelled_texts import LabelOptions
 from text.labels import SENTIMENT
 from text.sources import read_labelled
 from text.tokens.tokenizer import tokenizer_from_json
@@ -85,12 +86,12 @@ class TestDistillationSplit:
 
     def test_tfidf_alone_gives_its_probabilities(self, plan, splits, student):
         distilled = distillation_split(plan, splits, student)
-        logits = baseline_logits(splits.train.texts, splits.train.labels, distilled.texts)
+        logits = baseline_logits(splits.label_set, splits.train.texts, splits.train.labels, distilled.texts)
         np.testing.assert_allclose(distilled.targets[:, 0], SENTIMENT.probabilities(logits)[:, 1], rtol=1e-5)
 
     def test_the_classifiers_together_count_as_much_as_tfidf(self, plan, splits, student, tiny_model):
         distilled = distillation_split(dataclasses.replace(plan, teachers=[str(tiny_model)] * 2), splits, student)
-        baseline = baseline_logits(splits.train.texts, splits.train.labels, distilled.texts)
+        baseline = baseline_logits(splits.label_set, splits.train.texts, splits.train.labels, distilled.texts)
         expected = SENTIMENT.probabilities((baseline + Predictor(tiny_model).logits(distilled.texts)) / 2)
         np.testing.assert_allclose(distilled.targets[:, 0], expected[:, 1], rtol=1e-5)
 
@@ -98,6 +99,24 @@ class TestDistillationSplit:
         distilled = distillation_split(dataclasses.replace(plan, mixtures=30), splits, student)
         unlabelled, mixed = distilled.texts[:-30], distilled.texts[-30:]
         assert mixed == mixed_texts(splits.train.texts + unlabelled, 30, plan.seed)
+
+    def test_a_teacher_with_other_labels_is_refused(self, plan, splits, student, tiny_emotions):
+        with pytest.raises(InputError, match="has the labels .*, but the data set has 负面, 正面"):
+            distillation_split(dataclasses.replace(plan, teachers=[str(tiny_emotions)]), splits, student)
+
+    def test_a_teacher_of_three_labels_is_followed(self, tmp_path, tiny_emotions):
+        names = Predictor(tiny_emotions).labels.names
+        rows = [f"{name}，{number},{name}" for number in range(10) for name in names]
+        (tmp_path / "emotions.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+        student = load_model(tiny_emotions)
+        tokenizer, options = tokenizer_from_json(student.tokenizer_json), LabelOptions(names=names)
+        splits = load_splits(tmp_path / "emotions.csv", tokenizer, 16, test_size=0.2, label_options=options)
+        plan = dataclasses.replace(fine_tuning.PLAN, mixtures=20, teachers=[str(tiny_emotions)], max_windows=1)
+        distilled = distillation_split(plan, splits, student)
+        baseline = baseline_logits(splits.label_set, splits.train.texts, splits.train.labels, distilled.texts)
+        logits = (baseline + Predictor(tiny_emotions).logits(distilled.texts)) / 2
+        assert distilled.targets.shape == (20, len(names))
+        np.testing.assert_allclose(distilled.targets, splits.label_set.probabilities(logits), rtol=1e-4, atol=1e-6)
 
     def test_mixtures_alone(self, splits, student):
         distilled = distillation_split(dataclasses.replace(fine_tuning.PLAN, mixtures=30), splits, student)

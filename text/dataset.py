@@ -10,13 +10,15 @@ from tokenizers import Tokenizer
 from system.errors import InputError
 from system.files import write_atomically
 from system.libraries import disable_telemetry
-from text.labels import SENTIMENT
-from text.sources import LabelledTexts, read_labelled, source_name
+from text.labelled_texts import MIN_ROWS_OF_LABEL, LabelledTexts, LabelOptions
+from text.labels import SENTIMENT, LabelSet
+from text.sources import read_labelled, source_name
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import Windows, encode_windows
 
 SPLIT_SEED = 42
 VALIDATION_FRACTION = 0.1
+LABELS_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,19 @@ class Split:
         targets: the targets of the network, float32, (texts, outputs); those of a teacher are probabilities.
         windows: the texts as inputs of the network.
         groups: the values of the group column, (texts,); None without such a column.
+        label_set: the labels.
     """
 
     texts: list[str]
     targets: np.ndarray
     windows: Windows
     groups: np.ndarray | None = None
+    label_set: LabelSet = SENTIMENT
 
     @property
     def labels(self) -> np.ndarray:
         """The index of each text's label, (texts,)."""
-        return SENTIMENT.of_targets(self.targets)
+        return self.label_set.of_targets(self.targets)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class Splits:
     train: Split
     validation: Split
     test: Split
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The labels of the data set."""
+        return self.train.label_set
 
 
 def load_splits(
@@ -61,19 +70,23 @@ def load_splits(
     text_column: str | None = None,
     label_column: str | None = None,
     group_column: str | None = None,
+    label_options: LabelOptions | None = None,
+    stratify: bool = False,
     split_seed: int = SPLIT_SEED,
 ) -> Splits:
     """Return the three splits of a data set. A tenth of the training rows is for validation.
 
     Args:
         window_settings: see `text.tokens.windows.encode_windows`.
+        label_options: see `text.sources.read_labelled`.
+        stratify: see `split_rows`.
 
     Raises:
-        InputError: the data cannot be read, or a split lacks one of the two labels.
+        InputError: the data cannot be read, or a split lacks one of the labels.
     """
-    labelled = read_labelled(source, text_column, label_column, group_column)
+    labelled = read_labelled(source, text_column, label_column, group_column, label_options)
     try:
-        rows_of_splits = _rows_of_splits(labelled, test_size, split_seed)
+        rows_of_splits = _rows_of_splits(labelled, test_size, stratify, split_seed)
     except InputError as error:
         raise InputError(f"{labelled.name}: {error}; {labelled.explain_shortage()}") from error
     return Splits(
@@ -81,36 +94,50 @@ def load_splits(
     )
 
 
-def _rows_of_splits(labelled: LabelledTexts, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rows_of_splits(
+    labelled: LabelledTexts, test_size: float, stratify: bool, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the usable rows for training, for validation and for the test, as indices."""
-    train, test = split_rows(labelled, test_size, seed)
+    train, test = split_rows(labelled, test_size, seed, stratify=stratify)
     train, validation = stratified_split(_strata(labelled), train, VALIDATION_FRACTION, seed)
     for name, rows in (("training", train), ("validation", validation), ("test", test)):
-        if len(np.unique(labelled.labels[rows])) < 2:
-            raise InputError(f"the {name} split ({len(rows):,} rows) lacks one of the two labels")
+        missing = set(range(len(labelled.label_set.names))) - set(labelled.labels[rows].tolist())
+        if missing:
+            lacked = "one of the two labels" if labelled.label_set.is_binary else labelled.label_set.name(min(missing))
+            raise InputError(f"the {name} split ({len(rows):,} rows) lacks {lacked}")
     return train, validation, test
 
 
-def split_rows(labelled: LabelledTexts, test_size: float, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
+def split_rows(
+    labelled: LabelledTexts, test_size: float, seed: int = SPLIT_SEED, *, stratify: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the usable rows for training and for the test, as indices.
 
-    Without groups the split is that of the original: it is drawn over all rows before the unusable ones are left out,
-    so it does not depend on which rows this project can use. With groups the test split has the same fraction of every
-    group and label.
+    The split of two labels without groups is that of the original: it is drawn over all rows before the unusable ones
+    are left out, so it does not depend on which rows this project can use. With groups, with more labels, or with
+    `stratify`, the test split has the same fraction of every group and label.
 
     Raises:
         InputError: there are too few rows.
     """
-    if labelled.groups is not None:
+    if stratify or labelled.groups is not None or not labelled.label_set.is_binary:
         return stratified_split(_strata(labelled), np.flatnonzero(labelled.usable), test_size, seed)
     train, test = train_test_split(len(labelled.texts), test_size, seed)
     return train[labelled.usable[train]], test[labelled.usable[test]]
 
 
 def _strata(labelled: LabelledTexts) -> np.ndarray:
+    """Return what to stratify by, for each row: its label, or its group and label."""
     if labelled.groups is None:
         return labelled.labels
-    return np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labelled.labels, strict=True)])
+    strata = np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labelled.labels, strict=True)])
+    if not labelled.label_set.is_binary:
+        # Too few rows of a group and label for three splits: those of all groups may be enough.
+        names, positions, counts = np.unique(strata[labelled.usable], return_inverse=True, return_counts=True)
+        is_rare = np.zeros(len(strata), bool)
+        is_rare[labelled.usable] = counts[positions] < MIN_ROWS_OF_LABEL
+        strata = np.where(is_rare, labelled.labels.astype(str), strata)
+    return strata
 
 
 def _split(
@@ -123,9 +150,10 @@ def _split(
     texts = [labelled.texts[row] for row in rows]
     return Split(
         texts,
-        SENTIMENT.targets(labelled.labels[rows]),
+        labelled.label_set.targets(labelled.labels[rows]),
         encode_windows(tokenizer, texts, max_seq_len, window_settings),
         None if labelled.groups is None else np.array(labelled.groups)[rows],
+        labelled.label_set,
     )
 
 
@@ -134,9 +162,19 @@ def print_splits(splits: Splits) -> None:
     print(f"{source_name(splits.labelled.name)}: {splits.labelled.describe_problems()}")
     for name, split in (("training", splits.train), ("validation", splits.validation), ("test", splits.test)):
         print(
-            f"{name}: {len(split.texts):,} texts, {split.labels.mean():.1%} positive, "
+            f"{name}: {len(split.texts):,} texts, {_fractions(split)}, "
             f"{len(split.windows.input_ids):,} windows, {split.windows.is_truncated.sum():,} texts truncated"
         )
+
+
+def _fractions(split: Split) -> str:
+    """Return the fraction of the positive texts, or of the texts of each label where there are other labels."""
+    if split.label_set.names == SENTIMENT.names:
+        return f"{split.labels.mean():.1%} positive"
+    fractions = np.bincount(split.labels, minlength=len(split.label_set.names)) / len(split.labels)
+    most_frequent = np.argsort(-fractions, kind="stable")[:LABELS_SHOWN]
+    shown = ", ".join(f"{fractions[label]:.1%} {split.label_set.names[label]}" for label in most_frequent)
+    return shown + (", …" if len(fractions) > LABELS_SHOWN else "")
 
 
 def train_test_split(count: int, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -206,6 +244,8 @@ def write_rows(labelled: LabelledTexts, rows: np.ndarray, path: str | os.PathLik
     with write_atomically(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["text", "label", *(["group"] if labelled.groups else [])])
+        is_sentiment = labelled.label_set.names == SENTIMENT.names  # written as 0 and 1
         for row in rows:
             group = [labelled.groups[row]] if labelled.groups else []
-            writer.writerow([labelled.texts[row], labelled.labels[row], *group])
+            label = labelled.labels[row] if is_sentiment else labelled.label_set.name(labelled.labels[row])
+            writer.writerow([labelled.texts[row], label, *group])

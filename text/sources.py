@@ -1,20 +1,17 @@
 """Labelled texts and unlabelled documents from files, folders and the hub."""
 
 import glob
-import hashlib
 import logging
 import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from system.errors import InputError
 from text.hub_datasets import HubId, open_folder, open_hub, parse_hub_id
-from text.labels import UNUSABLE, accepted_labels, parse_label
+from text.labelled_texts import NO_LABEL, SEVERAL_VALUES, LabelledTexts, LabelOptions, hash_of, index_labels, label_text
+from text.labels import UNUSABLE
 from text.problems import is_blank, row_problem
 from text.tables.kinds import TABLE_SUFFIXES, TEXT_SUFFIXES, open_table
 from text.tables.rows import Table
@@ -35,85 +32,61 @@ COLUMN_CHARACTERS_SHOWN = 40
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LabelledTexts:
-    """All rows of a data set in their order, unusable ones too: the original's split is drawn over all rows.
-
-    Attributes:
-        name: the name of the data set in messages.
-        texts: the text of each row; "" if it has none.
-        labels: the label of each row, int8, (rows,): 1 positive, 0 negative, -1 unusable.
-        problems: the reasons why rows are unusable, by row index.
-        sha256: the hash of all texts and labels; a model file records that of its training data.
-        groups: the values of the group column, such as the domain; None without such a column.
-    """
-
-    name: str
-    texts: list[str]
-    labels: np.ndarray
-    problems: dict[int, str]
-    sha256: str
-    groups: list[str] | None = None
-
-    @property
-    def usable(self) -> np.ndarray:
-        """The rows that have a text and a label: a bool mask, (rows,)."""
-        return self.labels != UNUSABLE
-
-    def describe_problems(self, limit: int = 5) -> str:
-        """Return one line with the number of rows, the number of unusable ones, and the first `limit` reasons."""
-        counted = f"{len(self.texts):,} rows, {len(self.problems):,} unusable"
-        shown = "; ".join(list(self.problems.values())[:limit])
-        more = "; …" if len(self.problems) > limit else ""
-        return f"{counted}: {shown}{more}" if shown else counted
-
-    def explain_shortage(self) -> str:
-        """Return the end of an error message about too few usable rows."""
-        described = self.describe_problems()
-        return f"{described} (accepted labels: {accepted_labels()})" if self.problems else described
-
-
 def read_labelled(
     source: str | os.PathLike,
     text_column: str | None = None,
     label_column: str | None = None,
     group_column: str | None = None,
+    label_options: LabelOptions | None = None,
 ) -> LabelledTexts:
-    """Read the labelled texts of a source.
-
-    Labels are 1 and 0 in any form, or words of `LABEL_WORDS`. A row with another label, or without a text, is unusable.
+    """Read the labelled texts of a source. A row without a text or without a usable label is unusable.
 
     Args:
         source: a file (CSV, TSV, JSONL, Parquet), a folder, a hub id "owner/name", or "sample".
         text_column: the column of the texts; if it is None, the first of `TEXT_COLUMNS`, in any case.
         label_column: the column of the labels; if it is None, the first of `LABEL_COLUMNS`, in any case.
         group_column: the column of the groups; None for no groups.
+        label_options: how to read the labels; None: as they are, see `text.labelled_texts.index_labels`.
 
     Raises:
-        InputError: there is no such source or column, or no row is usable.
+        InputError: there is no such source or column, the labels cannot be used, or no row is usable.
     """
     table = _labelled_table(str(source))
     text_column = choose_column(table, text_column, TEXT_COLUMNS, "text")
     label_column = choose_column(table, label_column, LABEL_COLUMNS, "label")
     if group_column is not None:
         group_column = choose_column(table, group_column, (), "group")
-    texts, labels, groups, problems = [], [], [], {}
-    for index, row in enumerate(table.rows):
-        text = row.values.get(text_column)
-        label, label_problem = parse_label(row.values.get(label_column))
-        problem = row.problem or label_problem or row_problem(row, text_column)
-        if problem:
-            problems[index] = f"row {row.number:,}: {problem}"
+    texts, labels, groups, row_problems, numbers = [], [], [], [], []
+    for row in table.rows:
+        text, value = row.values.get(text_column), row.values.get(label_column)
         texts.append(text if isinstance(text, str) and not row.problem else "")
-        labels.append(UNUSABLE if problem else label)
+        labels.append(label_text(value))
+        row_problems.append(row.problem or _label_problem(value) or row_problem(row, text_column))
+        numbers.append(row.number)
         group = row.values.get(group_column)
         groups.append("" if group is None or group != group else str(group))  # NaN differs from itself
-    labels = np.array(labels, dtype=np.int8)
+    is_usable = [problem is None for problem in row_problems]
+    try:
+        label_set, indices, label_problems = index_labels(labels, is_usable, label_options or LabelOptions())
+    except InputError as error:
+        raise InputError(f"{table.name}: {error}") from error
+    problems = {}
+    for row, (number, problem) in enumerate(zip(numbers, row_problems, strict=True)):
+        if problem := problem or label_problems.get(row):
+            problems[row] = f"row {number:,}: {problem}"
+    indices[list(problems)] = UNUSABLE
+    sha256 = hash_of(texts, indices, label_set)
     groups = groups if group_column else None
-    labelled = LabelledTexts(table.name, texts, labels, problems, _sha256_of(texts, labels), groups)
+    labelled = LabelledTexts(table.name, texts, indices, problems, sha256, groups, label_set)
     if not labelled.usable.any():
         raise InputError(f"{table.name} has no usable rows: {labelled.explain_shortage()}")
     return labelled
+
+
+def _label_problem(value: object) -> str | None:
+    if isinstance(value, list | dict):
+        return SEVERAL_VALUES
+    return NO_LABEL if label_text(value) is None else None
 
 
 def iter_texts(
@@ -230,16 +203,6 @@ def _looks_binary(table: Table) -> bool:
     if table.file is None or not table.file.has_nul:
         return False
     return table.file.undecodable is not None or not "".join(table.columns).isprintable()
-
-
-def _sha256_of(texts: list[str], labels: np.ndarray) -> str:
-    digest = hashlib.sha256(labels.tobytes())
-    for text in texts:
-        encoded = text.encode("utf-8", errors="surrogatepass")
-        # The length keeps ["ab", "c"] apart from ["a", "bc"].
-        digest.update(len(encoded).to_bytes(8, "little"))
-        digest.update(encoded)
-    return digest.hexdigest()
 
 
 def _resolve_corpus(source: str, option: str) -> list[Path] | HubId:

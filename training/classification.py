@@ -9,12 +9,12 @@ import numpy as np
 from network.bert import BertClassifier, logits_model
 from network.heads import ClassificationLogits
 from text.dataset import Split, Splits
-from text.labels import SENTIMENT
+from text.labels import LabelSet
 from training.engine.batches import LabelledBatches
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, ProgressBar, fit_epochs
 from training.engine.optimizer import fine_tuning_optimizer
-from training.losses import binary_accuracy, classification_loss
+from training.losses import classification_accuracy, classification_loss
 from training.plans import FineTuningPlan
 
 PREDICTION_BATCH_SIZE = 256
@@ -68,6 +68,7 @@ def train_classifier(
     )
     return _fit(
         model,
+        splits.label_set,
         batches_of,
         lambda: validate(document_logits(model, splits.validation)),
         plan,
@@ -107,7 +108,7 @@ def _train_head(
     *,
     resume: bool,
 ) -> History:
-    """Train the 65 parameters of the head on whitened features, which the frozen backbone computes only once.
+    """Train the head (65 parameters for two labels) on whitened features, which the frozen backbone computes only once.
 
     The features of a text are the mean of the features of its windows, so that its logit is the mean of their logits.
     Training on correlated features of different scales converges slowly, so the features are whitened first. In the end
@@ -138,6 +139,7 @@ def _train_head(
 
     history = _fit(
         head_model,
+        validation.label_set,
         batches_of,
         validate_head,
         plan,
@@ -165,6 +167,7 @@ def _whitening(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _fit(
     model: keras.Model,
+    labels: LabelSet,
     batches_of: Callable[..., LabelledBatches],
     validate: Callable[[], dict[str, float]],
     plan: FineTuningPlan,
@@ -176,8 +179,8 @@ def _fit(
 ) -> History:
     model.compile(
         fine_tuning_optimizer(plan.learning_rate, plan.head_learning_rate, plan.epochs * len(batches_of())),
-        loss=classification_loss(SENTIMENT),
-        weighted_metrics=[binary_accuracy],
+        loss=classification_loss(labels),
+        weighted_metrics=[classification_accuracy(labels)],
         jit_compile=jit_compile,
     )
     model.optimizer.build(model.trainable_variables)

@@ -1,5 +1,7 @@
 """The loss and the accuracy of a classifier in training, both computed from logits."""
 
+from collections.abc import Callable
+
 import keras
 from keras import KerasTensor, ops
 
@@ -8,9 +10,14 @@ from text.labels import LabelSet
 
 def classification_loss(labels: LabelSet) -> keras.losses.Loss:
     """Return the loss of a label set: the cross-entropy in nats, from logits, (batch, outputs)."""
-    if labels.activation != "sigmoid":
-        raise ValueError(f"the activation {labels.activation} has no loss")
-    return keras.losses.BinaryCrossentropy(from_logits=True)
+    if labels.activation == "sigmoid":
+        return keras.losses.BinaryCrossentropy(from_logits=True)
+    return keras.losses.CategoricalCrossentropy(from_logits=True)
+
+
+def classification_accuracy(labels: LabelSet) -> Callable[[KerasTensor, KerasTensor], KerasTensor]:
+    """Return the metric of a label set that says which predictions are right."""
+    return binary_accuracy if labels.activation == "sigmoid" else accuracy
 
 
 def binary_accuracy(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:
@@ -20,3 +27,8 @@ def binary_accuracy(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:
     """
     targets, logits = ops.reshape(targets, (-1,)), ops.reshape(logits, (-1,))
     return ops.cast(ops.equal(targets >= 0.5, logits >= 0.0), "float32")
+
+
+def accuracy(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:
+    """Return 1 where the highest target and the highest logit, both (batch, labels), are of one label: (batch,)."""
+    return ops.cast(ops.equal(ops.argmax(targets, axis=-1), ops.argmax(logits, axis=-1)), "float32")
