@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from system.command_line import Parser, add_option, exits_with_status, positive_int, probability
+from system.command_line import Parser, add_option, exits_with_status, or_word, positive_int, probability
 from system.errors import InputError
 from system.files import here_or_beside
 from system.streams import is_closed, is_standard_output
@@ -63,7 +63,7 @@ def _add_prediction_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--threshold",
-        type=_threshold,
+        type=or_word("auto", probability, "auto"),
         metavar="P",
         help="minimum probability of a positive prediction, or of the second of two other labels, 0 to 1; auto: the "
         f"best one on the validation split (default: {POSITIVE_THRESHOLD} for sentiment, 0.5 for other labels)",
@@ -106,15 +106,6 @@ def _add_file_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--strict", action="store_true", help="stop at the first row without a prediction")
     group.add_argument("--resume", action="store_true", help="continue an interrupted run")
-
-
-def _threshold(text: str) -> float | str:
-    if text == "auto":
-        return text
-    try:
-        return probability(text)
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number from 0 to 1 nor auto") from None
 
 
 @exits_with_status

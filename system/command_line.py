@@ -239,6 +239,11 @@ def positive_int(text: str) -> int:
     return _number(text, int, lambda value: value > 0, "a whole number above 0")
 
 
+def count(text: str) -> int:
+    """Parse a non-negative whole number."""
+    return _number(text, int, lambda value: value >= 0, "a non-negative whole number")
+
+
 def positive_float(text: str) -> float:
     """Parse a finite number above 0."""
     return _number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
@@ -257,6 +262,27 @@ def fraction(text: str) -> float:
 def probability(text: str) -> float:
     """Parse a number from 0 to 1, both included."""
     return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+
+
+def or_word(word: str, parse: Callable[[str], Any], meaning: object) -> Callable[[str], Any]:
+    """Return an argument type that also accepts a word.
+
+    Args:
+        word: the word.
+        parse: parses any other text.
+        meaning: the value of the word.
+    """
+
+    def parse_either(text: str) -> Any:
+        if text == word:
+            return meaning
+        try:
+            return parse(text)
+        except argparse.ArgumentTypeError as error:
+            expected = str(error).removeprefix(f"{text!r} is not ")
+            raise argparse.ArgumentTypeError(f"{text!r} is neither {expected} nor {word}") from None
+
+    return parse_either
 
 
 def _number(text: str, kind: type, accepts: Callable[[float], bool], description: str) -> Any:

@@ -293,7 +293,7 @@ class TestArguments:
     def test_what_unfreeze_accepts(self, capsys):
         with pytest.raises(SystemExit):
             fine_tuning.main(["--unfreeze", "x"])
-        assert "'x' is neither a number of encoders nor all" in capsys.readouterr().err
+        assert "'x' is neither a non-negative whole number nor all" in capsys.readouterr().err
 
     def test_the_head_alone_is_the_default(self):
         parser, plan = fine_tuning.build_parser(), fine_tuning.PLAN

@@ -1,13 +1,22 @@
 """The settings of a fine-tuning, each field an option; a default that a script defines is not repeated here."""
 
-import argparse
 import functools
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from system.command_line import fraction, option, option_name, positive_float, positive_int, probability, seed
+from system.command_line import (
+    count,
+    fraction,
+    option,
+    option_name,
+    or_word,
+    positive_float,
+    positive_int,
+    probability,
+    seed,
+)
 from system.errors import InputError
 from text.tokens.window_options import WINDOW_OPTIONS
 from text.tokens.window_settings import WindowSettings
@@ -18,14 +27,6 @@ USUAL_NAME = "detected by common names"
 RESUME_HELP = "continue the interrupted run in the run folder"
 DRY_RUN_HELP = "check all input, print what the run would use, and stop before training"
 NUM_POSSIBLE_SEEDS = 2**32
-
-
-def _unfreeze(text: str) -> int | str:
-    if text == "all":
-        return text
-    if text.isdecimal():
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is neither a number of encoders nor all")
 
 
 def require_model_names(*paths: str | None) -> None:
@@ -109,7 +110,7 @@ class FineTuningPlan:
     pretrained: str = _training(metavar="FILE", help="pre-trained model to start from")
     unfreeze: int | str = _training(
         0,
-        type=_unfreeze,
+        type=or_word("all", count, "all"),
         metavar="N",
         help="number of encoders to train besides the head, from the top, or all to train the whole network",
     )

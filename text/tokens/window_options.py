@@ -1,19 +1,8 @@
 """The command line options of `WindowSettings`, in a file of their own so that --help need not load dataclasses."""
 
-import argparse
-
-from system.command_line import positive_int
+from system.command_line import or_word, positive_int
 
 AGGREGATES = ("harmonic", "mean", "max", "logsumexp")
-
-
-def _positive_int_or_all(text: str) -> int | None:
-    if text == "all":
-        return None
-    try:
-        return positive_int(text)
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number above 0 nor all") from None
 
 
 # The arguments of `system.command_line.add_option` for each field of `WindowSettings`.
@@ -31,7 +20,7 @@ WINDOW_OPTIONS: dict[str, dict] = {
         "unset": "no overlap",
     },
     "max_windows": {
-        "type": _positive_int_or_all,
+        "type": or_word("all", positive_int, None),
         "metavar": "N",
         "help": "maximum number of windows of a text, counted from its beginning, or all",
         "unset": "all",
