@@ -59,13 +59,11 @@ class FineTuningResult:
         classifier: the trained model.
         assessment: its metrics on the test split, as `evaluation.assessment.assess` returns them.
         history: the metrics of each epoch.
-        label_set: the labels.
     """
 
     classifier: BertClassifier
     assessment: dict
     history: History
-    label_set: LabelSet
 
 
 def fine_tune(
@@ -107,14 +105,14 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str) -> FineTuningResult | None:
         classifier, splits, plan, validation_of(splits), checkpoint, distilled=distilled, resume=plan.resume
     )
     try:
-        result = FineTuningResult(classifier, _test(plan, classifier, splits), history, splits.label_set)
+        result = FineTuningResult(classifier, _test(plan, classifier, splits), history)
     except InputError:
         checkpoint.path.unlink(missing_ok=True)  # a resumed run would fail in the same way
         raise
     previous = _save(plan, result, splits)
     if plan.backbone_output:
         _save_backbone(plan.backbone_output, classifier, pretrained)
-    _write_report(plan, result, plot_name)
+    _write_report(plan, result, splits.label_set, plot_name)
     finish_run(plan.run_folder)
     print(f"{_model_files(plan)}; {_report_files(plan, plot_name)}{previous}")
     return result
@@ -132,7 +130,7 @@ def train_basic(plan: FineTuningPlan) -> FineTuningResult:
         splits = _load_splits(plan, pretrained)
         classifier = classifier_from_pretrained(pretrained, plan.unfreeze, plan.dropout_rate, splits.label_set)
         history = train_classifier(classifier, splits, plan, validation_of(splits))
-        result = FineTuningResult(classifier, _test(plan, classifier, splits), history, splits.label_set)
+        result = FineTuningResult(classifier, _test(plan, classifier, splits), history)
         previous = _save(plan, result, splits)
         print(f"{_model_files(plan)}{previous}")
     return result
@@ -254,11 +252,11 @@ def _save_backbone(path: str, classifier: BertClassifier, pretrained: BertMasked
     save_model(pretrained, path)
 
 
-def _write_report(plan: FineTuningPlan, result: FineTuningResult, plot_name: str) -> None:
+def _write_report(plan: FineTuningPlan, result: FineTuningResult, labels: LabelSet, plot_name: str) -> None:
     folder = Path(plan.report_folder)
     plot_training_curves(result.history, folder / plot_name)
-    matrix, names = most_probable_metrics(result.assessment["test"])["confusion_matrix"], result.label_set.english_names
-    title = f"Test set, threshold {EVEN_THRESHOLD}" if result.label_set.is_binary else "Test set"
+    matrix, names = most_probable_metrics(result.assessment["test"])["confusion_matrix"], labels.english_names
+    title = f"Test set, threshold {EVEN_THRESHOLD}" if labels.is_binary else "Test set"
     plot_confusion_matrix(matrix, folder / CONFUSION_MATRIX_NAME, names, title)
     if legend := confusion_legend(names):
         print(f"Labels in {CONFUSION_MATRIX_NAME}: {legend}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from evaluation.assessment import threshold_key
+from evaluation.assessment import most_probable_metrics, threshold_key
 from evaluation.metrics import classification_metrics
 from recipes.fine_tuning import METRICS_NAME, PLOT_NAME, data_sha256, fine_tune, label_options
 from recipes.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, environment, finish_run, run_in_folder
@@ -19,7 +19,7 @@ from serving.predictor import Predictor
 from system.errors import InputError
 from system.files import write_atomically
 from text.dataset import split_rows
-from text.labels import EVEN_THRESHOLD, LabelSet
+from text.labels import LabelSet
 from text.sources import read_labelled
 from training.plans import FineTuningPlan
 
@@ -177,13 +177,9 @@ def _test(folder: Path, label_set: LabelSet, texts: list[str], labels: list[int]
         probabilities = np.nan_to_num(predictor.predict_proba(texts), nan=1 / len(label_set.names))
         return classification_metrics(label_set, labels, probabilities)
 
-    results = {BASELINE: metrics["baseline"]}
+    results = {BASELINE: metrics["baseline"], MODEL: most_probable_metrics(metrics["test"])}
     if label_set.is_binary:
-        thresholds = metrics["test"]["thresholds"]
-        results[MODEL] = thresholds[threshold_key(EVEN_THRESHOLD)]
-        results[MODEL_AT_THRESHOLD] = thresholds[threshold_key(metrics["application_threshold"])]
-    else:
-        results[MODEL] = metrics["test"]
+        results[MODEL_AT_THRESHOLD] = metrics["test"]["thresholds"][threshold_key(metrics["application_threshold"])]
     results[ONE_WINDOW] = measure(Predictor(folder / MODEL_NAME, windows={"max_windows": 1}), texts)
     predictor = Predictor(folder / MODEL_NAME)
     for conversion, description in CONVERSIONS.items():

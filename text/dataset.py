@@ -169,7 +169,7 @@ def print_splits(splits: Splits) -> None:
 
 def _fractions(split: Split) -> str:
     """Return the fraction of the positive texts, or of the texts of each label where there are other labels."""
-    if split.label_set.names == SENTIMENT.names:
+    if split.label_set == SENTIMENT:
         return f"{split.labels.mean():.1%} positive"
     fractions = np.bincount(split.labels, minlength=len(split.label_set.names)) / len(split.labels)
     most_frequent = np.argsort(-fractions, kind="stable")[:LABELS_SHOWN]
@@ -244,7 +244,7 @@ def write_rows(labelled: LabelledTexts, rows: np.ndarray, path: str | os.PathLik
     with write_atomically(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["text", "label", *(["group"] if labelled.groups else [])])
-        is_sentiment = labelled.label_set.names == SENTIMENT.names  # written as 0 and 1
+        is_sentiment = labelled.label_set == SENTIMENT  # written as 0 and 1
         for row in rows:
             group = [labelled.groups[row]] if labelled.groups else []
             label = labelled.labels[row] if is_sentiment else labelled.label_set.name(labelled.labels[row])

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from system.errors import InputError
-from text.labels import LABEL_CHARACTERS_SHOWN, SENTIMENT, UNUSABLE, LabelSet, accepted_labels, parse_label
+from text.labels import LABEL_CHARACTERS_SHOWN, SENTIMENT, UNUSABLE, LabelSet, accepted_labels, parse_sentiment
 from text.tables.kinds import open_table
 
 MIN_ROWS_OF_LABEL = 3  # one each for training, validation and test
@@ -63,7 +63,7 @@ class LabelledTexts:
     def explain_shortage(self) -> str:
         """Return the end of an error message about too few usable rows."""
         described = self.describe_problems()
-        accepted = accepted_labels() if self.label_set.names == SENTIMENT.names else ", ".join(self.label_set.names)
+        accepted = accepted_labels() if self.label_set == SENTIMENT else ", ".join(self.label_set.names)
         return f"{described} (accepted labels: {accepted})" if self.problems else described
 
 
@@ -83,7 +83,7 @@ class LabelOptions:
 def hash_of(texts: list[str], labels: np.ndarray, label_set: LabelSet) -> str:
     """Return the SHA-256 of all texts and labels, in hexadecimal."""
     digest = hashlib.sha256(labels.tobytes())
-    if label_set.names != SENTIMENT.names:
+    if label_set != SENTIMENT:
         digest.update("\t".join(label_set.names).encode("utf-8", errors="surrogatepass"))
     for text in texts:
         encoded = text.encode("utf-8", errors="surrogatepass")
@@ -129,7 +129,7 @@ def index_labels(
 ) -> tuple[LabelSet, np.ndarray, dict[int, str]]:
     """Find the label set of a data set, and the label of each row.
 
-    If all labels are words or numbers for positive and negative (see `text.labels.parse_label`), the label set is
+    If all labels are words or numbers for positive and negative (see `text.labels.parse_sentiment`), the label set is
     `SENTIMENT`. Other labels are sorted, as numbers if all are numbers. A label of fewer than `MIN_ROWS_OF_LABEL` rows
     is not used, because it is probably a mistake, and no split could have it. Neither is a label of fewer than
     `MISTAKE_FRACTION` of the rows, if nearly all others are positive or negative.
@@ -149,8 +149,8 @@ def index_labels(
     labels = [options.new_labels.get(label, label) if label is not None else None for label in labels]
     counts = Counter(label for label, usable in zip(labels, is_usable, strict=True) if usable and label)
     label_set = LabelSet(options.names) if options.names else _label_set_of(counts)
-    if label_set.names == SENTIMENT.names:
-        index_of = {label: index for label in counts if (index := parse_label(label)[0]) != UNUSABLE}
+    if label_set == SENTIMENT:
+        index_of = {label: index for label in counts if (index := parse_sentiment(label)) != UNUSABLE}
     else:
         index_of = {name: index for index, name in enumerate(label_set.names)}
         if missing := [name for name in label_set.names if not counts[name]]:
@@ -162,7 +162,7 @@ def index_labels(
 
 
 def _label_set_of(counts: Counter[str]) -> LabelSet:
-    other = [label for label in counts if parse_label(label)[0] == UNUSABLE]
+    other = [label for label in counts if parse_sentiment(label) == UNUSABLE]
     least = MIN_ROWS_OF_LABEL
     if sum(counts[label] for label in other) <= (1 - SENTIMENT_FRACTION) * counts.total():
         least = max(least, MISTAKE_FRACTION * counts.total())

@@ -65,7 +65,7 @@ class LabelSet:
         """The threshold of the application: the original's for sentiment, 0.5 for other pairs, None for more labels."""
         if not self.is_binary:
             return None
-        return POSITIVE_THRESHOLD if self.names == SENTIMENT.names else EVEN_THRESHOLD
+        return POSITIVE_THRESHOLD if self == SENTIMENT else EVEN_THRESHOLD
 
     @property
     def num_outputs(self) -> int:
@@ -153,7 +153,7 @@ SENTIMENT = LabelSet(("负面", "正面"))
 
 
 def accepted_labels() -> str:
-    """Return the values that `parse_label` accepts, in words."""
+    """Return the values that `parse_sentiment` accepts, in words."""
     described = []
     for label, name in ((POSITIVE, "positive"), (NEGATIVE, "negative")):
         words = [word for word, meaning in LABEL_WORDS.items() if meaning == label]
@@ -161,18 +161,13 @@ def accepted_labels() -> str:
     return " or ".join(described)
 
 
-def parse_label(value: object) -> tuple[int, str | None]:
-    """Return `POSITIVE` or `NEGATIVE` and None, or `UNUSABLE` and the reason."""
-    # A missing value is None in JSON, empty in CSV, and NaN, which differs from itself, in a column of floats.
-    if value is None or value != value or not str(value).strip():
-        return UNUSABLE, "no label"
-    word = str(value).strip().lower()
+def parse_sentiment(label: str) -> int:
+    """Return `POSITIVE` or `NEGATIVE` for a word of `LABEL_WORDS` or for 1 or 0 in any form, else `UNUSABLE`."""
+    word = label.strip().lower()
     if word in LABEL_WORDS:
-        return LABEL_WORDS[word], None
+        return LABEL_WORDS[word]
     try:
         number = float(word)
     except ValueError:
-        number = None
-    if number in (POSITIVE, NEGATIVE):
-        return int(number), None
-    return UNUSABLE, f"unknown label '{str(value)[:LABEL_CHARACTERS_SHOWN]}'"
+        return UNUSABLE
+    return int(number) if number in (POSITIVE, NEGATIVE) else UNUSABLE

@@ -90,8 +90,7 @@ def plot_confusion_matrix(
     matrix = np.asarray(matrix)
     if matrix.shape != (len(class_names), len(class_names)):
         raise ValueError(f"a matrix of shape {matrix.shape} does not fit {len(class_names)} class names")
-    names = [shorten(name, CLASS_NAME_WIDTH) for name in class_names]
-    families = font_families("".join(names))
+    names, families = _names_and_fonts(class_names)
     if families is None:
         names = [str(number) for number in range(1, len(names) + 1)]
     name_style = {"family": families, "parse_math": False}  # a name with "$" is no formula
@@ -109,10 +108,16 @@ def plot_confusion_matrix(
 
 def confusion_legend(class_names: Sequence[str]) -> str | None:
     """Return what the numbers in the plot of these classes mean, "1 愤怒, 2 快乐"; None if it shows the names."""
-    names = [shorten(name, CLASS_NAME_WIDTH) for name in class_names]
-    if font_families("".join(names)) is not None:
+    names, families = _names_and_fonts(class_names)
+    if families is not None:
         return None
     return ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
+
+
+def _names_and_fonts(class_names: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
+    """Return the names as the plot shows them, and the font families for them; None if no installed font has them."""
+    names = [shorten(name, CLASS_NAME_WIDTH) for name in class_names]
+    return names, font_families("".join(names))
 
 
 def _draw_two_classes(
