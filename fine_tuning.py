@@ -8,7 +8,7 @@ import sys
 from system.command_line import Parser, add_options, exits_with_status, parse_plan
 from system.files import here_or_beside
 from system.libraries import quiet_imports
-from training.plans import FineTuningPlan
+from training.plans.fine_tuning import FineTuningPlan
 
 MAX_SEQ_LEN = 64  # of the original; a run uses the length of its pre-trained model
 BATCH_SIZE = 32

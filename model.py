@@ -7,7 +7,7 @@ import sys
 from system.command_line import Parser, add_options, exits_with_status, parse_plan
 from system.files import here_or_beside
 from system.libraries import quiet_imports
-from training.plans import FineTuningPlan
+from training.plans.fine_tuning import FineTuningPlan
 
 if __name__ != "__main__":  # the --help of the script need not wait for Keras
     from network.bert import (  # noqa: F401  (programs get the classes by `import model`)

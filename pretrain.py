@@ -4,7 +4,7 @@ import sys
 
 from system.command_line import Parser, add_options, exits_with_status, parse_plan
 from system.libraries import quiet_imports
-from training.pretraining_plan import PretrainingPlan
+from training.plans.pretraining import PretrainingPlan
 
 BATCH_SIZE = 128
 EPOCHS = 5

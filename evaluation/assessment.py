@@ -15,7 +15,7 @@ from system.errors import InputError
 from text.labels import EVEN_THRESHOLD
 
 if TYPE_CHECKING:
-    from text.dataset import Split, Splits
+    from text.dataset.splits import Split, Splits
 
 # A model with more than this many times the loss of the class frequencies is useless. Overconfidence alone does not
 # reach it, because the temperature corrects it.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
 
-    from text.dataset import Splits
+    from text.dataset.splits import Splits
 
 ClassWeight = Literal["balanced"] | None
 CHARACTERS = {"analyzer": "char", "ngram_range": (1, 2)}

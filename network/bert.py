@@ -134,7 +134,8 @@ class BertClassifier(BertModel):
     Args:
         config: the sizes of the network.
         tokenizer_json: see `BertModel`.
-        metadata: see `BertModel`; its "labels" are the names of the labels, by default those of sentiment.
+        metadata: see `BertModel`; its "labels" are the names of the labels, by default those of sentiment, and its
+            "multi_label" says whether a text may have several of them.
         unfreeze: what to train besides the head: a number of encoders, counted from the top, or "all".
         name: the name of the model.
 
@@ -157,7 +158,7 @@ class BertClassifier(BertModel):
             backbone.output["sequence_output"], backbone.output["padding_mask"]
         )
         # float32 in every precision, because 16 bits would round probabilities near 1 to 1.
-        labels = LabelSet(tuple((metadata or {}).get("labels", SENTIMENT.names)))
+        labels = _label_set_of(metadata or {})
         head = layers.Dense(labels.num_outputs, labels.activation, dtype="float32", name="classification_output")
         super().__init__(backbone.input, head(pooled), config, tokenizer_json, metadata, name=name)
         self.unfreeze = unfreeze
@@ -167,6 +168,10 @@ class BertClassifier(BertModel):
 
     def get_config(self) -> dict:
         return super().get_config() | {"unfreeze": self.unfreeze}
+
+
+def _label_set_of(metadata: dict) -> LabelSet:
+    return LabelSet(tuple(metadata.get("labels", SENTIMENT.names)), metadata.get("multi_label", False))
 
 
 def build_backbone(config: BertConfig) -> keras.Model:
@@ -229,8 +234,7 @@ def classifier_from_pretrained(
         labels: the labels of the new head.
     """
     config = dataclasses.replace(pretrained.config, dropout_rate=dropout_rate)
-    metadata = {"labels": list(labels.names)}
-    classifier = BertClassifier(config, pretrained.tokenizer_json, metadata, unfreeze=unfreeze)
+    classifier = BertClassifier(config, pretrained.tokenizer_json, labels.to_json(), unfreeze=unfreeze)
     copy_backbone(pretrained, classifier)
     return classifier
 

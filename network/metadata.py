@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from system.errors import InputError
 from system.files import as_input_error
-from text.labels import POSITIVE_THRESHOLD, SENTIMENT, LabelSet
+from text.labels import EVEN_THRESHOLD, POSITIVE_THRESHOLD, SENTIMENT, LabelSet
 from text.tokens.window_settings import WindowSettings
 
 VERSION = 1
@@ -25,7 +25,8 @@ class Metadata:
     Attributes:
         labels: the labels.
         temperature: the number, above 0, by which to divide the logits of a text.
-        threshold: the best threshold on the validation split, 0 to 1; None if there are more than two labels.
+        threshold: the best threshold on the validation split, 0 to 1; with several labels a text that of each label;
+            None for one of more than two labels.
         windows: how to split a text into windows.
         data: the data set of the training: name, number of rows, SHA-256.
         test: the metrics on the test split.
@@ -34,7 +35,7 @@ class Metadata:
 
     labels: LabelSet = SENTIMENT
     temperature: float = 1.0
-    threshold: float | None = POSITIVE_THRESHOLD
+    threshold: float | tuple[float, ...] | None = POSITIVE_THRESHOLD
     windows: WindowSettings = WindowSettings()
     data: Mapping = field(default_factory=dict)
     test: Mapping = field(default_factory=dict)
@@ -42,7 +43,8 @@ class Metadata:
 
     def to_json(self) -> dict:
         """Return the metadata as JSON values, by name."""
-        return dataclasses.asdict(self) | {"labels": list(self.labels.names)}
+        values = dataclasses.asdict(self) | self.labels.to_json()
+        return values | ({"threshold": list(self.threshold)} if self.labels.multi_label else {})
 
     @classmethod
     def from_json(cls, values: object, where: str) -> Metadata:
@@ -67,18 +69,35 @@ class Metadata:
             _require(isinstance(value, Mapping), where, name, value, "a JSON object")
         names = values.get("labels", list(cls.labels.names))
         _require(isinstance(names, list | tuple), where, "labels", names, "a list of names")
+        multi_label = values.get("multi_label", False)
+        _require(isinstance(multi_label, bool), where, "multi_label", multi_label, "true or false")
         try:
-            labels, windows = LabelSet(tuple(names)), WindowSettings(**known["windows"])
+            labels, windows = LabelSet(tuple(names), multi_label), WindowSettings(**known["windows"])
         except (InputError, TypeError) as error:
             raise InputError(f"{where}: the metadata of the model cannot be used: {error}") from None
-        threshold = values.get("threshold", labels.default_threshold)
-        if labels.is_binary:
-            is_fraction = _is_number(threshold) and 0 <= threshold <= 1
-            _require(is_fraction, where, "threshold", threshold, "a number from 0 to 1")
-            threshold = float(threshold)
-        else:
-            _require(threshold is None, where, "threshold", threshold, "null for more than two labels")
+        threshold = _threshold(values, labels, where)
         return cls(labels, float(temperature), threshold, windows, known["data"], known["test"])
+
+
+def _threshold(values: Mapping, labels: LabelSet, where: str) -> float | tuple[float, ...] | None:
+    """Return the threshold of a file, after checking that it fits the labels."""
+    if labels.multi_label:
+        even = [EVEN_THRESHOLD] * len(labels.names)
+        threshold = values.get("threshold", even)
+        are_fractions = isinstance(threshold, list | tuple) and all(map(_is_fraction, threshold))
+        expected = f"{len(even)} numbers from 0 to 1"
+        _require(are_fractions and len(threshold) == len(even), where, "threshold", threshold, expected)
+        return tuple(map(float, threshold))
+    threshold = values.get("threshold", labels.default_threshold)
+    if labels.is_binary:
+        _require(_is_fraction(threshold), where, "threshold", threshold, "a number from 0 to 1")
+        return float(threshold)
+    _require(threshold is None, where, "threshold", threshold, "null for more than two labels")
+    return None
+
+
+def _is_fraction(value: object) -> bool:
+    return _is_number(value) and 0 <= value <= 1
 
 
 def _is_number(value: object) -> bool:

@@ -35,20 +35,20 @@ from serving.export.onnx_file import export_onnx, onnx_path
 from system.command_line import option_name
 from system.errors import InputError
 from system.files import check_writable, sha256_of_file
-from text.dataset import Split, Splits, load_splits, print_splits, split_rows, write_rows
-from text.labelled_texts import LabelledTexts, LabelOptions, label_text, read_label_map
+from text.dataset.labelled_texts import LabelledTexts
+from text.dataset.saving import save_splits
+from text.dataset.splits import Split, Splits, load_splits, print_splits
 from text.labels import EVEN_THRESHOLD, LabelSet
 from text.sources import source_name
 from text.tokens.tokenizer import tokenizer_from_json
 from training.classification import document_logits, train_classifier
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History
-from training.plans import FineTuningPlan
+from training.plans.fine_tuning import FineTuningPlan
 
 PLOT_NAME = "training_curves.png"
 CONFUSION_MATRIX_NAME = "confusion_matrix.png"
 METRICS_NAME = "metrics.json"
-SPLIT_NAMES = ("train.csv", "test.csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str) -> FineTuningResult | None:
     splits = _load_splits(plan, pretrained)
     classifier = classifier_from_pretrained(pretrained, plan.unfreeze, plan.dropout_rate, splits.label_set)
     if plan.save_splits:
-        _save_splits(splits.labelled, plan)
+        save_splits(splits.labelled, plan)
     classifier.summary()
     if plan.dry_run:
         _print_dry_run(plan, classifier, splits, plot_name)
@@ -159,46 +159,11 @@ def _print_dry_run(plan: FineTuningPlan, classifier: BertClassifier, splits: Spl
 
 
 def _load_splits(plan: FineTuningPlan, pretrained: BertModel) -> Splits:
-    splits = load_splits(
-        plan.dataset,
-        tokenizer_from_json(pretrained.tokenizer_json),
-        pretrained.config.max_seq_len,
-        test_size=plan.test_size,
-        window_settings=plan.windows,
-        text_column=plan.text_column,
-        label_column=plan.label_column,
-        group_column=plan.group_column,
-        label_options=label_options(plan),
-        stratify=plan.stratify,
-    )
+    splits = load_splits(plan, tokenizer_from_json(pretrained.tokenizer_json), pretrained.config.max_seq_len)
     print_splits(splits)
     if plan.threshold is not None and not splits.label_set.is_binary:
         raise InputError(f"--threshold needs two labels, and {plan.dataset} has {len(splits.label_set.names)}")
     return splits
-
-
-def label_options(plan: FineTuningPlan) -> LabelOptions:
-    """Return how to read the labels of the data set.
-
-    Raises:
-        InputError: the file of --label-map cannot be used.
-    """
-    names = tuple(label_text(name) or "" for name in plan.labels)
-    return LabelOptions(names, read_label_map(plan.label_map) if plan.label_map else {})
-
-
-def _save_splits(labelled: LabelledTexts, plan: FineTuningPlan) -> None:
-    """Write the rows of the training and the validation split to train.csv, those of the test split to test.csv."""
-    paths = [Path(plan.save_splits, name) for name in SPLIT_NAMES]
-    if Path(plan.dataset).resolve() in [path.resolve() for path in paths]:
-        raise InputError(
-            f"--save-splits {plan.save_splits}: it would overwrite the file of --dataset; choose another folder"
-        )
-    for path in paths:
-        check_writable(path)
-    for rows, path in zip(split_rows(labelled, plan.test_size, stratify=plan.stratify), paths, strict=True):
-        write_rows(labelled, rows, path)
-        print(f"{len(rows):,} rows saved to {path}")
 
 
 def _checkpoint(plan: FineTuningPlan, splits: Splits, distilled: Split | None) -> Checkpoint:

@@ -21,7 +21,7 @@ from text.tokens.tokenizer import CLASSIFY, MASK, SEPARATE, load_tokenizer, spec
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History
 from training.masked_lm import pretrain
-from training.pretraining_plan import PretrainingPlan
+from training.plans.pretraining import PretrainingPlan
 
 CURVES_NAME, METRICS_NAME = "pretraining_curves.png", "metrics.json"
 BLANK = "＿"

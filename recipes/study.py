@@ -13,15 +13,14 @@ import numpy as np
 
 from evaluation.assessment import most_probable_metrics, threshold_key
 from evaluation.metrics import classification_metrics
-from recipes.fine_tuning import METRICS_NAME, PLOT_NAME, data_sha256, fine_tune, label_options
+from recipes.fine_tuning import METRICS_NAME, PLOT_NAME, data_sha256, fine_tune
 from recipes.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, environment, finish_run, run_in_folder
 from serving.predictor import Predictor
 from system.errors import InputError
 from system.files import write_atomically
-from text.dataset import split_rows
+from text.dataset.splits import read_rows, split_rows
 from text.labels import LabelSet
-from text.sources import read_labelled
-from training.plans import FineTuningPlan
+from training.plans.fine_tuning import FineTuningPlan
 
 STUDY_NAME = "study.json"
 MODEL_NAME = "classifier.keras"
@@ -65,8 +64,7 @@ def _study(plan: FineTuningPlan, plot_name: str) -> Results | None:
         fine_tune(_plan_of(plan, plan.seed), plot_name=plot_name)
         print(f"The study would repeat this with {plan.seeds} seeds, from {plan.seed} on, each in a folder of its own.")
         return None
-    options = label_options(plan)
-    labelled = read_labelled(plan.dataset, plan.text_column, plan.label_column, plan.group_column, options)
+    labelled = read_rows(plan)
     rows = split_rows(labelled, plan.test_size, stratify=plan.stratify)[1]
     texts, labels = [labelled.texts[row] for row in rows], [int(labelled.labels[row]) for row in rows]
     progress = _Progress(folder / PROGRESS_NAME, data_sha256(labelled, plan.pretrained), plan.resume)

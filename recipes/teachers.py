@@ -9,12 +9,12 @@ from evaluation.baseline import baseline_logits
 from network.bert import BertClassifier
 from serving.predictor import Predictor
 from system.errors import InputError
-from text.dataset import Split, Splits
+from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
 from text.sources import iter_texts, leave_out
 from text.tokens.tokenizer import tokenizer_from_json
 from text.tokens.windows import encode_windows
-from training.plans import FineTuningPlan
+from training.plans.fine_tuning import FineTuningPlan
 
 CLAUSE = re.compile(r"[^，。！？；,.!?;\n\s]*[，。！？；,.!?;\n\s]*")
 MAX_CHARACTERS = 110  # about what 64 tokens hold

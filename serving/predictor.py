@@ -221,9 +221,7 @@ class Predictor:
     ) -> list[Prediction]:
         probabilities = self._probabilities(windows, window_logits)
         decisions = self.labels.decide(probabilities, self.threshold, self.abstain)
-        confidences = probabilities.max(axis=1)  # the confidence of undecided texts
-        is_decided = decisions >= 0
-        confidences[is_decided] = probabilities[is_decided, decisions[is_decided]]
+        confidences = self.labels.confidences(probabilities, decisions)
         shown = probabilities[:, 1] if self.labels.is_binary else confidences
         columns = (is_known, decisions, shown, confidences, windows.is_truncated, probabilities)
         return [

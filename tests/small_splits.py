@@ -9,7 +9,7 @@ from text.labels import LabelSet
 
 @dataclass
 class SmallSplit:
-    """The part of `text.dataset.Split` that the evaluation reads; `labels` are indices, (texts,)."""
+    """The part of `text.dataset.splits.Split` that the evaluation reads; `labels` are indices, (texts,)."""
 
     texts: list[str]
     labels: np.ndarray

@@ -8,7 +8,7 @@ from small_splits import small_split
 from evaluation.assessment import assess, most_probable_metrics, print_assessment, threshold_key, validation_of
 from evaluation.metrics import classification_metrics, validation_metrics
 from system.errors import InputError
-from text.dataset import Splits
+from text.dataset.splits import Splits
 from text.labels import SENTIMENT, LabelSet
 
 TEXTS = {1: "房间很干净，服务很好", 0: "房间很脏，隔音太差"}

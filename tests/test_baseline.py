@@ -9,7 +9,7 @@ from small_splits import SmallSplit
 
 from evaluation.baseline import baseline_logits, baseline_test_logits, fit_tfidf_baseline
 from evaluation.metrics import classification_metrics
-from text.dataset import Splits
+from text.dataset.splits import Splits
 from text.labels import SENTIMENT, LabelSet
 
 HOTEL_REVIEWS = Path(__file__).resolve().parents[2] / "shared" / "data" / "hotel" / "ChnSentiCorp_htl_all.csv"

@@ -12,12 +12,12 @@ from small_runs import Killed
 import fine_tuning
 from evaluation.assessment import validation_of
 from network.bert import BertClassifier, BertConfig, backbone_layers, logits_model
-from text.dataset import Split, Splits
+from text.dataset.splits import Split, Splits
 from text.labels import SENTIMENT, LabelSet
 from text.tokens.windows import Windows
 from training.classification import document_logits, feature_extractor, train_classifier
 from training.engine.checkpoint import Checkpoint
-from training.plans import FineTuningPlan
+from training.plans.fine_tuning import FineTuningPlan
 
 CONFIG = BertConfig(vocab_size=30, max_seq_len=8, d_model=16, dff=32)
 

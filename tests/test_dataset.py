@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from tiny import tokenizer_of
 
 from system.errors import InputError
-from text.dataset import load_splits, print_splits, split_rows, stratified_split, train_test_split, write_rows
+from text.dataset.options import DataOptions
+from text.dataset.saving import write_rows
+from text.dataset.splits import load_splits, print_splits, split_rows, stratified_split, train_test_split
 from text.sources import read_labelled
-from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import encode_windows
 
 MAX_SEQ_LEN = 6
@@ -101,13 +102,15 @@ class TestThreeLabels:
         return tmp_path / "emotions.csv"
 
     def test_every_split_has_the_same_fraction_of_each_label(self, path):
-        splits = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.2)
+        splits = load_splits(DataOptions(dataset=str(path), test_size=0.2), TOKENIZER, MAX_SEQ_LEN)
         assert splits.label_set.names == ("害怕", "生气", "高兴")
         counts = [np.bincount(split.labels).tolist() for split in (splits.train, splits.validation, splits.test)]
         assert counts == [[3, 29, 11], [1, 3, 1], [1, 8, 3]]
 
     def test_a_label_that_is_rare_in_its_groups_is_in_every_split(self, path):
-        splits = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.2, group_column="group")
+        splits = load_splits(
+            DataOptions(dataset=str(path), test_size=0.2, group_column="group"), TOKENIZER, MAX_SEQ_LEN
+        )
         for split in (splits.train, splits.validation, splits.test):
             assert set(split.labels.tolist()) == {0, 1, 2}
 
@@ -117,7 +120,7 @@ class TestThreeLabels:
         assert (tmp_path / "some.csv").read_text(encoding="utf-8") == "text,label\n文0,生气\n文59,害怕\n"
 
     def test_the_printed_lines_name_the_labels(self, path, capsys):
-        print_splits(load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.2))
+        print_splits(load_splits(DataOptions(dataset=str(path), test_size=0.2), TOKENIZER, MAX_SEQ_LEN))
         assert "test: 12 texts, 66.7% 生气, 25.0% 高兴, 8.3% 害怕, " in capsys.readouterr().out
 
 
@@ -137,7 +140,7 @@ class TestLoadSplits:
     @pytest.fixture
     def reviews(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", self.COUNT, self.UNUSABLE)
-        return load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6)
+        return load_splits(DataOptions(dataset=str(path), test_size=1 / 6), TOKENIZER, MAX_SEQ_LEN)
 
     def test_the_splits_are_disjoint_and_complete(self, reviews):
         texts = [text for part in (reviews.train, reviews.validation, reviews.test) for text in part.texts]
@@ -157,7 +160,7 @@ class TestLoadSplits:
 
     def test_another_seed_is_another_split(self, tmp_path, reviews):
         path = write_reviews(tmp_path / "again.csv", self.COUNT, self.UNUSABLE)
-        other = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6, split_seed=7)
+        other = load_splits(DataOptions(dataset=str(path), test_size=1 / 6), TOKENIZER, MAX_SEQ_LEN, split_seed=7)
         assert sorted(other.test.texts) != sorted(reviews.test.texts)
 
     def test_labels_and_tokens_belong_to_the_texts(self, reviews):
@@ -171,9 +174,7 @@ class TestLoadSplits:
 
     def test_long_texts_are_truncated_to_one_window(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", self.COUNT, self.UNUSABLE)
-        reviews = load_splits(
-            path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6, window_settings=WindowSettings(max_windows=1)
-        )
+        reviews = load_splits(DataOptions(dataset=str(path), test_size=1 / 6, max_windows=1), TOKENIZER, MAX_SEQ_LEN)
         parts = (reviews.train, reviews.validation, reviews.test)
         long_reviews = {number for number in range(0, self.COUNT, 10)} - self.UNUSABLE.keys()
         assert sum(part.windows.is_truncated.sum() for part in parts) == len(long_reviews)
@@ -195,7 +196,9 @@ class TestLoadSplits:
         rows = [(f"{'差好'[n % 2]}{n}", n % 2, "shop" if n % 3 else "film") for n in range(600)]
         path = tmp_path / "reviews.csv"
         path.write_text("\n".join(["text,label,domain", *("{},{},{}".format(*row) for row in rows)]), encoding="utf-8")
-        reviews = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.1, group_column="domain")
+        reviews = load_splits(
+            DataOptions(dataset=str(path), test_size=0.1, group_column="domain"), TOKENIZER, MAX_SEQ_LEN
+        )
         known = {text: (label, domain) for text, label, domain in rows}
         for part, fraction in ((reviews.train, 0.81), (reviews.validation, 0.09), (reviews.test, 0.1)):
             found = [known[text] for text in part.texts]
@@ -209,12 +212,14 @@ class TestLoadSplits:
     def test_a_missing_group_column_is_an_error(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", 60)
         with pytest.raises(InputError, match="has no column 'domain'.*name one with --group-column"):
-            load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.1, group_column="domain")
+            load_splits(DataOptions(dataset=str(path), test_size=0.1, group_column="domain"), TOKENIZER, MAX_SEQ_LEN)
 
     def test_columns_of_other_names_are_read(self, tmp_path):
         path = write_reviews(tmp_path / "reviews.csv", 60)
         path.write_text(path.read_text(encoding="utf-8").replace("text,label", "正文,分"), encoding="utf-8")
-        reviews = load_splits(path, TOKENIZER, 6, test_size=0.25, text_column="正文", label_column="分")
+        reviews = load_splits(
+            DataOptions(dataset=str(path), test_size=0.25, text_column="正文", label_column="分"), TOKENIZER, 6
+        )
         assert len(reviews.test.texts) == 15
 
     @pytest.mark.parametrize(("lacking", "positive"), [("training", range(0)), ("validation", [0]), ("test", [0, 1])])
@@ -224,14 +229,14 @@ class TestLoadSplits:
         path = write_reviews(tmp_path / "reviews.csv", 60, replaced)
         message = rf"reviews\.csv: the {lacking} split \(\d+ rows\) lacks one of the two labels; 60 rows, 0 unusable$"
         with pytest.raises(InputError, match=message):
-            load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.25)
+            load_splits(DataOptions(dataset=str(path), test_size=0.25), TOKENIZER, MAX_SEQ_LEN)
 
     def test_too_few_usable_rows_are_an_error_with_reasons_and_labels(self, tmp_path):
         lines = ["好1,1", "差2,0", *(f"好{number},{number}" for number in range(3, 60))]
         path = tmp_path / "reviews.csv"
         path.write_text("\n".join(["text,label", *lines]), encoding="utf-8")
         with pytest.raises(InputError) as refusal:
-            load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=0.25)
+            load_splits(DataOptions(dataset=str(path), test_size=0.25), TOKENIZER, MAX_SEQ_LEN)
         start, _, end = str(refusal.value).partition("; ")
         assert start.startswith(f"{path}: ")
         assert end.startswith("59 rows, 57 unusable: row 4: only 1 row has the label '3'; row 5: ")
@@ -239,7 +244,7 @@ class TestLoadSplits:
 
     def test_the_test_split_is_that_of_the_original_on_its_data(self, shared_data):
         path = shared_data / "hotel" / "ChnSentiCorp_htl_all.csv"
-        reviews = load_splits(path, TOKENIZER, MAX_SEQ_LEN, test_size=1 / 6)
+        reviews = load_splits(DataOptions(dataset=str(path), test_size=1 / 6), TOKENIZER, MAX_SEQ_LEN)
         unusable = len(reviews.labelled.problems)
         sizes = [len(part.texts) for part in (reviews.train, reviews.validation, reviews.test)]
         assert len(reviews.labelled.texts) == 7766

@@ -29,7 +29,9 @@ from network.model_file import load_model, save_model
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
 from system.command_line import parse_plan
 from system.errors import InputError
-from text.dataset import load_splits, split_rows, write_rows
+from text.dataset.options import DataOptions
+from text.dataset.saving import write_rows
+from text.dataset.splits import load_splits, split_rows
 from text.sources import SAMPLE_REVIEWS, read_labelled
 from text.tokens.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
 from text.tokens.window_settings import WindowSettings
@@ -365,7 +367,7 @@ class TestSavedSplits:
             write_rows(labelled, split, "expected.csv")
             assert Path("new/splits", f"{name}.csv").read_bytes() == Path("expected.csv").read_bytes()
         tokenizer = wordpiece_tokenizer([*SPECIAL_TOKENS, "好", "差"])
-        splits = load_splits("reviews.csv", tokenizer, 8, test_size=0.2, group_column=group_column)
+        splits = load_splits(DataOptions(dataset="reviews.csv", test_size=0.2, group_column=group_column), tokenizer, 8)
         saved_column = "group" if group_column else None
         train, test = (read_labelled(f"new/splits/{name}.csv", group_column=saved_column) for name in ("train", "test"))
         assert test.texts == splits.test.texts

@@ -13,10 +13,12 @@ SCRIPTS = ("pretrain", "fine_tuning", "application", "model")
 ROOMS = (
     "system",
     "text",
+    "text/dataset",
     "text/tables",
     "text/tokens",
     "network",
     "training",
+    "training/plans",
     "training/engine",
     "evaluation",
     "evaluation/report",
@@ -46,9 +48,9 @@ NEVER_IMPORTS = {
 }
 # The settings of a training, from which the scripts make their options.
 ALLOWED = {
-    "pretrain.py": ("training.pretraining_plan",),
+    "pretrain.py": ("training.plans.pretraining",),
     "fine_tuning.py": ("training.plans",),
-    "model.py": ("training.plans",),
+    "model.py": ("training.plans.fine_tuning",),
 }
 MOST_LINES_OF_A_FILE = 300
 MOST_LINES_OF_A_FUNCTION = 60
@@ -166,7 +168,7 @@ class TestReading:
         """A house with a circle of three files, one of two inside a room, and forbidden imports."""
         contents = {
             "application.py": "import serving.a\n",
-            "pretrain.py": "from training.pretraining_plan import Plan\n",
+            "pretrain.py": "from training.plans.pretraining import Plan\n",
             "fine_tuning.py": "import training\n",
             "model.py": "def main():\n    from training.b import train\n",
             "training/b.py": "import serving.a as a\n",

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from system.errors import InputError
-from text.labelled_texts import LabelOptions, index_labels, label_text, read_label_map
+from text.dataset.labelled_texts import LabelOptions, index_labels, label_text, read_label_map
 from text.labels import UNDECIDED_NAME
 from text.sources import read_labelled
 

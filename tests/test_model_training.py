@@ -8,7 +8,7 @@ import model
 from network.bert import BertClassifier
 from network.model_file import load_model
 from system.hub import offline
-from text.dataset import write_rows
+from text.dataset.saving import write_rows
 from text.sources import read_labelled
 
 CLASSIFIER = "mini_bert_sentiment_classifier.keras"

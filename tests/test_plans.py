@@ -13,7 +13,7 @@ import pretrain
 from system.errors import InputError
 from text.tokens.window_options import WINDOW_OPTIONS
 from text.tokens.window_settings import WindowSettings
-from training.pretraining_plan import PRESETS
+from training.plans.pretraining import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,10 +23,10 @@ def changed(plan, **changes):
 
 
 def test_importing_the_plans_loads_neither_numpy_nor_keras():
-    command = [sys.executable, ROOT / "tests" / "programs" / "modules_of_import.py", "training.plans"]
+    command = [sys.executable, ROOT / "tests" / "programs" / "modules_of_import.py", "training.plans.fine_tuning"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     modules = json.loads(done.stdout)
-    assert "training.plans" in modules
+    assert "training.plans.fine_tuning" in modules
     assert {"numpy", "keras"}.isdisjoint(modules)
 
 

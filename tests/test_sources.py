@@ -11,7 +11,7 @@ import pytest
 from table_files import write
 
 from system.errors import InputError
-from text.dataset import train_test_split
+from text.dataset.splits import train_test_split
 from text.sources import LABEL_COLUMNS, TEXT_COLUMNS, choose_column, corpus_files, iter_texts, read_labelled
 from text.tables.kinds import open_table
 

@@ -17,8 +17,8 @@ from network.model_file import load_model
 from recipes.teachers import MAX_CHARACTERS, MIN_CHARACTERS, distillation_split, mixed_texts
 from serving.predictor import Predictor
 from system.errors import InputError
-from text.dataset import load_splits
-from text.labelled_texts import LabelOptions
+from text.dataset.options import DataOptions
+from text.dataset.splits import load_splits
 from text.labels import SENTIMENT
 from text.sources import read_labelled
 from text.tokens.tokenizer import tokenizer_from_json
@@ -69,7 +69,9 @@ class TestDistillationSplit:
 
     @pytest.fixture
     def splits(self, student):
-        return load_splits("sample", tokenizer_from_json(student.tokenizer_json), 16, test_size=1 / 6)
+        return load_splits(
+            DataOptions(dataset="sample", test_size=1 / 6), tokenizer_from_json(student.tokenizer_json), 16
+        )
 
     @pytest.fixture
     def plan(self, tmp_path):
@@ -109,8 +111,10 @@ class TestDistillationSplit:
         rows = [f"{name}，{number},{name}" for number in range(10) for name in names]
         (tmp_path / "emotions.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
         student = load_model(tiny_emotions)
-        tokenizer, options = tokenizer_from_json(student.tokenizer_json), LabelOptions(names=names)
-        splits = load_splits(tmp_path / "emotions.csv", tokenizer, 16, test_size=0.2, label_options=options)
+        tokenizer = tokenizer_from_json(student.tokenizer_json)
+        splits = load_splits(
+            DataOptions(dataset=str(tmp_path / "emotions.csv"), test_size=0.2, labels=list(names)), tokenizer, 16
+        )
         plan = dataclasses.replace(fine_tuning.PLAN, mixtures=20, teachers=[str(tiny_emotions)], max_windows=1)
         distilled = distillation_split(plan, splits, student)
         baseline = baseline_logits(splits.label_set, splits.train.texts, splits.train.labels, distilled.texts)

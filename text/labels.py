@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,26 +20,37 @@ LABEL_WORDS = {
 }
 ENGLISH_NAMES = {"负面": "negative", "正面": "positive"}
 LABEL_CHARACTERS_SHOWN = 40
+SEPARATOR = "|"  # of several labels of a text
 # C0, DEL, C1, the line and paragraph separators, and half of a surrogate pair.
 CONTROL_CHARACTERS = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0xD800, 0xE000))))
+
+Threshold = float | Sequence[float] | np.ndarray | None
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The labels of a classifier, in the order of the columns of its probabilities. A text has one of them.
+    """The labels of a classifier, in the order of the columns of its probabilities.
 
     This class alone defines how many outputs the network has, what they mean, and how a probability becomes a decision.
-    Two labels share one sigmoid output, which is the logit of the second label. More labels have one softmax output
-    each.
+    There are three kinds:
+
+    - Two labels, of which a text has one, share one sigmoid output, which is the logit of the second label.
+    - More labels, of which a text has one, have one softmax output each.
+    - Labels of which a text may have several, or none, have one sigmoid output each (`multi_label`).
+
+    The labels of some texts are an array of indices, int64, (texts,), or, with `multi_label`, an array of 0 and 1,
+    int64, (texts, labels). So are decisions; `UNDECIDED` and `UNUSABLE` take the place of every number of a text.
 
     Attributes:
         names: the names of the labels, such as ("负面", "正面").
+        multi_label: whether a text may have several labels, or none.
 
     Raises:
         InputError: there are fewer than two names, two are the same, or a name cannot be printed.
     """
 
     names: tuple[str, ...]
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         are_names = all(isinstance(name, str) and name.strip() for name in self.names)
@@ -48,6 +60,14 @@ class LabelSet:
         for name in self.names:
             if name == UNDECIDED_NAME or not CONTROL_CHARACTERS.isdisjoint(name):
                 raise InputError(f"a label cannot have the name {name!r}; rename it with --label-map")
+            if self.multi_label and SEPARATOR in name:
+                raise InputError(
+                    f"the label {name!r} contains {SEPARATOR!r}, which separates labels; rename it with --label-map"
+                )
+
+    def to_json(self) -> dict:
+        """Return the labels as JSON values of a model file; "multi_label" is there only if it is true."""
+        return {"labels": list(self.names)} | ({"multi_label": True} if self.multi_label else {})
 
     @property
     def english_names(self) -> tuple[str, ...]:
@@ -57,12 +77,12 @@ class LabelSet:
 
     @property
     def is_binary(self) -> bool:
-        """Whether there are two labels, so that a threshold decides between them."""
-        return len(self.names) == 2
+        """Whether a text has one of two labels, so that a threshold decides between them."""
+        return len(self.names) == 2 and not self.multi_label
 
     @property
     def default_threshold(self) -> float | None:
-        """The threshold of the application: the original's for sentiment, 0.5 for other pairs, None for more labels."""
+        """The threshold of the application: the original's for sentiment, 0.5 for other pairs, else None."""
         if not self.is_binary:
             return None
         return POSITIVE_THRESHOLD if self == SENTIMENT else EVEN_THRESHOLD
@@ -75,14 +95,16 @@ class LabelSet:
     @property
     def activation(self) -> str:
         """The activation of the network's last layer."""
-        return "sigmoid" if self.is_binary else "softmax"
+        return "sigmoid" if self.is_binary or self.multi_label else "softmax"
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """Return the targets of the network, float32, (texts, outputs).
 
         Args:
-            labels: the index of each text's label, (texts,).
+            labels: the labels of the texts.
         """
+        if self.multi_label:
+            return np.asarray(labels, np.float32)
         if self.is_binary:
             return np.asarray(labels, np.float32)[:, None]
         return np.eye(len(self.names), dtype=np.float32)[np.asarray(labels, np.int64)]
@@ -92,7 +114,9 @@ class LabelSet:
         return (probabilities[:, 1:] if self.is_binary else probabilities).astype(np.float32)
 
     def of_targets(self, targets: np.ndarray) -> np.ndarray:
-        """Return the index of the most probable label, (texts,), by targets, (texts, outputs)."""
+        """Return the labels of targets, (texts, outputs); of a teacher's probabilities, the most probable labels."""
+        if self.multi_label:
+            return (targets >= EVEN_THRESHOLD).astype(np.int64)
         if self.is_binary:
             return (targets[:, 0] >= EVEN_THRESHOLD).astype(np.int64)
         return targets.argmax(axis=1)
@@ -101,7 +125,9 @@ class LabelSet:
         """Return the probability of each label, float64, (texts, labels), from logits, (texts, outputs)."""
         if self.is_binary:
             signed = np.concatenate([-logits, logits], axis=1).astype(np.float64)
-            return np.exp(-np.logaddexp(0, -signed))
+            return _sigmoid(signed)
+        if self.multi_label:
+            return _sigmoid(np.asarray(logits, np.float64))
         exponentials = np.exp(np.asarray(logits, np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
@@ -115,38 +141,69 @@ class LabelSet:
         logits = np.asarray(logits, np.float64)
         if self.is_binary:
             return logits[:, 0] if label == 1 else -logits[:, 0]
+        if self.multi_label:
+            return logits[:, label]
         return logits[:, label] - np.logaddexp.reduce(np.delete(logits, label, axis=1), axis=1)
 
     def decide(
         self,
         probabilities: np.ndarray,
-        threshold: float | None = None,
+        threshold: Threshold = None,
         abstain: tuple[float, float] | float | None = None,
     ) -> np.ndarray:
-        """Return the index of each text's label, or `UNDECIDED`, (texts,).
+        """Return the labels of each text, or `UNDECIDED`.
 
         Args:
             probabilities: (texts, labels).
-            threshold: of two labels, the lowest probability of the second one at which a text gets it; None means 0.5.
-                More labels have none: the most probable label is chosen.
+            threshold: of two labels, the lowest probability of the second one at which a text gets it. With
+                `multi_label`, the lowest probability at which a text gets a label, for all labels or for each. None
+                means 0.5. One of more labels has none: the most probable label is chosen.
             abstain: None decides all texts. For two labels (low, high): a text is undecided if the probability of the
-                second label is between the two, both excluded. For more labels the lowest confidence: a text is
-                undecided if no label is that probable.
+                second label is between the two, both excluded. Otherwise the lowest `confidences` of a decided text.
         """
+        threshold = EVEN_THRESHOLD if threshold is None else threshold
         if self.is_binary:
             second = probabilities[:, 1]
-            decisions = (second >= (EVEN_THRESHOLD if threshold is None else threshold)).astype(np.int64)
+            decisions = (second >= threshold).astype(np.int64)
             if abstain is not None:
                 decisions[(abstain[0] < second) & (second < abstain[1])] = UNDECIDED
+            return decisions
+        if self.multi_label:
+            decisions = (probabilities >= np.asarray(threshold)).astype(np.int64)
         else:
             decisions = probabilities.argmax(axis=1)
-            if abstain is not None:
-                decisions[probabilities.max(axis=1, initial=0.0) < abstain] = UNDECIDED
+        if abstain is not None:
+            decisions[self.confidences(probabilities, decisions) < abstain] = UNDECIDED
         return decisions
 
-    def name(self, decision: int) -> str:
-        """Return the name of a decision."""
-        return UNDECIDED_NAME if decision == UNDECIDED else self.names[decision]
+    def confidences(self, probabilities: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+        """Return the probability that each decision is right, float64, (texts,).
+
+        Of undecided texts it is that of the most probable label. With `multi_label` it is that of the least certain
+        label: the lowest among the probabilities of the text's labels and 1 minus those of its other labels.
+
+        Args:
+            probabilities: (texts, labels).
+            decisions: as `decide` returns them.
+        """
+        if self.multi_label:
+            return np.where(decisions == 1, probabilities, 1 - probabilities).min(axis=1, initial=1.0)
+        confidences = probabilities.max(axis=1, initial=0.0)
+        is_decided = decisions != UNDECIDED
+        confidences[is_decided] = probabilities[is_decided, decisions[is_decided]]
+        return confidences
+
+    def name(self, decision: int | Sequence[int] | np.ndarray) -> str:
+        """Return the name of a decision; several labels are joined by `SEPARATOR`, and no label is ""."""
+        if not self.multi_label:
+            return UNDECIDED_NAME if decision == UNDECIDED else self.names[decision]
+        if UNDECIDED in decision:
+            return UNDECIDED_NAME
+        return SEPARATOR.join(name for name, has in zip(self.names, decision, strict=True) if has)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0, -logits))
 
 
 SENTIMENT = LabelSet(("负面", "正面"))

@@ -9,8 +9,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from system.errors import InputError
+from text.dataset.labelled_texts import (
+    NO_LABEL,
+    SEVERAL_VALUES,
+    LabelledTexts,
+    LabelOptions,
+    hash_of,
+    index_labels,
+    label_text,
+)
 from text.hub_datasets import HubId, open_folder, open_hub, parse_hub_id
-from text.labelled_texts import NO_LABEL, SEVERAL_VALUES, LabelledTexts, LabelOptions, hash_of, index_labels, label_text
 from text.labels import UNUSABLE
 from text.problems import is_blank, row_problem
 from text.tables.kinds import TABLE_SUFFIXES, TEXT_SUFFIXES, open_table
@@ -46,7 +54,7 @@ def read_labelled(
         text_column: the column of the texts; if it is None, the first of `TEXT_COLUMNS`, in any case.
         label_column: the column of the labels; if it is None, the first of `LABEL_COLUMNS`, in any case.
         group_column: the column of the groups; None for no groups.
-        label_options: how to read the labels; None: as they are, see `text.labelled_texts.index_labels`.
+        label_options: how to read the labels; None: as they are, see `text.dataset.labelled_texts.index_labels`.
 
     Raises:
         InputError: there is no such source or column, the labels cannot be used, or no row is usable.

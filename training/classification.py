@@ -8,14 +8,14 @@ import numpy as np
 
 from network.bert import BertClassifier, logits_model
 from network.heads import ClassificationLogits
-from text.dataset import Split, Splits
+from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
 from training.engine.batches import LabelledBatches
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, ProgressBar, fit_epochs
 from training.engine.optimizer import fine_tuning_optimizer
 from training.losses import classification_accuracy, classification_loss
-from training.plans import FineTuningPlan
+from training.plans.fine_tuning import FineTuningPlan
 
 PREDICTION_BATCH_SIZE = 256
 # Returns the metrics of the validation split from the logits of its texts, (texts, outputs).

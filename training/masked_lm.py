@@ -15,7 +15,7 @@ from training.engine.batches import MaskedBatches
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, ProgressBar, TimeLimit, fit_epochs
 from training.engine.optimizer import pretraining_optimizer
-from training.pretraining_plan import PretrainingPlan
+from training.plans.pretraining import PretrainingPlan
 
 CALIBRATION_STEPS = 10
 # The held-out rows have the same masks in all epochs and runs, so that their metrics can be compared.

@@ -7,7 +7,8 @@ from typing import Any
 
 from system.command_line import fraction, option, option_name, positive_float, positive_int, probability, seed
 from system.errors import InputError
-from training.plans import DRY_RUN_HELP, RESUME_HELP, USUAL_NAME, require_model_names
+from text.dataset.options import USUAL_NAME
+from training.plans.shared import DRY_RUN_HELP, PRECISION_HELP, PRECISIONS, RESUME_HELP, require_model_names
 
 # Options by the heading under which --help shows them.
 _text, _network, _training, _result = (
@@ -79,11 +80,7 @@ class PretrainingPlan:
     learning_rate: float = _training(type=positive_float, help="peak learning rate")
     mask_rate: float = _training(type=fraction, help="fraction of the tokens to mask")
     whole_words: bool = _training(False, help="mask whole words instead of single tokens")
-    precision: str = _training(
-        "float32",
-        choices=("float32", "mixed_float16", "mixed_bfloat16"),
-        help="precision of the computation; the mixed ones are faster on a GPU",
-    )
+    precision: str = _training("float32", choices=PRECISIONS, help=PRECISION_HELP)
     no_xla: bool = _training(False, help="do not compile the training step with XLA")
     seed: int = _training(type=seed, help="seed for initial weights, order of the rows and masks")
 

@@ -1,16 +1,20 @@
 """The training, validation and test splits of a data set, as texts and as integers."""
 
-import csv
-import os
 from dataclasses import dataclass
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from system.errors import InputError
-from system.files import write_atomically
 from system.libraries import disable_telemetry
-from text.labelled_texts import MIN_ROWS_OF_LABEL, LabelledTexts, LabelOptions
+from text.dataset.labelled_texts import (
+    MIN_ROWS_OF_LABEL,
+    LabelledTexts,
+    LabelOptions,
+    label_text,
+    read_label_map,
+)
+from text.dataset.options import DataOptions
 from text.labels import SENTIMENT, LabelSet
 from text.sources import read_labelled, source_name
 from text.tokens.window_settings import WindowSettings
@@ -61,36 +65,39 @@ class Splits:
 
 
 def load_splits(
-    source: str | os.PathLike,
-    tokenizer: Tokenizer,
-    max_seq_len: int,
-    *,
-    test_size: float,
-    window_settings: WindowSettings | None = None,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    group_column: str | None = None,
-    label_options: LabelOptions | None = None,
-    stratify: bool = False,
-    split_seed: int = SPLIT_SEED,
+    options: DataOptions, tokenizer: Tokenizer, max_seq_len: int, *, split_seed: int = SPLIT_SEED
 ) -> Splits:
     """Return the three splits of a data set. A tenth of the training rows is for validation.
 
     Args:
-        window_settings: see `text.tokens.windows.encode_windows`.
-        label_options: see `text.sources.read_labelled`.
-        stratify: see `split_rows`.
+        options: the data set and how to read and split it.
+        tokenizer: makes the windows, see `text.tokens.windows.encode_windows`.
+        max_seq_len: tokens per window.
+        split_seed: seed of the draws.
 
     Raises:
         InputError: the data cannot be read, or a split lacks one of the labels.
     """
-    labelled = read_labelled(source, text_column, label_column, group_column, label_options)
+    labelled = read_rows(options)
     try:
-        rows_of_splits = _rows_of_splits(labelled, test_size, stratify, split_seed)
+        rows_of_splits = _rows_of_splits(labelled, options.test_size, options.stratify, split_seed)
     except InputError as error:
         raise InputError(f"{labelled.name}: {error}; {labelled.explain_shortage()}") from error
     return Splits(
-        labelled, *(_split(labelled, rows, tokenizer, max_seq_len, window_settings) for rows in rows_of_splits)
+        labelled, *(_split(labelled, rows, tokenizer, max_seq_len, options.windows) for rows in rows_of_splits)
+    )
+
+
+def read_rows(options: DataOptions) -> LabelledTexts:
+    """Read all rows of a data set.
+
+    Raises:
+        InputError: the data set or the file of `label_map` cannot be used.
+    """
+    names = tuple(label_text(name) or "" for name in options.labels)
+    label_options = LabelOptions(names, read_label_map(options.label_map) if options.label_map else {})
+    return read_labelled(
+        options.dataset, options.text_column, options.label_column, options.group_column, label_options
     )
 
 
@@ -145,7 +152,7 @@ def _split(
     rows: np.ndarray,
     tokenizer: Tokenizer,
     max_seq_len: int,
-    window_settings: WindowSettings | None,
+    window_settings: WindowSettings,
 ) -> Split:
     texts = [labelled.texts[row] for row in rows]
     return Split(
@@ -233,19 +240,3 @@ def stratified_split(
     if not is_set_aside.any():
         raise InputError(f"{len(indices):,} rows are too few to split: none of their labels or groups has two")
     return indices[~is_set_aside], indices[is_set_aside]
-
-
-def write_rows(labelled: LabelledTexts, rows: np.ndarray, path: str | os.PathLike) -> None:
-    """Write some rows to a CSV file with the columns text and label, and group if there are groups.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    with write_atomically(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["text", "label", *(["group"] if labelled.groups else [])])
-        is_sentiment = labelled.label_set == SENTIMENT  # written as 0 and 1
-        for row in rows:
-            group = [labelled.groups[row]] if labelled.groups else []
-            label = labelled.labels[row] if is_sentiment else labelled.label_set.name(labelled.labels[row])
-            writer.writerow([labelled.texts[row], label, *group])

@@ -1,0 +1,1 @@
+"""Labelled data sets: the options of their source, their rows, and their splits."""

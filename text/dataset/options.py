@@ -1,0 +1,160 @@
+"""The options of a labelled data set: its sources, its labels, its splits and its windows."""
+
+import functools
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from system.command_line import count, fraction, option, option_name, positive_int
+from system.errors import InputError
+from text.tokens.window_options import WINDOW_OPTIONS
+from text.tokens.window_settings import WindowSettings
+
+USUAL_NAME = "detected by common names"
+CLEANINGS = ("urls", "names", "hashtags", "reposts", "emoticons")
+
+_data = functools.partial(option, group="data")
+
+
+def _window_option(name: str) -> Any:
+    return _data(getattr(WindowSettings, name), **WINDOW_OPTIONS[name])
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """The options of a labelled data set.
+
+    Raises:
+        InputError: a window setting is out of range.
+    """
+
+    dataset: str = _data(
+        metavar="SOURCE",
+        help="labelled texts: a CSV, TSV, JSONL or Parquet file, a folder, the hub id of a data set, or sample",
+    )
+    validation_dataset: str | None = _data(
+        None,
+        metavar="SOURCE",
+        help="labelled texts of the validation split, of the same kinds",
+        unset="a tenth of the training split",
+    )
+    test_dataset: str | None = _data(
+        None,
+        metavar="SOURCE",
+        help="labelled texts of the test split, of the same kinds",
+        unset="drawn from --dataset, see --test-size",
+    )
+    text_column: str | None = _data(None, metavar="NAME", help="text column", unset=USUAL_NAME)
+    label_column: str | None = _data(None, metavar="NAME", help="label column", unset=USUAL_NAME)
+    group_column: str | None = _data(
+        None,
+        metavar="NAME",
+        help="column of groups, such as domains; every split gets the same fraction of each group, and the report has "
+        "metrics for each group",
+    )
+    multi_label: bool = _data(False, help="a text may have several labels, or none")
+    label_separator: str | None = _data(
+        None, metavar="TEXT", help="separator of the labels in the label column, with --multi-label", unset="|"
+    )
+    label_columns: list[str] = _data(
+        [],
+        nargs="+",
+        metavar="NAME",
+        help="columns of 0 and 1, one for each label; instead of a label column, with --multi-label",
+    )
+    labels: list[str] = _data(
+        [],
+        nargs="+",
+        metavar="LABEL",
+        help="labels to use, in order; rows with another label are left out",
+        unset="all labels of the data set",
+    )
+    label_map: str | None = _data(
+        None,
+        metavar="FILE",
+        help="CSV file with the columns label and new_label, to rename or merge labels; an empty new label leaves out "
+        "the rows of a label",
+    )
+    drop_duplicates: bool = _data(
+        False,
+        help="leave out rows whose text occurs in a later split or earlier in the same split, and texts with "
+        "contradicting labels; texts are compared by their letters and digits",
+    )
+    clean: list[str] = _data(
+        [],
+        nargs="+",
+        choices=("all", *CLEANINGS),
+        metavar="WHAT",
+        help=f"what to remove from every text, in training and in use: {', '.join(CLEANINGS)}, or all",
+        unset="nothing",
+    )
+    stratify: bool = _data(
+        False, help="give every split the same fraction of each label (always on for more than two labels)"
+    )
+    test_size: float = _data(type=fraction, help="fraction of the rows in the test split")
+    folds: int | None = _data(
+        None,
+        type=positive_int,
+        metavar="N",
+        help="cross-validate: split the rows into N folds, train one model for each fold, and test it on that fold; "
+        "each model has its own folder, fold-NUMBER in --run-folder",
+        unset="train once",
+    )
+    fold: int | None = _data(
+        None,
+        type=count,
+        metavar="NUMBER",
+        help="train for one of the --folds only; the first is 0",
+        unset="all of them",
+    )
+    save_splits: str | None = _data(
+        None,
+        metavar="FOLDER",
+        help="folder for the splits: train.csv (training and validation) and test.csv",
+    )
+    window: int | None = _window_option("window")
+    stride: int | None = _window_option("stride")
+    max_windows: int | None = _window_option("max_windows")
+    aggregate: str = _window_option("aggregate")
+
+    def __post_init__(self) -> None:
+        _ = self.windows  # raises
+
+    def check_data(self, typed: Collection[str]) -> None:
+        """Check that the options of the data do not contradict each other.
+
+        Args:
+            typed: the names of the fields that the command line sets.
+
+        Raises:
+            InputError: two options contradict each other.
+        """
+        if self.label_columns and self.label_column is not None:
+            raise InputError("--label-columns replace --label-column: leave out one of the two")
+        for name in ("label_columns", "label_separator"):
+            if getattr(self, name) and not self.multi_label:
+                raise InputError(f"{option_name(name)} needs --multi-label")
+        if self.label_columns and self.label_separator is not None:
+            raise InputError("--label-separator splits the values of --label-column: leave out one of the two")
+        if self.test_dataset is not None and "test_size" in typed:
+            raise InputError("--test-dataset is the test split: leave out --test-size")
+        if self.folds is None:
+            if self.fold is not None:
+                raise InputError("--fold needs --folds")
+            return
+        if self.folds < 2:
+            raise InputError("--folds must be at least 2")
+        if self.fold is not None and self.fold >= self.folds:
+            raise InputError(f"--fold {self.fold} is too large: the last of {self.folds} folds is {self.folds - 1}")
+        for name in ("test_dataset", "save_splits"):
+            if getattr(self, name) is not None:
+                raise InputError(f"--folds test on every row in turn: leave out {option_name(name)}")
+        if "test_size" in typed:
+            raise InputError("--folds set the size of the test splits: leave out --test-size")
+
+    @property
+    def windows(self) -> WindowSettings:
+        """The window settings."""
+        return WindowSettings(
+            window=self.window, stride=self.stride, max_windows=self.max_windows, aggregate=self.aggregate
+        )

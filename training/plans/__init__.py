@@ -1,0 +1,1 @@
+"""The settings of each training, one field an option, without Keras or NumPy."""

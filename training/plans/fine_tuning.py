@@ -1,0 +1,101 @@
+"""The settings of a fine-tuning, each field an option; a default that a script defines is not repeated here."""
+
+import functools
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from system.command_line import option, option_name, positive_int, probability
+from system.errors import InputError
+from text.dataset.options import DataOptions
+from training.plans.shared import DRY_RUN_HELP, RESUME_HELP, require_model_names
+from training.plans.training_options import TrainingOptions
+
+_study, _result = (functools.partial(option, group=heading) for heading in ("studies", "result"))
+NUM_POSSIBLE_SEEDS = 2**32
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuningPlan(TrainingOptions, DataOptions):
+    """The settings of a fine-tuning: its data, its training and its results.
+
+    Raises:
+        InputError: a window setting is out of range.
+    """
+
+    seeds: int | None = _study(
+        None,
+        type=positive_int,
+        metavar="N",
+        help="train one model for each of N seeds, starting at --seed, and report means and standard deviations; "
+        "each model has its own folder, seed-SEED in --run-folder",
+        unset="train once",
+    )
+    grid: list[str] = _study(
+        [],
+        nargs="+",
+        metavar="NAME=VALUE,VALUE…",
+        help="train one model for each combination of values of these options, such as learning_rate=1e-4,5e-4 "
+        "epochs=2,3, and compare them on the validation split",
+        unset="train once",
+    )
+
+    threshold: float | None = _result(
+        None,
+        type=probability,
+        help="threshold of the application, for the metrics in the report; only for two labels or --multi-label",
+        unset="0.7 for sentiment, 0.5 for two other labels, the best one of each label with --multi-label",
+    )
+    output: str = _result("mini_bert_sentiment_classifier.keras", metavar="FILE", help="file to save the model to")
+    backbone_output: str | None = _result(
+        None,
+        metavar="FILE",
+        help="file to save the --pretrained model with the fine-tuned encoders to, for further fine-tuning",
+    )
+    report_folder: str = _result(
+        ".", metavar="FOLDER", help="folder for learning curves, confusion matrix and metrics.json"
+    )
+    run_folder: str = _result("runs/fine_tuning", metavar="FOLDER", help="folder for run.json and the checkpoint")
+    resume: bool = _result(False, help=RESUME_HELP)
+    dry_run: bool = _result(False, help=DRY_RUN_HELP)
+
+    def check(self, typed: Collection[str]) -> None:
+        """Check that the options do not contradict each other.
+
+        Args:
+            typed: the names of the fields that the command line sets.
+
+        Raises:
+            InputError: two options contradict each other, or the name of a model file does not end with .keras.
+        """
+        require_model_names(self.output, self.backbone_output)
+        self.check_data(typed)
+        self.check_training(typed)
+        if self.backbone_output and self.unfreeze == 0:
+            raise InputError("--backbone-output would save an unchanged model: add --unfreeze")
+        if self.backbone_output and Path(self.backbone_output).resolve() == Path(self.output).resolve():
+            raise InputError("--backbone-output and --output must be different files")
+        if self.study is not None:
+            self._check_study(typed)
+
+    @property
+    def study(self) -> str | None:
+        """The name of the option that asks for several models, "seeds", "folds" or "grid"; None for one model."""
+        if self.folds is not None and self.fold is None:
+            return "folds"
+        return next((name for name in ("seeds", "grid") if getattr(self, name)), None)
+
+    def _check_study(self, typed: Collection[str]) -> None:
+        several = [name for name in ("seeds", "grid", "folds") if getattr(self, name)]
+        if len(several) > 1:
+            raise InputError(f"{' and '.join(map(option_name, several))} cannot be combined: leave out all but one")
+        for name in ("output", "backbone_output", "report_folder"):
+            if name in typed:
+                raise InputError(
+                    f"{option_name(self.study)} saves each model and its report in --run-folder: leave out "
+                    f"{option_name(name)}"
+                )
+        if self.seeds is not None and self.seed + self.seeds > NUM_POSSIBLE_SEEDS:
+            raise InputError(
+                f"--seed {self.seed} is too large for --seeds {self.seeds}: seeds end at {NUM_POSSIBLE_SEEDS - 1}"
+            )

@@ -1,0 +1,18 @@
+"""What the plans share: help texts and the check of model file names."""
+
+from pathlib import Path
+
+from system.errors import InputError
+
+RESUME_HELP = "continue the interrupted run in the run folder"
+DRY_RUN_HELP = "check all input, print what the run would use, and stop before training"
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+PRECISION_HELP = "precision of the computation; the mixed ones are faster on a GPU"
+
+
+def require_model_names(*paths: str | None) -> None:
+    """Require the suffix .keras, without which Keras would refuse to save the model after hours of training."""
+    for path in paths:
+        # The attempt to write to a folder has its own error message.
+        if path is not None and Path(path).suffix != ".keras" and not Path(path).is_dir():
+            raise InputError(f"{path}: the name of a model file must end with .keras")

@@ -1,0 +1,165 @@
+"""The options of the training of a classifier: its network, its loss, its optimizer and when it ends."""
+
+import functools
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from system.command_line import (
+    count,
+    fraction,
+    option,
+    or_word,
+    positive_float,
+    positive_int,
+    probability,
+    seed,
+)
+from system.errors import InputError
+from training.plans.shared import PRECISION_HELP, PRECISIONS
+
+# Options by the heading under which --help shows them.
+_data, _network, _loss, _training = (
+    functools.partial(option, group=heading) for heading in ("data", "network", "loss", "training")
+)
+POOLINGS = ("mean", "cls", "max")
+MONITORS = ("loss", "accuracy", "macro_f1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """The options of the training of a classifier."""
+
+    unlabelled: list[str] = _data(
+        [],
+        nargs="+",
+        metavar="SOURCE",
+        help="further training texts without labels, from the same kinds of sources as --corpus of pretrain.py; TF-IDF "
+        "with logistic regression labels them",
+    )
+    teachers: list[str] = _data(
+        [],
+        nargs="+",
+        metavar="FILE",
+        help="classifiers that also label these texts; together they count as much as TF-IDF",
+    )
+    mixtures: int | None = _data(
+        None,
+        type=positive_int,
+        metavar="N",
+        help="number of new texts, made of clauses of the training texts and --unlabelled, for the teachers to label",
+    )
+
+    pretrained: str = _network(metavar="FILE", help="pre-trained model to start from")
+    unfreeze: int | str = _network(
+        0,
+        type=or_word("all", count, "all"),
+        metavar="N",
+        help="number of encoders to train besides the head, from the top, or all to train the whole network",
+    )
+    pooling: str = _network(
+        "mean", choices=POOLINGS, help="vector of a window: mean or max over its tokens, or that of [CLS]"
+    )
+    dropout_rate: float = _network(type=probability, help="dropout rate, with --unfreeze")
+    head_dropout_rate: float = _network(0.0, type=probability, help="dropout rate before the head, with --unfreeze")
+
+    loss: str = _loss(
+        "cross-entropy",
+        choices=("cross-entropy", "focal"),
+        help="loss; focal gives less weight to texts that the model already predicts well",
+    )
+    focal_gamma: float = _loss(2.0, type=positive_float, help="exponent of the focal loss")
+    label_smoothing: float = _loss(
+        0.0, type=probability, help="fraction of each target to distribute evenly over all labels"
+    )
+    class_weights: str = _loss(
+        "none",
+        choices=("none", "balanced", "effective"),
+        help="weight of each label in the loss: balanced, the inverse of its frequency, or effective, the inverse of "
+        "its effective number of texts",
+    )
+    balanced_sampling: bool = _loss(False, help="draw texts so that every label is equally frequent in training")
+    document_loss: bool = _loss(
+        False, help="combine the logits of a text's windows before the loss, with --unfreeze; batches then count texts"
+    )
+    r_drop: float | None = _loss(
+        None,
+        type=positive_float,
+        metavar="X",
+        help="weight of R-Drop, which lets two dropout masks agree on each text, with --unfreeze",
+        unset="off",
+    )
+    fgm: float | None = _loss(
+        None,
+        type=positive_float,
+        metavar="X",
+        help="norm of the adversarial change of the token embeddings (FGM), with --unfreeze all",
+        unset="off",
+    )
+
+    epochs: int = _training(type=positive_int, help="number of passes over the training data")
+    batch_size: int = _training(type=positive_int, help="texts per batch, or windows per batch if encoders are trained")
+    accumulate: int = _training(1, type=positive_int, help="number of batches whose gradients form one step")
+    learning_rate: float = _training(
+        type=positive_float, help="learning rate of the pre-trained weights, with --unfreeze"
+    )
+    head_learning_rate: float = _training(type=positive_float, help="learning rate of the head")
+    layer_decay: float = _training(
+        1.0, type=probability, help="factor of the learning rate from each layer to the one below it, with --unfreeze"
+    )
+    schedule: str = _training(
+        "cosine", choices=("cosine", "linear", "constant"), help="course of the learning rate after the warm-up"
+    )
+    warmup: float = _training(0.06, type=probability, help="fraction of the steps in which the learning rate rises")
+    weight_decay: float = _training(
+        0.0, type=probability, help="weight decay of AdamW, not applied to biases and normalisations"
+    )
+    clip_norm: float = _training(1.0, type=positive_float, help="maximum norm of the gradient")
+    ema: float | None = _training(
+        None,
+        type=fraction,
+        metavar="X",
+        help="momentum of an exponential moving average of the weights, which is validated and saved",
+        unset="off",
+    )
+    monitor: str | None = _training(
+        None,
+        choices=MONITORS,
+        help="keep the weights of the epoch with the best value of this validation metric",
+        unset="those of the last epoch",
+    )
+    patience: int | None = _training(
+        None,
+        type=positive_int,
+        metavar="N",
+        help="stop after N epochs without a better value of --monitor",
+        unset="train all epochs",
+    )
+    precision: str = _training("float32", choices=PRECISIONS, help=PRECISION_HELP)
+    no_xla: bool = _training(False, help="do not compile the training step with XLA")
+    seed: int = _training(type=seed, help="seed for initial weights, order of the texts and dropout")
+
+    def check_training(self, typed: Collection[str]) -> None:
+        """Check that the options of the training do not contradict each other.
+
+        Args:
+            typed: the names of the fields that the command line sets.
+
+        Raises:
+            InputError: two options contradict each other.
+        """
+        if self.teachers and not (self.unlabelled or self.mixtures):
+            raise InputError("--teachers have no texts to label: add --unlabelled or --mixtures")
+        if self.class_weights != "none" and self.balanced_sampling:
+            raise InputError(
+                "--class-weights and --balanced-sampling would correct the frequencies of the labels twice: leave out "
+                "one of the two"
+            )
+        if "focal_gamma" in typed and self.loss != "focal":
+            raise InputError("--focal-gamma needs --loss focal")
+        if self.patience is not None and self.monitor is None:
+            raise InputError("--patience needs --monitor")
+
+    @property
+    def jit_compile(self) -> bool:
+        """Whether XLA compiles the training step."""
+        return not self.no_xla
