@@ -44,7 +44,13 @@ def build_parser() -> argparse.ArgumentParser:
     answers.add_argument(
         "--explain-label",
         metavar="NAME",
-        help="mark the words that push towards this label (default: the second of two labels, else the predicted one)",
+        help="mark the words that push towards this label (default: the second of two labels, else the predicted one), "
+        "and list the windows for it (default: the predicted one)",
+    )
+    answers.add_argument(
+        "--explain-windows",
+        action="store_true",
+        help="list the windows of a long text that decided, with their share of the decision",
     )
     answers.add_argument(
         "--top-k", type=positive_int, metavar="K", help="show the K most probable labels with their probabilities"
@@ -66,15 +72,16 @@ def _add_prediction_options(group: argparse._ArgumentGroup) -> None:
         type=or_word("auto", probability, "auto"),
         metavar="P",
         help="minimum probability of a positive prediction, or of the second of two other labels, 0 to 1; auto: the "
-        f"best one on the validation split (default: {POSITIVE_THRESHOLD} for sentiment, 0.5 for other labels)",
+        f"best one on the validation split (default: {POSITIVE_THRESHOLD} for sentiment, 0.5 for other labels); if "
+        "texts may have several labels, that of every label (default: auto)",
     )
     group.add_argument(
         "--abstain",
         type=probability,
         nargs="+",
         metavar="P",
-        help="leave a text undecided: with two numbers if its probability is between them, or, for more than two "
-        "labels, with one number if no label reaches it",
+        help="leave a text undecided: with two numbers if its probability is between them, or, for more than two or "
+        "several labels, with one number if the confidence is below it",
     )
     group.add_argument(
         "--runtime",
@@ -113,16 +120,14 @@ def main(argv: list[str] | None = None) -> int:
     """Run the application and return its exit status."""
     args = _parse(argv)
     with _note_at_terminal("loading the model…"):
-        predictor = _open_predictor(args, args.model)
+        predictor = _open_predictor(args, args.model, **_settings(args))
     if args.file is not None:
         _score_file(predictor, args)
         return 0
     answers = _open_answers(predictor, args)
     if args.text is not None:
         return answers.answer(args.text)
-    from serving.prompt import Prompt
-
-    return Prompt(answers, lambda path: _open_predictor(args, path), EXIT_WORD).run()
+    return _run_prompt(answers, args)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -131,7 +136,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.file is None and (given := [name for name in FILE_OPTIONS if getattr(args, name)]):
         parser.error(f"--{given[0].replace('_', '-')} needs --file")
-    if args.file is not None and (args.explain or args.explain_output or args.explain_label or args.json):
+    explains = args.explain or args.explain_output or args.explain_windows
+    if args.file is not None and (explains or args.explain_label or args.json):
         parser.error(
             "--json and the --explain options cannot be used with --file; --output-format sets the format of its rows"
         )
@@ -139,8 +145,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--top-k cannot be used with --file; --all-probabilities adds a column per label")
     if args.all_probabilities and args.top_k:
         parser.error("--top-k cannot be used with --all-probabilities")
-    if args.explain_label is not None and (args.file or args.text) and not (args.explain or args.explain_output):
-        parser.error("--explain-label needs --explain or --explain-output")
+    if args.explain_label is not None and (args.file or args.text) and not explains:
+        parser.error("--explain-label needs --explain, --explain-output or --explain-windows")
     if args.abstain is not None and len(args.abstain) > 2:
         parser.error("argument --abstain: expected one number or two")
     if is_closed(sys.stdout) and (args.file is None or is_standard_output(args.output or "-")):
@@ -159,17 +165,18 @@ def _note_at_terminal(note: str) -> Iterator[None]:
         print(" " * len(note), end="\r", file=sys.stderr, flush=True)
 
 
-def _open_predictor(args: argparse.Namespace, model_path: str) -> Predictor:
+def _settings(args: argparse.Namespace) -> dict[str, object]:
+    """Return the arguments of `Predictor` that not every model can use, if they are on the command line."""
+    abstain = args.abstain[0] if args.abstain is not None and len(args.abstain) == 1 else args.abstain
+    windows = {name: getattr(args, name) for name in WINDOW_OPTIONS if hasattr(args, name)}
+    values = {"threshold": args.threshold, "abstain": abstain, "windows": windows or None}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _open_predictor(args: argparse.Namespace, model_path: str, **settings: object) -> Predictor:
     from serving.predictor import Predictor  # imported here, as the modules below, to keep the start-up time short
 
-    return Predictor(
-        model_path,
-        args.threshold,
-        abstain=args.abstain[0] if args.abstain is not None and len(args.abstain) == 1 else args.abstain,
-        runtime=args.runtime,
-        batch_size=args.batch_size,
-        windows={name: getattr(args, name) for name in WINDOW_OPTIONS if hasattr(args, name)},
-    )
+    return Predictor(model_path, runtime=args.runtime, batch_size=args.batch_size, **settings)
 
 
 def _open_answers(predictor: Predictor, args: argparse.Namespace) -> Answers:
@@ -179,10 +186,21 @@ def _open_answers(predictor: Predictor, args: argparse.Namespace) -> Answers:
         predictor,
         as_json=args.json,
         explain=args.explain,
+        explain_windows=args.explain_windows,
         page=args.explain_output,
         top_k=ALL_LABELS if args.all_probabilities else args.top_k,
         explain_label=args.explain_label,
     )
+
+
+def _run_prompt(answers: Answers, args: argparse.Namespace) -> int:
+    from serving.prompt import Prompt, Setting
+
+    settings = {name: Setting(f"--{name}", value) for name, value in _settings(args).items()}
+    if windows := settings.get("windows"):
+        options = " with ".join(f"--{name.replace('_', '-')}" for name in windows.value)
+        settings["windows"] = Setting(options, windows.value)
+    return Prompt(answers, lambda path: _open_predictor(args, path), EXIT_WORD, settings).run()
 
 
 def _score_file(predictor: Predictor, args: argparse.Namespace) -> None:

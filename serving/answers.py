@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from serving.predictor import TRUNCATED_REMARK, Prediction, Predictor
+from serving.predictor import NO_LABEL, TRUNCATED_REMARK, Prediction, Predictor
 from system.files import check_writable, write_atomically
 from system.streams import is_stream
+from text.labels import SEPARATOR
 
 if TYPE_CHECKING:
     from serving.explanation.occlusion import Explanation
+    from serving.explanation.window_influence import InfluentialWindow
 
 ALL_LABELS = sys.maxsize  # as `top_k`
 
@@ -25,10 +27,12 @@ class Answers:
         predictor: the model.
         as_json: whether to print one JSON object per text.
         explain: whether to mark the words that influenced a prediction.
+        explain_windows: whether to list the windows of a long text that decided.
         page: an HTML file for all texts with their words marked; None for no page.
         top_k: how many of the most probable labels to show with their probabilities; `ALL_LABELS` for all, None for
             the predicted label alone.
-        explain_label: the label whose words are marked; None: see `serving.explanation.occlusion.explain`.
+        explain_label: the label to explain; None: see `serving.explanation.occlusion.explain` for the words and
+            `serving.explanation.window_influence.influential_windows` for the windows.
 
     Raises:
         InputError: the page cannot be written, or there is no such label.
@@ -40,6 +44,7 @@ class Answers:
         *,
         as_json: bool = False,
         explain: bool = False,
+        explain_windows: bool = False,
         page: str | None = None,
         top_k: int | None = None,
         explain_label: str | None = None,
@@ -47,6 +52,7 @@ class Answers:
         self.predictor = predictor
         self.as_json = as_json
         self.explain = explain
+        self.explain_windows = explain_windows
         self.page = page
         self.top_k = top_k
         self.explain_label = explain_label
@@ -100,27 +106,48 @@ class Answers:
 
     def _as_text(self, prediction: Prediction, explanation: Explanation | None) -> str:
         remark = f"  {TRUNCATED_REMARK}" if prediction.is_truncated else ""
-        probabilities = f"probability {prediction.probability:.4f}  confidence {prediction.confidence:.4f}"
-        others = [
-            f" | {name} {value:.4f}" for name, value in self._most_probable(prediction) if name != prediction.label
-        ]
-        line = f"{prediction.label}  {probabilities}{''.join(others)}{remark}"
-        if not self.explain:
-            return line
-        from serving.explanation.marking import marked_for_terminal, wants_colour
+        decision, named = self._decision(prediction)
+        others = [f" | {name} {value:.4f}" for name, value in self._most_probable(prediction) if name not in named]
+        lines = [f"{decision}  confidence {prediction.confidence:.4f}{''.join(others)}{remark}"]
+        if self.explain:
+            from serving.explanation.marking import marked_for_terminal, wants_colour
 
-        return f"{line}\n{marked_for_terminal(explanation, wants_colour(sys.stdout))}"
+            lines.append(marked_for_terminal(explanation, wants_colour(sys.stdout)))
+        if self.explain_windows and (windows := self._windows(prediction)):
+            from serving.explanation.marking import windows_for_terminal
+
+            lines.append(windows_for_terminal(windows))
+        return "\n".join(lines)
+
+    def _decision(self, prediction: Prediction) -> tuple[str, Sequence[str]]:
+        """Return the label with its probability as a person reads them, and the names whose probability is shown."""
+        if not self.predictor.labels.multi_label:
+            return f"{prediction.label}  probability {prediction.probability:.4f}", (prediction.label,)
+        probability_of = dict(zip(self.predictor.labels.names, prediction.probabilities, strict=True))
+        if prediction.labels:
+            values = SEPARATOR.join(f"{probability_of[name]:.4f}" for name in prediction.labels)
+            return f"{prediction.label}  probability {values}", prediction.labels
+        best = max(probability_of, key=probability_of.get)
+        return f"{prediction.label or NO_LABEL}  most probable {best} {probability_of[best]:.4f}", (best,)
 
     def _as_json(self, prediction: Prediction, explanation: Explanation | None) -> str:
-        fields = dataclasses.asdict(prediction)
-        del fields["problem"], fields["probabilities"]
+        labels = self.predictor.labels
+        names = ("text", "label", *(["labels"] if labels.multi_label else []), "probability", "confidence")
+        fields = {name: getattr(prediction, name) for name in (*names, "is_truncated")}
         if self.top_k is not None:
             fields["probabilities"] = dict(self._most_probable(prediction))
         if self.explain:
-            if self.explain_label is not None or not self.predictor.labels.is_binary:
+            if self.explain_label is not None or not labels.is_binary:
                 fields["explained_label"] = explanation.label
             fields["words"] = [dataclasses.asdict(word) for word in explanation.words]
+        if self.explain_windows:
+            fields["windows"] = [dataclasses.asdict(window) for window in self._windows(prediction)]
         return json.dumps(fields, ensure_ascii=False)
+
+    def _windows(self, prediction: Prediction) -> list[InfluentialWindow]:
+        from serving.explanation.window_influence import influential_windows
+
+        return influential_windows(self.predictor, prediction, self.explain_label)
 
     def _most_probable(self, prediction: Prediction) -> list[tuple[str, float]]:
         """Return the `top_k` most probable labels and their probabilities, the most probable first."""

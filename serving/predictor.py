@@ -13,6 +13,7 @@ import numpy as np
 from serving.runtimes.selection import open_runtime
 from system.errors import InputError
 from system.files import sha256_of_file
+from text.labels import Threshold
 from text.problems import text_problem
 from text.tokens.tokenizer import special_ids, tokenizer_from_json
 from text.tokens.window_settings import WindowSettings
@@ -20,6 +21,7 @@ from text.tokens.windows import Windows, encode_windows, windows_of
 
 CALIBRATED = "auto"
 BATCH_SIZE = 32
+NO_LABEL = "(no label)"  # shown to a person; in files and JSON the label is ""
 TRUNCATED_REMARK = "(only the beginning of this long text was read)"
 NOTHING_KNOWN = "the model knows no character of the text"
 
@@ -30,14 +32,17 @@ class Prediction:
 
     Attributes:
         text: the text, unchanged.
-        label: the name of the label, such as 正面; None without a prediction.
+        label: the name of the label, such as 正面, or of several, such as 愤怒|悲伤; "" if the text has none of the
+            labels; None without a prediction.
         probability: a probability, 0..1; None without a prediction. Of two labels, it is that of the second one, such
-            as 正面. Of more labels, it is that of the label.
-        confidence: the probability of the label; for an undecided text that of the most probable label.
+            as 正面. Otherwise it is that of the most probable label.
+        confidence: the probability that the decision is right; see `LabelSet.confidences`. Of an undecided text it is
+            that of the most probable label, or, with `multi_label`, of the labels that the text would have.
         is_truncated: whether the text is longer than the model reads, so that its end was ignored.
         problem: why there is no prediction; None if there is one.
         probabilities: the probability of each label, in the order of `Predictor.labels.names`; None without a
             prediction.
+        labels: the name of each label; empty without a label, for an undecided text and without a prediction.
     """
 
     text: str
@@ -47,6 +52,7 @@ class Prediction:
     is_truncated: bool = False
     problem: str | None = None
     probabilities: tuple[float, ...] | None = None
+    labels: tuple[str, ...] = ()
 
 
 class Reading(NamedTuple):
@@ -76,11 +82,11 @@ class Predictor:
     Args:
         model_path: a `.keras` file that `fine_tuning.py` or `model.py` wrote, or an `.onnx` file.
         threshold: of two labels, the lowest probability of the second one at which a text gets it, 0..1. None: 0.7 for
-            negative and positive, 0.5 for other pairs; "auto": the best threshold on the model's validation split. More
-            labels have no threshold.
+            negative and positive, 0.5 for other pairs; "auto": the best threshold on the model's validation split. If
+            a text may have several labels: one number for all labels or one for each; None and "auto": the best
+            thresholds on the validation split. Otherwise more labels have no threshold.
         abstain: which texts stay undecided; None: no text. Of two labels (low, high): those for which the probability
-            of the second label is between the two, both excluded. Of more labels the lowest confidence: those with no
-            label that probable.
+            of the second label is between the two, both excluded. Otherwise the lowest confidence of a decided text.
         runtime: "auto", "onnx" or "keras"; see `serving.runtimes.selection.open_runtime`.
         batch_size: the maximum number of windows per batch.
         windows: fields of `WindowSettings` to change from the settings of the model's training.
@@ -88,7 +94,7 @@ class Predictor:
     Attributes:
         model_path: the model file.
         labels: the labels, in the order of the columns of `predict_proba`.
-        window_settings: how texts are split into windows.
+        window_settings: how texts are split into windows; assign to `windows` to change it.
         temperature: the divisor of the logits of a text.
 
     Raises:
@@ -98,7 +104,7 @@ class Predictor:
     def __init__(
         self,
         model_path: str | os.PathLike,
-        threshold: float | str | None = None,
+        threshold: Threshold | str = None,
         *,
         abstain: tuple[float, float] | float | None = None,
         runtime: str = "auto",
@@ -107,9 +113,6 @@ class Predictor:
     ) -> None:
         if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool) or batch_size < 1:
             raise InputError(f"the batch size must be a whole number above 0, not {batch_size!r}")
-        names = [field.name for field in dataclasses.fields(WindowSettings)]
-        if unknown := (windows or {}).keys() - set(names):
-            raise InputError(f"unknown window setting {min(unknown)!r}; choose from {', '.join(names)}")
         self.model_path = model_path
         self._runtime = open_runtime(model_path, runtime)
         self._tokenizer = tokenizer_from_json(self._runtime.tokenizer_file, where=str(model_path))
@@ -117,8 +120,7 @@ class Predictor:
         self._metadata = self._runtime.metadata
         self.labels = self._metadata.labels
         self.temperature = self._metadata.temperature
-        self.window_settings = dataclasses.replace(self._metadata.windows, **windows or {})
-        self.window_settings.capacity(self._runtime.max_seq_len)  # raises an InputError if they do not fit
+        self.windows = windows or {}
         self.batch_size = int(batch_size)
         self.abstain = abstain
         self.threshold = threshold
@@ -129,25 +131,43 @@ class Predictor:
         return self._runtime.name
 
     @property
-    def threshold(self) -> float | None:
-        """The lowest probability of the second label at which a text gets it; None for more than two labels."""
+    def windows(self) -> dict[str, int | str | None]:
+        """The fields of `WindowSettings` that are changed from the settings of the model's training."""
+        return self._windows
+
+    @windows.setter
+    def windows(self, value: dict[str, int | str | None]) -> None:
+        names = [field.name for field in dataclasses.fields(WindowSettings)]
+        if unknown := value.keys() - set(names):
+            raise InputError(f"unknown window setting {min(unknown)!r}; choose from {', '.join(names)}")
+        settings = dataclasses.replace(self._metadata.windows, **value)
+        settings.capacity(self._runtime.max_seq_len)  # raises an InputError if they do not fit
+        self._windows, self.window_settings = value, settings
+
+    @property
+    def threshold(self) -> float | tuple[float, ...] | None:
+        """The lowest probability at which a text gets the second of two labels, or each of several; else None."""
         return self._threshold
 
     @threshold.setter
-    def threshold(self, value: float | str | None) -> None:
-        if value is None:
-            value = self.labels.default_threshold
-        elif not self.labels.is_binary:
+    def threshold(self, value: Threshold | str) -> None:
+        is_several = self.labels.multi_label
+        if value is None and not is_several:
+            self._threshold = self.labels.default_threshold
+        elif not is_several and not self.labels.is_binary:
             raise InputError(f"a threshold decides between two labels only; this model has {len(self.labels.names)}")
-        elif value == CALIBRATED:
-            value = self._metadata.threshold
-        elif not _is_number(value) or not 0 <= value <= 1:
-            raise InputError(f"the threshold must be a number from 0 to 1, or 'auto', not {value!r}")
-        self._threshold = value
+        elif value is None or (isinstance(value, str) and value == CALIBRATED):
+            self._threshold = self._metadata.threshold
+        else:
+            count = len(self.labels.names) if is_several else 1
+            each = list(value) if is_several and isinstance(value, Sequence | np.ndarray) else [value] * count
+            if len(each) != count or not all(_is_number(one) and 0 <= one <= 1 for one in each):
+                raise InputError(f"the threshold must be a number from 0 to 1, or 'auto', not {value!r}")
+            self._threshold = tuple(map(float, each)) if is_several else float(value)
 
     @property
     def abstain(self) -> tuple[float, float] | float | None:
-        """The probabilities between which a text stays undecided; for more than two labels the lowest confidence."""
+        """The probabilities between which a text of two labels stays undecided; else the lowest confidence."""
         return self._abstain
 
     @abstain.setter
@@ -163,15 +183,15 @@ class Predictor:
                 f"abstain needs one number from 0 to 1, the lowest confidence, not {value!r}: this model has "
                 f"{len(self.labels.names)} labels"
             )
-        self._abstain = value
+        self._abstain = tuple(map(float, value)) if isinstance(value, Sequence) else value
 
     def description(self) -> dict:
         """Return all that predictions depend on, as JSON values; equal descriptions mean equal predictions."""
         return {
             "model": sha256_of_file(self.model_path),
             "runtime": self.runtime,
-            "threshold": self.threshold,
-            "abstain": self.abstain,
+            "threshold": np.array(self.threshold).tolist(),
+            "abstain": np.array(self.abstain).tolist(),
             "batch_size": self.batch_size,
             **dataclasses.asdict(self.window_settings),
         }
@@ -221,11 +241,21 @@ class Predictor:
     ) -> list[Prediction]:
         probabilities = self._probabilities(windows, window_logits)
         decisions = self.labels.decide(probabilities, self.threshold, self.abstain)
-        confidences = self.labels.confidences(probabilities, decisions)
-        shown = probabilities[:, 1] if self.labels.is_binary else confidences
+        # Of several labels the confidence says why a text is undecided, so it is that of the labels without `abstain`.
+        decided = self.labels.decide(probabilities, self.threshold) if self.labels.multi_label else decisions
+        confidences = self.labels.confidences(probabilities, decided)
+        shown = probabilities[:, 1] if self.labels.is_binary else probabilities.max(axis=1, initial=0.0)
         columns = (is_known, decisions, shown, confidences, windows.is_truncated, probabilities)
         return [
-            Prediction(text, self.labels.name(decision), probability, confidence, is_truncated, None, tuple(by_label))
+            Prediction(
+                text=text,
+                label=self.labels.name(decision),
+                probability=probability,
+                confidence=confidence,
+                is_truncated=is_truncated,
+                probabilities=tuple(by_label),
+                labels=self.labels.names_of(decision),
+            )
             if is_known
             else Prediction(text, problem=text_problem(text) or NOTHING_KNOWN)
             for text, is_known, decision, probability, confidence, is_truncated, by_label in zip(

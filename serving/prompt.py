@@ -6,7 +6,7 @@ import contextlib
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from serving.answers import ALL_LABELS, Answers
@@ -35,6 +35,18 @@ class Command(NamedTuple):
     run: Callable[[str], None]
 
 
+class Setting(NamedTuple):
+    """A value of an attribute of `Predictor`, which applies to other models as well.
+
+    Attributes:
+        source: the option or the command that set it, such as --threshold.
+        value: the value.
+    """
+
+    source: str
+    value: object
+
+
 class Prompt:
     """A loop that reads texts and predicts them.
 
@@ -44,21 +56,29 @@ class Prompt:
         answers: prints the predictions.
         load: returns the predictor of a model file.
         exit_word: the word that ends the loop; `OTHER_EXIT_WORDS` end it too.
+        settings: the settings of the command line, by attribute; they apply to every model that can use them.
     """
 
-    def __init__(self, answers: Answers, load: Callable[[str], Predictor], exit_word: str = "exit") -> None:
+    def __init__(
+        self,
+        answers: Answers,
+        load: Callable[[str], Predictor],
+        exit_word: str = "exit",
+        settings: Mapping[str, Setting] | None = None,
+    ) -> None:
         self.answers = answers
         self.load = load
         self.exit_words = (exit_word, *OTHER_EXIT_WORDS)
         self._is_typed = sys.stdin is not None and sys.stdin.isatty()
-        self._settings: dict[str, object] = {}  # set by commands; they apply to other models as well
+        self._settings = dict(settings or {})
         self._commands = {
-            "/threshold": Command("P|auto", "lowest probability of the second of two labels", self._set_threshold),
+            "/threshold": Command("P|auto", "lowest probability of the second label, or of each", self._set_threshold),
             "/abstain": Command(
                 "[LOW HIGH|P]", "leave texts between LOW and HIGH or below P undecided", self._set_abstain
             ),
             "/top": Command("[K|all]", "show the K most probable labels", self._set_top),
             "/explain": Command("", "start or stop marking influential words", self._toggle_explain),
+            "/windows": Command("", "start or stop listing influential windows", self._toggle_windows),
             "/json": Command("", "switch between JSON and text", self._toggle_json),
             "/model": Command("FILE", "use another model", self._open_model),
             "/help": Command("", "show this help", self._show_help),
@@ -143,12 +163,17 @@ class Prompt:
 
     def _set(self, name: str, value: object) -> None:
         setattr(self.answers.predictor, name, value)
-        self._settings[name] = value
+        self._settings[name] = Setting(f"/{name}", value)
 
     def _set_threshold(self, argument: str) -> None:
         self._set("threshold", "auto" if argument.lower() == "auto" else _numbers(argument, 1)[0])
         predictor = self.answers.predictor
-        _say(f"{predictor.labels.english_names[1]} if the probability is at least {predictor.threshold}")
+        names, threshold = predictor.labels.english_names, predictor.threshold
+        if isinstance(threshold, tuple):
+            lowest = (f"{name} {value:.4g}" for name, value in zip(names, threshold, strict=True))
+            _say(f"lowest probability of each label: {', '.join(lowest)}")
+        else:
+            _say(f"{names[1]} if the probability is at least {threshold}")
 
     def _set_abstain(self, argument: str) -> None:
         numbers = _numbers(argument, 1, 2) if argument else None
@@ -178,6 +203,11 @@ class Prompt:
         self.answers.explain = not self.answers.explain
         _say(f"word marking is {'on' if self.answers.explain else 'off'}")
 
+    def _toggle_windows(self, argument: str) -> None:
+        _expect_no_argument(argument)
+        self.answers.explain_windows = not self.answers.explain_windows
+        _say(f"listing of windows is {'on' if self.answers.explain_windows else 'off'}")
+
     def _toggle_json(self, argument: str) -> None:
         _expect_no_argument(argument)
         self.answers.as_json = not self.answers.as_json
@@ -190,11 +220,11 @@ class Prompt:
             predictor = self.load(path)
         except ModuleNotFoundError as error:
             raise InputError(f"{path} needs {error.name}, which is not installed") from None
-        for name, value in self._settings.items():
+        for name, setting in self._settings.items():
             try:
-                setattr(predictor, name, value)
-            except InputError as error:  # it was set for a model with another number of labels
-                _say(f"note: /{name} is not applied: {error}")
+                setattr(predictor, name, setting.value)
+            except InputError as error:  # it suits another kind of labels, or a model that reads more tokens
+                _say(f"note: {setting.source} is not applied: {error}")
         if self.answers.explain_label not in (None, *predictor.labels.names):
             _say(f"note: {path} has no label {self.answers.explain_label!r} to explain")
             self.answers.explain_label = None

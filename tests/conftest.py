@@ -81,6 +81,14 @@ def tiny_emotions(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def tiny_aspects(tmp_path_factory) -> Path:
+    """A `.keras` file with its `.onnx` twin: an untrained classifier of several aspects a text that reads 16 tokens."""
+    from tiny_models import save_aspects
+
+    return save_aspects(tmp_path_factory.mktemp("aspects") / "aspects.keras")
+
+
 @pytest.fixture
 def count_bytes_read(monkeypatch) -> Counter:
     """How many bytes of each file are read from now on, through `open`."""

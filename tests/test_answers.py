@@ -9,6 +9,7 @@ import pytest
 
 from serving.answers import ALL_LABELS, Answers
 from serving.explanation.occlusion import explain
+from serving.explanation.window_influence import influential_windows
 from serving.predictor import Predictor
 from system.errors import InputError
 
@@ -120,6 +121,97 @@ class TestMoreLabels:
     def test_an_unknown_label_is_refused_before_the_work(self, predictor):
         with pytest.raises(InputError, match="no label '好' to explain; choose from 愤怒, 悲伤, 喜悦"):
             Answers(predictor, explain_label="好")
+
+
+class TestSeveralLabels:
+    @pytest.fixture
+    def predictor(self, tiny_aspects):
+        return Predictor(tiny_aspects, runtime="onnx")
+
+    @pytest.fixture
+    def probabilities(self, predictor):
+        return dict(zip(predictor.labels.names, predictor.predict_proba([GOOD])[0].tolist(), strict=True))
+
+    def test_each_label_has_its_probability(self, answer, predictor, probabilities):
+        (prediction,) = predictor.predict([GOOD])
+        assert len(prediction.labels) > 1
+        values = "|".join(f"{probabilities[name]:.4f}" for name in prediction.labels)
+        expected = f"{prediction.label}  probability {values}  confidence {prediction.confidence:.4f}"
+        assert answer(GOOD)[1] == [expected]
+
+    def test_the_other_labels_follow(self, answer, predictor, probabilities):
+        predictor.threshold = sorted(probabilities.values())[-2]
+        best, second, third, last = sorted(probabilities, key=probabilities.get, reverse=True)
+        named = "|".join(name for name in predictor.labels.names if name in (best, second))
+        for top_k, shown in ((1, []), (2, []), (3, [third]), (ALL_LABELS, [third, last])):
+            (line,) = answer(GOOD, top_k=top_k)[1]
+            first, *others = line.split(" | ")
+            assert first.startswith(f"{named}  probability ")
+            assert others == [f"{name} {probabilities[name]:.4f}" for name in shown]
+
+    @pytest.mark.parametrize(
+        ("change", "label", "shown"),
+        [({"threshold": 1}, "", "(no label)"), ({"abstain": 1}, "不确定", "不确定")],
+    )
+    def test_no_label_and_undecided_name_the_most_probable_one(
+        self, answer, predictor, probabilities, change, label, shown
+    ):
+        for name, value in change.items():
+            setattr(predictor, name, value)
+        (prediction,) = predictor.predict([GOOD])
+        best = max(probabilities, key=probabilities.get)
+        (line,) = answer(GOOD)[1]
+        confidence = f"confidence {prediction.confidence:.4f}"
+        assert line == f"{shown}  most probable {best} {probabilities[best]:.4f}  {confidence}"
+        (line,) = answer(GOOD, top_k=2)[1]
+        second = sorted(probabilities, key=probabilities.get)[-2]
+        assert line.endswith(f"  {confidence} | {second} {probabilities[second]:.4f}")
+        fields = json.loads(answer(GOOD, as_json=True)[1][0])
+        assert (fields["label"], fields["labels"]) == (label, [])
+
+    def test_in_json_they_are_a_list(self, answer, predictor):
+        fields = json.loads(answer(GOOD, as_json=True, top_k=2)[1][0])
+        names = ["text", "label", "labels", "probability", "confidence", "is_truncated", "probabilities"]
+        assert list(fields) == names
+        (prediction,) = predictor.predict([GOOD])
+        assert (fields["label"], fields["labels"]) == (prediction.label, list(prediction.labels))
+        assert list(fields["probabilities"].values()) == sorted(prediction.probabilities, reverse=True)[:2]
+
+    def test_words_are_marked_for_the_most_probable_label(self, answer, probabilities):
+        best = max(probabilities, key=probabilities.get)
+        assert json.loads(answer(GOOD, explain=True, as_json=True)[1][0])["explained_label"] == best
+        assert re.match(rf"  (towards|away from) {best}\b", answer(GOOD, explain=True)[1][2])
+
+
+class TestWindows:
+    def test_a_table_below_the_prediction(self, answer, predictor):
+        predictor.windows = {}
+        _, (line, titles, *rows), _ = answer(GOOD * 9, explain_windows=True)
+        assert answer(GOOD * 9)[1] == [line]
+        label = line.split()[0]
+        assert titles.split() == ["towards", label, "probability", "characters", "window"]
+        assert 2 <= len(rows) <= 5
+        assert all(re.fullmatch(r" +[+-]\d+%  +[01]\.\d{4}  +\d+-\d+  \S.*", row) for row in rows)
+
+    def test_a_text_of_one_window_says_nothing_extra(self, answer):
+        assert answer("好", explain_windows=True) == answer("好")
+        assert json.loads(answer("好", explain_windows=True, as_json=True)[1][0])["windows"] == []
+
+    def test_after_the_words(self, answer):
+        _, lines, _ = answer(GOOD * 2, explain=True, explain_windows=True)
+        assert lines[: len(lines) - 3] == answer(GOOD * 2, explain=True)[1]
+        assert lines[-3].split()[-1] == "window"
+
+    def test_in_json_they_are_objects(self, answer, predictor):
+        (line,) = answer(GOOD * 2, explain_windows=True, as_json=True, explain_label="负面")[1]
+        windows = json.loads(line)["windows"]
+        assert [list(window) for window in windows] == [
+            ["label", "start", "end", "excerpt", "probability", "share"]
+        ] * len(windows)
+        expected = influential_windows(predictor, predictor.predict([GOOD * 2])[0], "负面")
+        assert [window["excerpt"] for window in windows] == [window.excerpt for window in expected]
+        assert [window["share"] for window in windows] == pytest.approx([window.share for window in expected], abs=1e-4)
+        assert {window["label"] for window in windows} == {"负面"}
 
 
 class TestTopOfTwoLabels:

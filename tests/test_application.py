@@ -13,7 +13,7 @@ import application_process
 import numpy as np
 import pytest
 from scored_files import read_dicts
-from tiny_models import EMOTIONS
+from tiny_models import ASPECTS, EMOTIONS
 
 import application
 from serving.predictor import Predictor
@@ -222,6 +222,51 @@ class TestMoreLabels:
         assert unscored["problem"] and not any(unscored[f"probability_{name}"] for name in EMOTIONS)
 
 
+class TestSeveralLabels:
+    @pytest.fixture
+    def run(self, run, tiny_aspects):
+        return functools.partial(run, model=tiny_aspects)
+
+    @pytest.mark.parametrize(("options", "threshold"), [([], None), (["--threshold", "auto"], None), (["0.8"], 0.8)])
+    def test_the_thresholds_are_those_of_the_file_or_one_for_all(self, run, tiny_aspects, options, threshold):
+        status, (line,), _ = run("--text", GOOD, "--json", *(["--threshold", *options] if threshold else options))
+        (prediction,) = Predictor(tiny_aspects, threshold).predict([GOOD])
+        assert (status, json.loads(line)["labels"]) == (0, list(prediction.labels))
+        assert prediction.labels
+
+    def test_abstain_is_the_lowest_confidence(self, run, tiny_aspects):
+        (prediction,) = Predictor(tiny_aspects).predict([GOOD])
+        above, below = str(prediction.confidence + 1e-3), str(prediction.confidence - 1e-3)
+        assert run("--text", GOOD, "--abstain", above)[1][0].startswith("不确定  most probable ")
+        assert run("--text", GOOD, "--abstain", below)[1][0].startswith(f"{prediction.label}  ")
+        status, lines, (error,) = run("--text", GOOD, "--abstain", "0.3", "0.7")
+        assert (status, lines) == (1, []) and "abstain needs one number from 0 to 1" in error
+
+    @pytest.mark.parametrize("threshold", ["0", "1"])
+    def test_a_file(self, run, tmp_path, threshold):
+        (tmp_path / "in.csv").write_text(f"text\n{GOOD}\n,\n", encoding="utf-8")
+        options = ("--all-probabilities", "--threshold", threshold, "--output", f"{tmp_path}/out.csv")
+        status, _, error = run("--file", str(tmp_path / "in.csv"), *options)
+        counts = ", ".join(f"1 {name}" for name in ASPECTS) if threshold == "0" else "1 no label"
+        assert status == 0 and f"2 rows, {counts}, 1 without a prediction" in error[-1]
+        scored, _ = read_dicts(tmp_path / "out.csv")
+        assert list(scored)[5:] == [f"probability_{name}" for name in ASPECTS]
+        assert scored["label"] == ("|".join(ASPECTS) if threshold == "0" else "")
+
+
+class TestWindows:
+    def test_they_are_listed_below_the_answer(self, run):
+        status, lines, _ = run("--text", GOOD * 3, "--explain-windows", "--text", "好")
+        assert status == 0 and "characters" in lines[1] and len(lines) > 4
+        assert ANSWER.fullmatch(lines[-1])
+
+    def test_in_json_for_another_label(self, run):
+        status, (line,), _ = run("--text", GOOD * 3, "--explain-windows", "--json", "--explain-label", "正面")
+        assert status == 0
+        assert {window["label"] for window in json.loads(line)["windows"]} == {"正面"}
+        assert "explained_label" not in json.loads(line)  # that of the words, which are not marked
+
+
 class TestArguments:
     def test_defaults(self):
         args = application.build_parser().parse_args([])
@@ -248,6 +293,7 @@ class TestArguments:
             ["--file", "x.csv", "--json"],
             ["--file", "x.csv", "--explain"],
             ["--file", "x.csv", "--explain-label", "正面"],
+            ["--file", "x.csv", "--explain-windows"],
             ["--abstain"],
             ["--abstain", "0.3", "0.5", "0.7"],
             ["--abstain", "1.3"],

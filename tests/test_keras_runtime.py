@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 from arrays import logits_of, random_ids
-from tiny_models import EMOTIONS
+from tiny_models import ASPECT_THRESHOLDS, ASPECTS, EMOTIONS
 
 from network.model_file import load_model
 from serving.runtimes.keras_runtime import KerasRuntime
@@ -32,14 +32,19 @@ def test_the_file_says_how_to_use_the_model(tiny_model):
     assert (runtime.metadata.labels.names, runtime.metadata.threshold) == (("负面", "正面"), 0.4)
 
 
-def test_there_is_a_logit_per_label(tiny_emotions):
-    runtime = KerasRuntime(tiny_emotions)
+@pytest.mark.parametrize(
+    ("model", "names", "threshold"),
+    [("tiny_emotions", EMOTIONS, None), ("tiny_aspects", ASPECTS, ASPECT_THRESHOLDS)],
+)
+def test_there_is_a_logit_per_label(request, model, names, threshold):
+    model_path = request.getfixturevalue(model)
+    runtime = KerasRuntime(model_path)
     ids = random_ids((20, runtime.max_seq_len))
     logits = runtime.logits(ids, 7)
-    assert (logits.shape, logits.dtype) == ((20, 6), np.float32)
-    probabilities = load_model(tiny_emotions)({"input_ids": ids, "token_type_ids": np.zeros_like(ids)})
+    assert (logits.shape, logits.dtype) == ((20, len(names)), np.float32)
+    probabilities = load_model(model_path)({"input_ids": ids, "token_type_ids": np.zeros_like(ids)})
     np.testing.assert_allclose(runtime.metadata.labels.probabilities(logits), np.asarray(probabilities), atol=1e-6)
-    assert (runtime.metadata.labels.names, runtime.metadata.threshold) == (EMOTIONS, None)
+    assert (runtime.metadata.labels.names, runtime.metadata.threshold) == (names, threshold)
 
 
 @pytest.mark.parametrize("labels", [["差", "中", "好"], ["差", "好"], ["好"], None])

@@ -123,3 +123,20 @@ def test_every_accepted_word_is_named():
     words = accepted_labels()
     assert words.startswith("1, true, positive, pos, 正面, ") and " or 0, false, negative, " in words
     assert all(word in words for word in LABEL_WORDS)
+
+
+class TestNameOfADecision:
+    @pytest.mark.parametrize(
+        ("multi_label", "decision", "names", "name"),
+        [
+            (False, 1, ("中",), "中"),
+            (False, UNDECIDED, (), "不确定"),
+            (True, (1, 0, 1), ("差", "好"), "差|好"),
+            (True, np.array([0, 1, 0]), ("中",), "中"),
+            (True, (0, 0, 0), (), ""),
+            (True, [UNDECIDED] * 3, (), "不确定"),
+        ],
+    )
+    def test_of_one_or_several_labels(self, multi_label, decision, names, name):
+        labels = LabelSet(("差", "中", "好"), multi_label)
+        assert (labels.names_of(decision), labels.name(decision)) == (names, name)

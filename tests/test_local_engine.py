@@ -1,6 +1,7 @@
 """Score files: every row is written once, in order, whatever it contains and whenever a run is interrupted."""
 
 import collections
+import dataclasses
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from scored_files import FakePredictor, count_rows, prediction_of, read_dicts, r
 
 from serving.scoring import source as source_module
 from system.errors import InputError
+from text.labels import LabelSet
 from text.tables.kinds import KIND_NAMES
 
 SUFFIXES = [f".{kind}" for kind in KIND_NAMES]
@@ -447,3 +449,46 @@ class TestResume:
         score(tmp_path / "in.txt", tmp_path / "out.txt", predictor, resume=True)
         assert count_rows(tmp_path / "out.txt") == 15
         assert predictor.asked["好"] < 14
+
+
+class AspectPredictor(FakePredictor):
+    """A predictor of several labels a text: those that the text names."""
+
+    labels = LabelSet(("服务", "位置"), multi_label=True)
+
+    def predict(self, texts):
+        predictions = super().predict(texts)
+        named = [tuple(name for name in self.labels.names if name in text) for text in texts]
+        return [
+            one if one.problem else dataclasses.replace(one, label="|".join(names), labels=names)
+            for one, names in zip(predictions, named, strict=True)
+        ]
+
+
+class TestSeveralLabels:
+    TEXTS = ["服务好", "服务差，位置偏", "", "一般", "位置好"]
+    LABELS = ["服务", "服务|位置", "", "", "位置"]
+
+    @pytest.mark.parametrize("suffix", SUFFIXES)
+    def test_they_are_joined_and_no_label_is_empty(self, tmp_path, suffix, capsys):
+        write_rows(tmp_path / f"in{suffix}", ["n", "text"], [["1", text] for text in self.TEXTS])
+        score(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}", AspectPredictor())
+        rows = read_rows(tmp_path / f"out{suffix}")
+        columns = ["label", "probability", "confidence", "problem", "text"] if suffix == ".txt" else rows.pop(0)
+        assert [row[columns.index("label")] for row in rows] == self.LABELS
+        assert [bool(row[columns.index("problem")]) for row in rows] == [False, False, True, False, False]
+        assert "5 rows, 2 服务, 2 位置, 1 no label, 1 without a prediction; " in capsys.readouterr().err
+
+    def test_in_json_lines_no_label_differs_from_no_prediction(self, tmp_path):
+        write_rows(tmp_path / "in.jsonl", ["text"], [["一般"], [""]])
+        score(tmp_path / "in.jsonl", tmp_path / "out.jsonl", AspectPredictor())
+        found = [json.loads(line)["label"] for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+        assert found == ["", None]
+
+    def test_a_resumed_run_counts_the_labels_of_the_first_one(self, tmp_path, small_blocks, capsys):
+        write_rows(tmp_path / "in.txt", ["text"], [[text] for text in self.TEXTS * 2])
+        with pytest.raises(KeyboardInterrupt):
+            score(tmp_path / "in.txt", tmp_path / "out.txt", AspectPredictor(2))
+        score(tmp_path / "in.txt", tmp_path / "out.txt", AspectPredictor(), resume=True)
+        expected = "10 rows (6 scored before), 4 服务, 4 位置, 2 no label, 2 without a prediction; "
+        assert expected in capsys.readouterr().err

@@ -9,8 +9,9 @@ from arrays import logits_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.explanation.marking import html_page, marked_for_terminal, wants_colour
+from serving.explanation.marking import html_page, marked_for_terminal, wants_colour, windows_for_terminal
 from serving.explanation.occlusion import Explanation, Word
+from serving.explanation.window_influence import InfluentialWindow
 from serving.predictor import TRUNCATED_REMARK, Prediction
 from system.display import display_width
 
@@ -132,6 +133,22 @@ class TestTerminal:
         assert shown.split("\n")[-1] == "   -1.00  坏 了"
 
 
+class TestWindows:
+    def test_a_line_for_each_window(self):
+        windows = [
+            InfluentialWindow("正面", 104, 208, "房间很干净…", 0.98123, 0.914),
+            InfluentialWindow("正面", 0, 104, "早餐难吃", 0.2, -0.086),
+        ]
+        assert windows_for_terminal(windows).split("\n") == [
+            "  towards 正面  probability  characters  window",
+            "          +91%       0.9812     104-208  房间很干净…",
+            "           -9%       0.2000       0-104  早餐难吃",
+        ]
+
+    def test_no_window(self):
+        assert windows_for_terminal([]) == ""
+
+
 class Page(HTMLParser):
     """A page as a browser reads it: its elements, their attributes, and the texts of its paragraphs."""
 
@@ -208,6 +225,12 @@ class TestPage:
         page = html_page([anger, own])
         assert "Green words push towards the label in the heading, red words away from it." in page
         assert Page(page).headings == ["正面 0.8000 (words marked for 愤怒)", "正面 0.8000"]
+
+    def test_a_text_without_a_label(self):
+        none = Explanation(
+            Prediction("好", "", 0.2, 0.8, probabilities=(0.2, 0.1)), [Word("好", 0, 1, 1.0)], 0.0, "早餐"
+        )
+        assert Page(html_page([none])).headings == ["(no label) 0.2000"]
 
     def test_a_page_without_predictions(self):
         assert "towards the label in the heading" in html_page([Explanation(Prediction("", problem="empty"), [])])

@@ -77,15 +77,17 @@ def load_tokenizer(predictor):
     return tokenizer_from_json(open_runtime(predictor.model_path).tokenizer_file)
 
 
-def log_odds(logits, label):
+def log_odds(logits, label, one_of_all):
     """Return the log-odds of a label by its index, from the logits of all labels, or from that of the second of two."""
     if len(logits) == 1:
         return logits[0] if label == 1 else -logits[0]
+    if not one_of_all:
+        return logits[label]
     exponentials = np.exp(logits)
     return np.log(exponentials[label] / (exponentials.sum() - exponentials[label]))
 
 
-def effects_of_tokens(predictor, text, label=1):
+def effects_of_tokens(predictor, text, label=1, one_of_all=True):
     """Return the position and the effect of each token that the model reads, computed one by one from ids made here."""
     _, offsets, spans, _ = predictor.read(text)
     tokenizer = load_tokenizer(predictor)
@@ -100,7 +102,7 @@ def effects_of_tokens(predictor, text, label=1):
         by_output = np.concatenate([predictor.window_logits(row[None]) for row in rows]).astype(np.float64).T
         aggregate = predictor.window_settings.aggregate
         logits = np.array([aggregated(logits, spans, aggregate) for logits in by_output])
-        return log_odds(logits / predictor.temperature, label)
+        return log_odds(logits / predictor.temperature, label, one_of_all)
 
     whole = logit_of_text()
     return [(offsets[index], whole - logit_of_text(index)) for index in range(max(end for _, end in spans))]
@@ -212,6 +214,19 @@ class TestLabelThatIsExplained:
         assert explanation.label == name
         check_words(explanation.words, effects_of_tokens(emotions, LONG, index))
         assert max(abs(word.effect) for word in explanation.words) > 0.01
+
+    @pytest.mark.parametrize("label", [None, 0, 3])
+    def test_of_several_labels_it_is_the_most_probable_one_or_any(self, tiny_aspects, label):
+        aspects = Predictor(tiny_aspects, runtime="onnx")
+        probabilities = aspects.predict_proba([LONG])[0]
+        index = int(probabilities.argmax()) if label is None else label
+        name = aspects.labels.names[index]
+        explanation = explain(aspects, LONG, None if label is None else name)
+        assert explanation.label == name
+        assert explanation.directions == (f"towards {name}", f"away from {name}")
+        odds = probabilities[index] / (1 - probabilities[index])
+        assert explanation.logit == pytest.approx(np.log(odds), abs=1e-3)
+        check_words(explanation.words, effects_of_tokens(aspects, LONG, index, one_of_all=False))
 
     def test_of_an_undecided_text_it_is_the_most_probable_one(self, emotions, monkeypatch):
         label = explain(emotions, GOOD).label

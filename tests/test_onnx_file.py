@@ -44,8 +44,8 @@ def model_of_three(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize(("model", "num_labels"), [("model_of_three", 3), ("tiny_emotions", 6)])
-def test_both_runtimes_agree_on_more_than_two_labels(request, model, num_labels):
+@pytest.mark.parametrize(("model", "num_labels"), [("model_of_three", 3), ("tiny_emotions", 6), ("tiny_aspects", 4)])
+def test_both_runtimes_agree_on_other_labels(request, model, num_labels):
     path = request.getfixturevalue(model)
     texts = list(iter_texts(["sample"]))[:100]
     onnx, keras = (Predictor(path, runtime=runtime) for runtime in ("onnx", "keras"))
@@ -53,7 +53,8 @@ def test_both_runtimes_agree_on_more_than_two_labels(request, model, num_labels)
     probabilities, expected = onnx.predict_proba(texts), keras.predict_proba(texts)
     assert probabilities.shape == (100, num_labels) and expected.std() > 0.01
     np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-5)
-    assert [one.label for one in onnx.predict(texts)] == [one.label for one in keras.predict(texts)]
+    assert [one.labels for one in onnx.predict(texts)] == [one.labels for one in keras.predict(texts)]
+    assert onnx.threshold == keras.threshold
 
 
 def test_an_earlier_file_is_kept(tiny_model, tmp_path):

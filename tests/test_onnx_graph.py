@@ -40,13 +40,19 @@ def test_windows_with_padding(sizes):
     check_agreement(graph_logits(classifier_graph(classifier), ids), keras_logits(classifier, ids))
 
 
-@pytest.mark.parametrize("names", [("差", "中", "好"), tiny_models.EMOTIONS])
-def test_an_output_per_label(names):
-    classifier = tiny_models.classifier({"labels": list(names)}, max_seq_len=MAX_SEQ_LEN)
+@pytest.mark.parametrize(
+    ("names", "multi_label"),
+    [(("差", "中", "好"), False), (tiny_models.EMOTIONS, False), (tiny_models.ASPECTS, True), (("贵", "吵"), True)],
+)
+def test_an_output_per_label(names, multi_label):
+    labels = LabelSet(names, multi_label)
+    classifier = tiny_models.classifier(labels.to_json(), max_seq_len=MAX_SEQ_LEN)
     ids = random_ids((50, MAX_SEQ_LEN))
     logits, expected = graph_logits(classifier_graph(classifier), ids), keras_logits(classifier, ids)
     assert logits.shape == (50, len(names))
-    check_agreement(logits, expected, LabelSet(names))
+    check_agreement(logits, expected, labels)
+    probabilities = np.asarray(classifier({"input_ids": ids, "token_type_ids": np.zeros_like(ids)}))
+    np.testing.assert_allclose(labels.probabilities(logits), probabilities, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("length", [2, 9, MAX_SEQ_LEN])

@@ -1,6 +1,7 @@
 """Predict the labels of texts: probabilities, thresholds, undecided texts, and texts without a prediction."""
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from arrays import logits_of, two_columns
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_models import EMOTIONS, save_with_metadata
+from tiny_models import ASPECT_THRESHOLDS, ASPECTS, EMOTIONS, save_with_metadata
 
 from network.model_file import load_model
 from serving.predictor import Prediction, Predictor
@@ -87,11 +88,12 @@ class TestAnyTexts:
         for prediction in predictions:
             if prediction.problem:
                 others = (prediction.label, prediction.probability, prediction.confidence, prediction.is_truncated)
-                assert (*others, prediction.probabilities) == (None, None, None, False, None)
+                assert (*others, prediction.probabilities, prediction.labels) == (None, None, None, False, None, ())
                 continue
             assert 0 <= prediction.probability <= 1
             is_positive = prediction.probability >= 0.7
             assert prediction.label == ("正面" if is_positive else "负面")
+            assert prediction.labels == (prediction.label,)
             confidence = prediction.probability if is_positive else 1 - prediction.probability
             assert prediction.confidence == pytest.approx(confidence, rel=1e-12)
             assert prediction.probabilities == pytest.approx((1 - prediction.probability, prediction.probability))
@@ -265,7 +267,7 @@ class TestMoreLabels:
         predictor.abstain = prediction.confidence - 1e-3
         assert predictor.predict([GOOD])[0] == prediction
         predictor.abstain = prediction.confidence + 1e-3
-        undecided = dataclasses.replace(prediction, label="不确定")
+        undecided = dataclasses.replace(prediction, label="不确定", labels=())
         assert predictor.predict([GOOD])[0] == undecided
 
     @pytest.mark.parametrize("threshold", [0.5, 0, "auto", "high"])
@@ -288,6 +290,90 @@ class TestMoreLabels:
         predictor.abstain = 0.5
         assert predictor.description() == description | {"abstain": 0.5}
         assert Predictor(tiny_emotions, runtime="onnx").description() == description
+
+
+class TestSeveralLabels:
+    @pytest.fixture
+    def predictor(self, tiny_aspects):
+        return Predictor(tiny_aspects, runtime="onnx")
+
+    @pytest.fixture
+    def expected(self, tiny_aspects):
+        """The probabilities of `EMOTIONAL_TEXTS`, a column per label, from the network's own outputs."""
+        classifier = load_model(tiny_aspects)
+        windows = encode_windows(tokenizer_from_json(classifier.tokenizer_json), EMOTIONAL_TEXTS, MAX_SEQ_LEN)
+        outputs = np.asarray(classifier(windows.inputs), np.float64)
+        # The temperature in the file is 0.5.
+        return 1 / (1 + np.exp(-windows.document_logits(np.log(outputs / (1 - outputs))) / 0.5))
+
+    def test_probabilities_have_a_column_per_label(self, predictor, expected):
+        assert (predictor.labels.names, predictor.labels.multi_label) == (ASPECTS, True)
+        np.testing.assert_allclose(predictor.predict_proba(EMOTIONAL_TEXTS), expected, rtol=0, atol=1e-5)
+        assert (abs(expected.sum(axis=1) - 1) > 0.1).any()  # as those of a softmax would not be
+        assert np.isnan(predictor.predict_proba(["", UNKNOWN_TEXT])).all()
+        assert predictor.predict_proba([]).shape == predictor.logits([]).shape == (0, 4)
+        assert predictor.predict([]) == []
+
+    @pytest.mark.parametrize("threshold", [None, "auto", 0.7, ASPECT_THRESHOLDS])
+    def test_a_text_has_the_labels_that_reach_their_thresholds(self, predictor, expected, threshold):
+        predictor.threshold = threshold
+        thresholds = (0.7,) * 4 if threshold == 0.7 else ASPECT_THRESHOLDS
+        assert predictor.threshold == thresholds
+        predictions = predictor.predict(EMOTIONAL_TEXTS)
+        for prediction, probabilities in zip(predictions, expected.tolist(), strict=True):
+            pairs = list(zip(ASPECTS, probabilities, thresholds, strict=True))
+            names = [name for name, probability, lowest in pairs if probability >= lowest]
+            assert (prediction.labels, prediction.label) == (tuple(names), "|".join(names))
+            assert prediction.probabilities == pytest.approx(probabilities, abs=1e-5)
+            assert prediction.probability == max(prediction.probabilities)
+            least_certain = min(value if name in names else 1 - value for name, value, _ in pairs)
+            assert prediction.confidence == pytest.approx(least_certain, abs=1e-5)
+        assert len({prediction.label for prediction in predictions}) > 2
+
+    def test_a_text_may_have_no_label(self, predictor):
+        predictor.threshold = 1
+        (prediction,) = predictor.predict([GOOD])
+        assert (prediction.label, prediction.labels, prediction.problem) == ("", (), None)
+        assert prediction.confidence == pytest.approx(1 - prediction.probability)
+
+    def test_an_undecided_text_keeps_the_confidence_that_was_too_low(self, predictor):
+        predictor.threshold = 0.9  # so that a label that is likely, but not that likely, is left out
+        (prediction,) = predictor.predict([GOOD])
+        assert 0 < prediction.confidence < 0.5
+        predictor.abstain = prediction.confidence - 1e-6
+        assert predictor.predict([GOOD]) == [prediction]
+        predictor.abstain = prediction.confidence + 1e-6
+        assert predictor.predict([GOOD]) == [dataclasses.replace(prediction, label="不确定", labels=())]
+
+    @pytest.mark.parametrize(
+        "threshold", [-0.1, 1.1, float("nan"), "high", True, (0.5,) * 3, (0.5,) * 5, (0.5, 2, 0, 0)]
+    )
+    def test_a_wrong_threshold_is_refused(self, predictor, threshold):
+        with pytest.raises(InputError, match="from 0 to 1, or 'auto'"):
+            predictor.threshold = threshold
+        assert predictor.threshold == ASPECT_THRESHOLDS
+
+    @pytest.mark.parametrize("abstain", [(0.3, 0.7), -0.1, 1.1, "0.5", True])
+    def test_abstain_is_one_number(self, tiny_aspects, abstain):
+        with pytest.raises(InputError, match="one number from 0 to 1, the lowest confidence, not .*: .* has 4 labels"):
+            Predictor(tiny_aspects, abstain=abstain)
+
+    @pytest.mark.parametrize("threshold", [None, np.float32(0.5), np.full(4, 0.5), [0, 1, 0, 1]])
+    def test_the_description_is_json(self, predictor, threshold):
+        predictor.threshold, predictor.abstain = threshold, np.float32(0.5)
+        description = predictor.description()
+        assert json.loads(json.dumps(description)) == description
+        assert description["threshold"] == list(predictor.threshold)
+
+
+class TestWindows:
+    def test_they_can_be_changed(self, tiny_model):
+        predictor = Predictor(tiny_model, windows={"window": 8})
+        predictor.windows = {"aggregate": "max"}
+        assert (predictor.window_settings.window, predictor.window_settings.aggregate) == (None, "max")
+        with pytest.raises(InputError, match="too long"):
+            predictor.windows = {"window": 17}
+        assert (predictor.windows, predictor.window_settings.aggregate) == ({"aggregate": "max"}, "max")
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ import sys
 import pytest
 from application_process import accept_interrupts
 from application_process import application as command
-from tiny_models import save_with_metadata
+from tiny_models import ASPECT_THRESHOLDS, save_with_metadata
 
 from serving.answers import ALL_LABELS
 from serving.predictor import Predictor
-from serving.prompt import Prompt
+from serving.prompt import Prompt, Setting
 from system.errors import InputError
 
 GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"
@@ -31,7 +31,7 @@ class Recorder:
 
     def __init__(self, predictor):
         self.predictor, self.texts, self.problem = predictor, [], None
-        self.explain = self.as_json = False
+        self.explain = self.as_json = self.explain_windows = False
         self.top_k = self.explain_label = None
 
     def answer(self, texts):
@@ -49,11 +49,11 @@ def predictor(tiny_model):
 def talk(predictor, monkeypatch, capsys):
     """Return the function that types lines at a prompt; it returns the answers and the lines on standard error."""
 
-    def talk(*lines, load=None, problem=None, predictor=predictor, explain_label=None):
+    def talk(*lines, load=None, problem=None, predictor=predictor, explain_label=None, settings=None):
         monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
         answers = Recorder(predictor)
         answers.problem, answers.explain_label = problem, explain_label
-        assert Prompt(answers, load).run() == 0
+        assert Prompt(answers, load, settings=settings).run() == 0
         captured = capsys.readouterr()
         assert captured.out == ""
         greeting, *printed = captured.err.splitlines()
@@ -117,6 +117,7 @@ class TestCommands:
         ("name", "attribute", "on", "off"),
         [
             ("/explain", "explain", "word marking is on", "word marking is off"),
+            ("/windows", "explain_windows", "listing of windows is on", "listing of windows is off"),
             ("/json", "as_json", "predictions are printed as JSON", "predictions are printed as text"),
         ],
     )
@@ -180,6 +181,7 @@ class TestCommands:
             ("/top 1.5", "/top expects [K|all]"),
             ("/top three", "/top expects [K|all]"),
             ("/explain all", "/explain expects no argument"),
+            ("/windows 3", "/windows expects no argument"),
             ("/json yes", "/json expects no argument"),
             ("/help me", "/help expects no argument"),
             ("/model", "/model expects FILE"),
@@ -204,7 +206,7 @@ class TestCommands:
         columns = {row.index(help, len(usage)) for row, usage, help in zip(rows, usages, descriptions, strict=True)}
         assert columns == {25}
         assert [usage.split()[0] for usage in usages] == [
-            *("TEXT", "/threshold", "/abstain", "/top", "/explain", "/json", "/model", "/help", "exit")
+            *("TEXT", "/threshold", "/abstain", "/top", "/explain", "/windows", "/json", "/model", "/help", "exit")
         ]
         assert max(map(len, rows)) < 80
         assert "quit, 退出, Ctrl-D or Ctrl-C" in rows[-1]
@@ -250,12 +252,81 @@ class TestMoreLabels:
         answers, _ = talk(*lines, "/model two", load=load)
         assert (answers.predictor.threshold, answers.predictor.abstain) == (0.6, (0.2, 0.3))
 
+    @pytest.mark.parametrize(
+        ("settings", "notes"),
+        [
+            (
+                {"threshold": Setting("--threshold", 0.6), "abstain": Setting("--abstain", (0.2, 0.3))},
+                [
+                    "note: --threshold is not applied: a threshold decides between two labels only; this model has 6",
+                    "note: --abstain is not applied: abstain needs one number from 0 to 1, the lowest confidence, not "
+                    "(0.2, 0.3): this model has 6 labels",
+                ],
+            ),
+            (
+                {"abstain": Setting("--abstain", 0.2), "windows": Setting("--window", {"window": 60})},
+                [
+                    "note: --window is not applied: a window of 60 tokens is too long: the model reads at most 16; use "
+                    "a shorter window",
+                ],
+            ),
+        ],
+    )
+    def test_options_that_do_not_suit_the_next_model_are_named(self, talk, emotions, settings, notes):
+        answers, printed = talk("/model six", load=lambda _: emotions, settings=settings)
+        assert printed == [*notes, "using six"]
+        assert answers.predictor is emotions
+        assert emotions.abstain == (None if "threshold" in settings else 0.2)
+
+    def test_a_command_replaces_an_option(self, talk, tiny_model):
+        settings = {"threshold": Setting("--threshold", 0.6), "windows": Setting("--aggregate", {"aggregate": "max"})}
+        answers, _ = talk(
+            "/threshold 0.2", "/model x", load=lambda _: Predictor(tiny_model, runtime="onnx"), settings=settings
+        )
+        assert (answers.predictor.threshold, answers.predictor.window_settings.aggregate) == (0.2, "max")
+
     def test_a_label_that_the_next_model_lacks_is_no_longer_explained(self, talk, emotions):
         answers, printed = talk("/model x", load=lambda _: emotions, explain_label="正面")
         assert answers.explain_label is None
         assert printed == ["note: x has no label '正面' to explain", "using x"]
         answers, printed = talk("/model x", load=lambda _: emotions, explain_label="愤怒")
         assert (answers.explain_label, printed) == ("愤怒", ["using x"])
+
+
+class TestSeveralLabels:
+    @pytest.fixture
+    def aspects(self, tiny_aspects):
+        return Predictor(tiny_aspects, runtime="onnx")
+
+    def test_threshold(self, talk, aspects):
+        shown = "lowest probability of each label: "
+        assert talk("/threshold 0.3", predictor=aspects)[1] == [f"{shown}服务 0.3, 位置 0.3, 早餐 0.3, 隔音 0.3"]
+        assert aspects.threshold == (0.3,) * 4
+        assert talk("/threshold auto", predictor=aspects)[1] == [f"{shown}服务 0.35, 位置 0.5, 早餐 0.625, 隔音 0.45"]
+        assert aspects.threshold == ASPECT_THRESHOLDS
+
+    def test_abstain_is_one_number(self, talk, aspects):
+        assert talk("/abstain 0.6", predictor=aspects)[1] == ["undecided below a confidence of 0.6"]
+        (printed,) = talk("/abstain 0.3 0.7", predictor=aspects)[1]
+        assert printed.startswith("error: abstain needs one number") and aspects.abstain == 0.6
+
+    def test_from_one_kind_of_model_to_the_next(self, talk, tiny_model, tiny_emotions, tiny_aspects):
+        paths = {"two": tiny_model, "six": tiny_emotions, "four": tiny_aspects}
+
+        def load(name):
+            return Predictor(paths[name], runtime="onnx")
+
+        settings = {"threshold": Setting("--threshold", 0.6), "abstain": Setting("--abstain", 0.7)}
+        answers, printed = talk("/model four", load=load, settings=settings)
+        assert printed == ["using four"]
+        assert (answers.predictor.threshold, answers.predictor.abstain) == ((0.6,) * 4, 0.7)
+        answers, printed = talk("/model six", "/model two", "/model four", load=load, settings=settings)
+        assert [line.split(":")[1] for line in printed if line.startswith("note")] == [
+            " --threshold is not applied",
+            " --abstain is not applied",
+        ]
+        assert [line for line in printed if not line.startswith("note")] == ["using six", "using two", "using four"]
+        assert (answers.predictor.threshold, answers.predictor.abstain) == ((0.6,) * 4, 0.7)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from text.sources import iter_texts
 from text.tokens.windows import encode_windows
 
 EMOTIONS = ("愤怒", "悲伤", "喜悦", "惊讶", "恐惧", "平静")
+ASPECTS = ("服务", "位置", "早餐", "隔音")
+ASPECT_THRESHOLDS = (0.35, 0.5, 0.625, 0.45)
 
 
 def config(**sizes) -> BertConfig:
@@ -39,6 +41,14 @@ def classifier(metadata: dict | None = None, **sizes) -> BertClassifier:
     logits = keras.ops.convert_to_numpy(logits_model(model)(windows.inputs))
     bias.assign(bias - np.median(windows.document_logits(logits), axis=0))
     return model
+
+
+def save_aspects(path: Path) -> Path:
+    """Save a small classifier of texts with several of `ASPECTS`, or none, with its `.onnx` file; return `path`."""
+    metadata = {"labels": list(ASPECTS), "multi_label": True, "threshold": list(ASPECT_THRESHOLDS), "temperature": 0.5}
+    save_model(classifier(metadata, max_seq_len=16), path)
+    export_onnx(path)
+    return path
 
 
 def save_with_metadata(model_path: Path, target: Path, metadata: dict) -> Path:

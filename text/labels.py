@@ -195,11 +195,14 @@ class LabelSet:
 
     def name(self, decision: int | Sequence[int] | np.ndarray) -> str:
         """Return the name of a decision; several labels are joined by `SEPARATOR`, and no label is ""."""
-        if not self.multi_label:
-            return UNDECIDED_NAME if decision == UNDECIDED else self.names[decision]
-        if UNDECIDED in decision:
-            return UNDECIDED_NAME
-        return SEPARATOR.join(name for name, has in zip(self.names, decision, strict=True) if has)
+        is_undecided = UNDECIDED in decision if self.multi_label else decision == UNDECIDED
+        return UNDECIDED_NAME if is_undecided else SEPARATOR.join(self.names_of(decision))
+
+    def names_of(self, decision: int | Sequence[int] | np.ndarray) -> tuple[str, ...]:
+        """Return the names of the labels of a decision, in the order of `names`; empty for no label and undecided."""
+        if self.multi_label:
+            return tuple(name for name, has in zip(self.names, decision, strict=True) if has == 1)
+        return () if decision == UNDECIDED else (self.names[decision],)
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

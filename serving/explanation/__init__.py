@@ -1,1 +1,1 @@
-"""Explain predictions by the words that influenced them."""
+"""Explain predictions by the words and windows that influenced them."""

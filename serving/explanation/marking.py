@@ -1,4 +1,4 @@
-"""Show an explanation: marked words at a terminal, or an HTML page that needs no other file."""
+"""Show an explanation: marked words and windows at a terminal, or an HTML page that needs no other file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from itertools import zip_longest
 from typing import IO
 
 from serving.explanation.occlusion import Explanation, Word
-from serving.predictor import TRUNCATED_REMARK
-from system.display import display_width, ljust
+from serving.explanation.window_influence import InfluentialWindow
+from serving.predictor import NO_LABEL, TRUNCATED_REMARK
+from system.display import display_width, ljust, rjust
 
 STRONGEST_SHOWN = 3  # in each direction
 WEAKEST_MARKED = 0.25  # as a fraction of the strongest effect; if every word is marked, none stands out
@@ -74,6 +75,19 @@ def marked_for_terminal(explanation: Explanation, colour: bool) -> str:
     return "\n".join(["".join(parts), *_table(explanation)])
 
 
+def windows_for_terminal(windows: Sequence[InfluentialWindow]) -> str:
+    """Return a table of the windows of a text, all for the same label; "" without a window."""
+    if not windows:
+        return ""
+    rows = [(f"towards {windows[0].label}", "probability", "characters", "window")]
+    for window in windows:
+        place = f"{window.start}-{window.end}"
+        rows.append((f"{window.share:+.0%}", f"{window.probability:.4f}", place, window.excerpt))
+    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)][:-1]
+    padded = ([*map(rjust, numbers, widths), excerpt] for *numbers, excerpt in rows)
+    return "\n".join("  ".join(["", *row]) for row in padded)
+
+
 def html_page(explanations: Sequence[Explanation]) -> str:
     """Return an HTML page with the texts, their words marked, and their predictions."""
     found = {explanation.directions for explanation in explanations if explanation.label is not None}
@@ -108,7 +122,7 @@ def _article(explanation: Explanation, name_label: bool) -> str:
     if name_label and explanation.label != prediction.label:
         marked_for = f" (words marked for {html.escape(explanation.label)})"
     remark = f" {TRUNCATED_REMARK}" if prediction.is_truncated else ""
-    heading = f"{html.escape(prediction.label)} {prediction.probability:.4f}{marked_for}{remark}"
+    heading = f"{html.escape(prediction.label or NO_LABEL)} {prediction.probability:.4f}{marked_for}{remark}"
     return f"<article><h2>{heading}</h2><p>{''.join(parts)}</p></article>"
 
 

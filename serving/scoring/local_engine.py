@@ -27,6 +27,7 @@ from text.tables.kinds import kind_of, open_format
 from text.tables.rows import Format, Row
 
 PROBLEMS_SHOWN = 5
+NO_LABEL = "no label"  # in the summary, for a row that has none of several labels
 PROGRESS_ROWS = 2000  # a shorter file has a progress bar only at a terminal
 REMEDY = "wait for it to finish, or give --output another name"  # if another run writes the same file
 
@@ -64,7 +65,7 @@ class ScoredBlock(NamedTuple):
     Attributes:
         content: a part of the output; None if an earlier run has written it.
         num_rows: the number of rows.
-        labels: the number of rows with each label.
+        labels: the number of rows with each label; a row counts for each of its labels.
         num_problems: the number of rows without a prediction.
         problems: why these have none; empty for a part of an earlier run.
     """
@@ -255,6 +256,6 @@ def _score_block(
             described.append(problem)
             rows.append(row.values | added.values_without_prediction(problem))
         else:
-            labels[prediction.label] += 1
+            labels.update(prediction.labels or [prediction.label or NO_LABEL])  # the label of an undecided text
             rows.append(row.values | added.values(prediction))
     return ScoredBlock(output_format.encode(rows, is_first), len(block), labels, len(described), described)

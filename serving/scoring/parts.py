@@ -24,7 +24,7 @@ class PartSummary(NamedTuple):
     """The counts of a part, which a resumed run adds to its own.
 
     Attributes:
-        labels: the number of rows by label.
+        labels: the number of rows by label; a row counts for each of its labels.
         num_problems: the number of rows without a prediction.
     """
 
