@@ -45,9 +45,9 @@ def main(argv: list[str] | None = None) -> None:
     plan, typed = parse_plan(build_parser(), PLAN, argv)
     with quiet_imports():  # imported here so that --help does not wait for them
         from recipes.fine_tuning import fine_tune
-        from recipes.study import holds_study, study
-    if plan.seeds or holds_study(plan.run_folder):
-        study(plan, typed, plot_name=PLOT_SAVE_PATH)
+        from recipes.studies.study import holds_study, study
+    if plan.study or holds_study(plan.run_folder):
+        study(plan, PLAN, typed, plot_name=PLOT_SAVE_PATH)
     else:
         fine_tune(plan, typed, plot_name=PLOT_SAVE_PATH)
 

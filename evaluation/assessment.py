@@ -86,6 +86,17 @@ def validation_of(splits: Splits) -> Callable[[np.ndarray], dict[str, float]]:
     return lambda logits: validation_metrics(label_set, labels, label_set.probabilities(logits))
 
 
+def assess_validation(validation: Split, logits: np.ndarray) -> dict:
+    """Return the metrics of a model on the validation split alone, to compare it with others.
+
+    Args:
+        validation: the split.
+        logits: (texts, outputs), of the trained model. They are not calibrated, as in the metrics of each epoch.
+    """
+    label_set = validation.label_set
+    return classification_metrics(label_set, validation.labels, label_set.probabilities(logits))
+
+
 def print_assessment(assessment: dict, data_name: str) -> None:
     """Print the metrics that `assess` returned.
 

@@ -131,6 +131,40 @@ def validation_metrics(label_set: LabelSet, labels: np.ndarray, probabilities: n
     return {"loss": metrics["log_loss"], "accuracy": metrics["accuracy"], "macro_f1": metrics["macro_f1"]}
 
 
+def pooled_metrics(metrics: Sequence[dict]) -> dict[str, float]:
+    """Return the metrics of all texts together, from those of disjoint parts.
+
+    Args:
+        metrics: of each part, as `classification_metrics` returns them, for the same labels.
+
+    Returns:
+        "count", "accuracy" and "macro_f1"; if a text may have several labels, "micro_f1" too.
+    """
+    counts = np.array([of_part["count"] for of_part in metrics])
+    correct, true, predicted = np.sum([_counts_by_label(of_part) for of_part in metrics], axis=0)
+    occurs = true + predicted > 0
+    pooled = {
+        "count": int(counts.sum()),
+        "accuracy": float(counts @ [of_part["accuracy"] for of_part in metrics] / counts.sum()),
+        "macro_f1": float((2 * correct[occurs] / (true + predicted)[occurs]).mean()),
+    }
+    if all("micro_f1" in of_part for of_part in metrics):
+        pooled["micro_f1"] = float(2 * correct.sum() / (true + predicted).sum())
+    return pooled
+
+
+def _counts_by_label(metrics: dict) -> np.ndarray:
+    """Return the texts that rightly got each label, that have it, and that got it, (3, labels)."""
+    if "confusion_matrix" in metrics:
+        matrix = np.array(metrics["confusion_matrix"])
+        return np.stack([matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)])
+    # Of several labels a text: the counts from which the fractions were made.
+    true, recall, predicted = (
+        np.array(list(metrics[name].values())) for name in ("label_counts", "recall", "predicted_fractions")
+    )
+    return np.rint([recall * true, true, predicted * metrics["count"]])
+
+
 def beats_majority(metrics: dict) -> bool:
     """Return whether the predictions are right strictly more often than always predicting the majority class.
 

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import keras
 
-from evaluation.assessment import assess, most_probable_metrics, print_assessment, validation_of
+from evaluation.assessment import (
+    assess,
+    assess_validation,
+    most_probable_metrics,
+    print_assessment,
+    validation_of,
+)
 from evaluation.report.plots import confusion_legend, plot_confusion_matrix, plot_training_curves
 from evaluation.report.terminal import write_metrics
 from network.bert import (
@@ -57,7 +63,8 @@ class FineTuningResult:
 
     Attributes:
         classifier: the trained model.
-        assessment: its metrics on the test split, as `evaluation.assessment.assess` returns them.
+        assessment: its metrics on the test split, as `evaluation.assessment.assess` returns them; if it was not
+            tested, those of `evaluation.assessment.assess_validation` as "validation".
         history: the metrics of each epoch.
     """
 
@@ -67,7 +74,11 @@ class FineTuningResult:
 
 
 def fine_tune(
-    plan: FineTuningPlan, typed: Mapping[str, object] | None = None, plot_name: str = PLOT_NAME
+    plan: FineTuningPlan,
+    typed: Mapping[str, object] | None = None,
+    plot_name: str = PLOT_NAME,
+    *,
+    test: bool = True,
 ) -> FineTuningResult | None:
     """Train and test a classifier, print its report, and write model, plots, metrics.json and run.json.
 
@@ -75,6 +86,9 @@ def fine_tune(
         plan: the settings. A resumed run uses those in the run.json of the interrupted one, except for its folder.
         typed: the fields that the user set, with their values; a resumed run refuses one that differs.
         plot_name: the file name of the learning curves in the report folder.
+        test: whether to test and save the classifier. Otherwise the run ends with its validation: metrics.json holds
+            "validation" and "history", and there is neither a model nor anything from the test split. So can settings
+            be compared.
 
     Returns:
         The result; None for a dry run, which stops before the training.
@@ -83,10 +97,10 @@ def fine_tune(
         InputError: the data, the model or a folder cannot be used, or the trained model is useless.
     """
     with run_in_folder(dataclasses.asdict(plan), typed or {}) as arguments:
-        return _fine_tune(FineTuningPlan(**arguments), plot_name)
+        return _fine_tune(FineTuningPlan(**arguments), plot_name, test=test)
 
 
-def _fine_tune(plan: FineTuningPlan, plot_name: str) -> FineTuningResult | None:
+def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTuningResult | None:
     for path in (plan.backbone_output or plan.output, Path(plan.report_folder, plot_name)):
         check_writable(path)
     keras.utils.set_random_seed(plan.seed)
@@ -97,13 +111,15 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str) -> FineTuningResult | None:
         save_splits(splits.labelled, plan)
     classifier.summary()
     if plan.dry_run:
-        _print_dry_run(plan, classifier, splits, plot_name)
+        _print_dry_run(plan, classifier, splits, plot_name, test=test)
         return None
     distilled = distillation_split(plan, splits, classifier) if plan.unlabelled or plan.mixtures else None
     checkpoint = _checkpoint(plan, splits, distilled)
     history = train_classifier(
         classifier, splits, plan, validation_of(splits), checkpoint, distilled=distilled, resume=plan.resume
     )
+    if not test:
+        return _end_with_validation(plan, classifier, splits, history)
     try:
         result = FineTuningResult(classifier, _test(plan, classifier, splits), history)
     except InputError:
@@ -144,7 +160,9 @@ def _report_files(plan: FineTuningPlan, plot_name: str) -> str:
     return f"{plot_name}, {CONFUSION_MATRIX_NAME} and {METRICS_NAME} in {Path(plan.report_folder).resolve()}"
 
 
-def _print_dry_run(plan: FineTuningPlan, classifier: BertClassifier, splits: Splits, plot_name: str) -> None:
+def _print_dry_run(
+    plan: FineTuningPlan, classifier: BertClassifier, splits: Splits, plot_name: str, *, test: bool
+) -> None:
     """Print what the run would train, and where the results would go."""
     trainable = sum(math.prod(variable.shape) for variable in classifier.trainable_variables)
     texts = f"{len(splits.train.texts):,} texts"
@@ -153,9 +171,13 @@ def _print_dry_run(plan: FineTuningPlan, classifier: BertClassifier, splits: Spl
     epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
     print(
         f"dry run: nothing was trained. The run would train {trainable:,} of {classifier.count_params():,} parameters "
-        f"for {epochs} on {texts}, validate on {len(splits.validation.texts):,} and test on {len(splits.test.texts):,}."
+        f"for {epochs} on {texts}, validate on {len(splits.validation.texts):,} and "
+        + (f"test on {len(splits.test.texts):,}." if test else "stop before the test.")
     )
-    print(f"The model would be saved to {plan.output} and {onnx_path(plan.output)}; {_report_files(plan, plot_name)}.")
+    if test:
+        print(
+            f"The model would be saved to {plan.output} and {onnx_path(plan.output)}; {_report_files(plan, plot_name)}."
+        )
 
 
 def _load_splits(plan: FineTuningPlan, pretrained: BertModel) -> Splits:
@@ -190,6 +212,17 @@ def _test(plan: FineTuningPlan, classifier: BertClassifier, splits: Splits) -> d
     assessment = assess(functools.partial(document_logits, logits_model(classifier)), splits, threshold)
     print_assessment(assessment, source_name(splits.labelled.name))
     return assessment
+
+
+def _end_with_validation(
+    plan: FineTuningPlan, classifier: BertClassifier, splits: Splits, history: History
+) -> FineTuningResult:
+    """Write the validation metrics of the trained weights and the history, and finish the run."""
+    logits = document_logits(logits_model(classifier), splits.validation)
+    result = FineTuningResult(classifier, {"validation": assess_validation(splits.validation, logits)}, history)
+    write_metrics(Path(plan.report_folder, METRICS_NAME), result.assessment | {"history": history} | environment())
+    finish_run(plan.run_folder)
+    return result
 
 
 def _save(plan: FineTuningPlan, result: FineTuningResult, splits: Splits) -> str:

@@ -27,7 +27,7 @@ CHANGEABLE_ON_RESUME = {"resume", "dry_run", "max_minutes", "run_folder"}
 
 
 @contextlib.contextmanager
-def run_in_folder(arguments: dict, typed: Mapping[str, object]) -> Iterator[dict]:
+def run_in_folder(arguments: dict, typed: Mapping[str, object], *, has_model: bool = True) -> Iterator[dict]:
     """Lock the folder and the model file of a run while the block runs, and record the run in its folder.
 
     run.json records the arguments and the versions of the libraries. A dry run locks and records nothing.
@@ -35,6 +35,7 @@ def run_in_folder(arguments: dict, typed: Mapping[str, object]) -> Iterator[dict
     Args:
         arguments: all arguments of the script by name, with "run_folder", "resume" and "dry_run".
         typed: those that the user set. A resumed run refuses one that differs from the interrupted run.
+        has_model: whether the run itself writes the model file "output"; a study leaves that to its runs.
 
     Yields:
         The arguments of the run; with "resume" those of the interrupted run.
@@ -55,14 +56,14 @@ def run_in_folder(arguments: dict, typed: Mapping[str, object]) -> Iterator[dict
             arguments = _resumed_arguments(arguments, typed, folder)
         else:
             _refuse_unfinished(folder)
-        if "output" in arguments and not arguments.get("seeds"):  # a study has no model of its own
+        if has_model and "output" in arguments:
             owners.enter_context(owned_output(arguments["output"], arguments["dry_run"]))
         if not (is_resumed or arguments["dry_run"]):
             _record_start(folder, arguments)
         try:
             yield arguments
         except (OutputError, OSError) as error:
-            # A study runs in a folder and each of its seeds in another one: the advice is given once.
+            # A study runs in a folder and each of its runs in another one: the advice is given once.
             if isinstance(error, BrokenPipeError) or not _unfinished(folder) or RESUME_ADVICE in str(error):
                 raise
             raise OutputError(f"{error}. The state of the training is kept in {folder}: {RESUME_ADVICE}") from error
@@ -106,6 +107,24 @@ def finish_run(folder: str) -> None:
     _write_record(folder, _record(folder) | {FINISHED: _now()})
     for name in UNFINISHED_NAMES:
         (folder / name).unlink(missing_ok=True)
+
+
+def has_finished(arguments: dict) -> bool:
+    """Return whether a run with these arguments has finished in its folder, by the record there."""
+    record = _record(Path(arguments["run_folder"]))
+    recorded = record.get("arguments")
+    return (
+        FINISHED in record
+        and isinstance(recorded, dict)
+        and recorded.keys() == arguments.keys()
+        and all(recorded[name] == value for name, value in arguments.items() if name not in CHANGEABLE_ON_RESUME)
+    )
+
+
+def forget_finished(folder: str) -> None:
+    """Remove the record of a finished run, so that it is not mistaken for that of a run to come."""
+    if FINISHED in _record(Path(folder)):
+        Path(folder, RECORD_NAME).unlink(missing_ok=True)
 
 
 def environment() -> dict:

@@ -7,6 +7,7 @@ import numpy as np
 from scripts import run
 
 import training.engine.loop
+from recipes.fine_tuning import fine_tune
 
 
 class InterruptAfter:
@@ -20,6 +21,19 @@ class InterruptAfter:
         self.print_epoch(*arguments)
         self.epochs_left -= 1
         if not self.epochs_left:
+            raise KeyboardInterrupt
+
+
+class InterruptedFineTuning:
+    """Takes the place of `fine_tune` in a study and raises KeyboardInterrupt after so many whole runs."""
+
+    def __init__(self, runs: int):
+        self.runs_left = runs
+
+    def __call__(self, *arguments, **options):
+        fine_tune(*arguments, **options)
+        self.runs_left -= 1
+        if not self.runs_left:
             raise KeyboardInterrupt
 
 

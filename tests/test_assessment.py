@@ -5,7 +5,14 @@ import pytest
 from arrays import logits_of
 from small_splits import small_split
 
-from evaluation.assessment import assess, most_probable_metrics, print_assessment, threshold_key, validation_of
+from evaluation.assessment import (
+    assess,
+    assess_validation,
+    most_probable_metrics,
+    print_assessment,
+    threshold_key,
+    validation_of,
+)
 from evaluation.metrics import classification_metrics, validation_metrics
 from system.errors import InputError
 from text.dataset.splits import Splits
@@ -163,3 +170,12 @@ class TestMoreLabels:
         metrics = validation_of(splits)(self.logits(splits.validation))
         assert list(metrics) == ["loss", "accuracy", "macro_f1"]
         assert metrics["accuracy"] == 0.75
+
+
+def test_the_validation_is_assessed_with_the_loss_of_each_epoch(splits):
+    logits = Model()(splits.validation)
+    metrics = assess_validation(splits.validation, logits)
+    assert metrics["count"] == 12
+    of_epoch = validation_of(splits)(logits)
+    assert (metrics["log_loss"], metrics["accuracy"]) == (of_epoch["loss"], of_epoch["binary_accuracy"])
+    assert 0 < metrics["macro_f1"] < 1

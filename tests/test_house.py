@@ -28,6 +28,7 @@ ROOMS = (
     "serving/scoring",
     "serving/export",
     "recipes",
+    "recipes/studies",
     "benchmarks",
 )
 PROJECT = ("layers", *SCRIPTS, *dict.fromkeys(room.split("/")[0] for room in ROOMS))

@@ -15,6 +15,7 @@ from evaluation.metrics import (
     classification_metrics,
     log_loss,
     majority_log_loss,
+    pooled_metrics,
     validation_metrics,
 )
 from text.labels import SENTIMENT, LabelSet
@@ -273,3 +274,29 @@ class TestMoreLabels:
     def test_a_threshold_is_refused(self):
         with pytest.raises(ValueError, match="4 labels has no threshold, but 0.5 was given"):
             classification_metrics(EMOTIONS, [0], np.full((1, 4), 0.25), 0.5)
+
+
+class TestPooledMetrics:
+    @given(multiclass_cases(), st.data())
+    def test_they_are_those_of_all_texts_together(self, case, data):
+        label_set, labels, probabilities = case
+        parts = np.array(data.draw(st.lists(st.integers(0, 2), min_size=len(labels), max_size=len(labels))))
+        pooled = pooled_metrics(
+            [
+                classification_metrics(label_set, labels[parts == part], probabilities[parts == part])
+                for part in np.unique(parts)
+            ]
+        )
+        together = classification_metrics(label_set, labels, probabilities)
+        assert pooled == pytest.approx({name: together[name] for name in ("count", "accuracy", "macro_f1")})
+
+    def test_of_several_labels_a_text(self):
+        """The parts are the four texts [1,0] [1,1] | [0,1] [0,0], of which [1,1] [1,1] | [0,1] [1,0] was predicted."""
+        first = {"count": 2, "accuracy": 0.5, "micro_f1": 6 / 7}
+        first |= {"label_counts": {"甲": 2, "乙": 1}, "recall": {"甲": 1.0, "乙": 1.0}}
+        first |= {"predicted_fractions": {"甲": 1.0, "乙": 1.0}}
+        second = {"count": 2, "accuracy": 0.5, "micro_f1": 2 / 3}
+        second |= {"label_counts": {"甲": 0, "乙": 1}, "recall": {"甲": 0.0, "乙": 1.0}}
+        second |= {"predicted_fractions": {"甲": 0.5, "乙": 0.5}}
+        expected = {"count": 4, "accuracy": 0.5, "macro_f1": (4 / 5 + 4 / 5) / 2, "micro_f1": 8 / 10}
+        assert pooled_metrics([first, second]) == pytest.approx(expected)

@@ -41,6 +41,19 @@ class TestFineTuningPlan:
         settings = {"window": 32, "stride": 5, "max_windows": 3, "aggregate": "max"}
         assert changed(fine_tuning.PLAN, **settings).windows == WindowSettings(**settings)
 
+    @pytest.mark.parametrize(
+        ("changes", "study"),
+        [
+            ({}, None),
+            ({"seeds": 2}, "seeds"),
+            ({"folds": 5}, "folds"),
+            ({"folds": 5, "fold": 0}, None),
+            ({"grid": ["epochs=1,2"]}, "grid"),
+        ],
+    )
+    def test_the_study_that_the_options_ask_for(self, changes, study):
+        assert changed(fine_tuning.PLAN, **changes).study == study
+
     def test_every_window_setting_is_an_option(self):
         assert [field.name for field in dataclasses.fields(WindowSettings)] == list(WINDOW_OPTIONS)
 
@@ -60,6 +73,12 @@ class TestFineTuningPlan:
             ({"seeds": 2, "output": "a.keras"}, "leave out --output"),
             ({"seeds": 2, "report_folder": "a"}, "leave out --report-folder"),
             ({"seeds": 2, "seed": 2**32 - 1}, "seeds end at 4294967295"),
+            ({"folds": 5, "output": "a.keras"}, "--folds saves each model .* leave out --output"),
+            ({"folds": 5, "seeds": 2}, "--seeds and --folds cannot be combined"),
+            ({"grid": ["epochs=1,2"], "seeds": 2}, "--seeds and --grid cannot be combined"),
+            ({"grid": ["epochs=1,2"], "report_folder": "a"}, "leave out --report-folder"),
+            ({"grid": ["epoch=1,2"]}, "epoch cannot be compared"),
+            ({"grid": ["patience=1,2"]}, "--grid patience=1: --patience needs --monitor"),
         ],
     )
     def test_contradicting_options_are_refused(self, changes, message):
@@ -74,6 +93,9 @@ class TestFineTuningPlan:
             {"teachers": ["a.keras"], "unlabelled": ["a.txt"]},
             {"backbone_output": "b.keras", "unfreeze": "all"},
             {"seeds": 2, "seed": 2**32 - 2},
+            {"folds": 5},
+            {"folds": 5, "fold": 4, "output": "a.keras"},
+            {"grid": ["patience=1,2"], "monitor": "loss"},
         ],
     )
     def test_other_options_are_accepted(self, changes):

@@ -15,7 +15,16 @@ import pytest
 
 import fine_tuning
 import pretrain
-from recipes.run_folder import CHECKPOINT_NAME, FINISHED, RECORD_NAME, environment, finish_run, run_in_folder
+from recipes.run_folder import (
+    CHECKPOINT_NAME,
+    FINISHED,
+    RECORD_NAME,
+    environment,
+    finish_run,
+    forget_finished,
+    has_finished,
+    run_in_folder,
+)
 from system.command_line import parse_plan
 from system.errors import InputError, OutputError
 from system.locks import owned
@@ -164,6 +173,37 @@ class TestFinished:
         (tmp_path / CHECKPOINT_NAME).touch()
         with pytest.raises(InputError, match=rf"another version of this project \({difference}\); choose another"):
             started(arguments(tmp_path, resume=True), {"epochs": 3})
+
+
+class TestFinishedWithTheSameArguments:
+    def test_only_a_finished_run_counts(self, tmp_path):
+        assert not has_finished(arguments(tmp_path))
+        started(arguments(tmp_path), {})
+        assert not has_finished(arguments(tmp_path))
+        finish_run(tmp_path)
+        assert has_finished(arguments(tmp_path))
+        assert has_finished(arguments(tmp_path, resume=True))
+        assert not has_finished(arguments(tmp_path, epochs=4))
+        assert not has_finished(arguments(tmp_path, another=1))
+
+    def test_its_record_can_be_forgotten(self, tmp_path):
+        started(arguments(tmp_path), {})
+        forget_finished(tmp_path)
+        assert (tmp_path / RECORD_NAME).is_file(), "an interrupted run can still be resumed"
+        finish_run(tmp_path)
+        forget_finished(tmp_path)
+        assert not has_finished(arguments(tmp_path)) and os.listdir(tmp_path) == []
+        forget_finished(tmp_path / "none")
+
+    def test_a_damaged_record_is_not_one_of_a_finished_run(self, tmp_path):
+        (tmp_path / RECORD_NAME).write_text(json.dumps({FINISHED: "now", "arguments": []}), encoding="utf-8")
+        assert not has_finished(arguments(tmp_path))
+
+
+def test_a_run_without_a_model_of_its_own_does_not_lock_it(tmp_path):
+    output = str(tmp_path / "model.keras")
+    with owned(output), run_in_folder(arguments(tmp_path / "run", output=output), {}, has_model=False) as own:
+        assert own["output"] == output
 
 
 @pytest.mark.parametrize("script", [pretrain, fine_tuning])

@@ -11,12 +11,15 @@ from interrupted_runs import InterruptAfter
 from scripts import assert_same_weights, call
 
 import fine_tuning
-import recipes.study
+import recipes.studies.results
+import recipes.studies.study
 import training.engine.loop
 from evaluation.metrics import classification_metrics
 from network.model_file import load_model
 from recipes.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, RECORD_NAME
-from recipes.study import CONVERSIONS, ONE_WINDOW, STUDY_NAME
+from recipes.studies.results import ONE_WINDOW
+from recipes.studies.seeds import CONVERSIONS
+from recipes.studies.study import MARKDOWN_NAME, STUDY_NAME
 from serving.predictor import Predictor
 from text.sources import read_labelled
 
@@ -72,7 +75,7 @@ class TestFinishedStudy:
         plots = {"training_curves.png", "confusion_matrix.png"}
         assert written == {"classifier.keras", "classifier.onnx", "metrics.json", RECORD_NAME, *plots}
         names = {path.name for path in (folder / FOLDER).iterdir()}
-        assert names == {"seed-7", "seed-8", STUDY_NAME, RECORD_NAME}
+        assert names == {"seed-7", "seed-8", STUDY_NAME, MARKDOWN_NAME, RECORD_NAME}
         record = json.loads((folder / FOLDER / RECORD_NAME).read_text(encoding="utf-8"))
         assert record["arguments"]["seeds"] == 2
         assert {path.name for path in (folder / "splits").iterdir()} == {"train.csv", "test.csv"}
@@ -93,6 +96,16 @@ class TestFinishedStudy:
             shown = re.search(r"accuracy ([0-9.]+) ± ([0-9.]+)  macro-F1 .*  ROC-AUC ", line).groups()
             # All of them are rounded: three digits after the point here, four in the line of the seeds.
             assert [float(value) for value in shown] == pytest.approx(expected, abs=6e-4)
+
+    def test_the_same_means_are_in_the_markdown(self, finished):
+        folder, printed = finished
+        markdown = (folder / FOLDER / MARKDOWN_NAME).read_text(encoding="utf-8")
+        assert markdown.startswith("# 2 seeds\n\n84 test texts; mean ± standard deviation of 2 seeds.\n\n| ")
+        for name in ("TF-IDF + logistic regression", "Mini-BERT", *CONVERSIONS.values()):
+            (line,) = (line for line in printed if re.match(rf"{re.escape(name)}  +accuracy ", line))
+            accuracy = re.search(r"accuracy ([0-9.]+ ± [0-9.]+)", line)[1]
+            assert re.search(rf"^\| {re.escape(name)} +\| {accuracy} \|", markdown, re.M)
+        assert re.findall(r"^\| (7|8) +\| +84 \|", markdown, re.M) == ["7", "8"]
 
     def test_its_metrics_are_those_of_its_runs(self, finished):
         folder, _ = finished
@@ -142,7 +155,7 @@ class TestInterruptedStudy:
         assert "--epochs 2, not 5" in capsys.readouterr().err
 
         with monkeypatch.context() as patch:
-            patch.setattr(recipes.study, "data_sha256", lambda *data: "another")
+            patch.setattr(recipes.studies.study, "data_sha256", lambda *data: "another")
             assert fine_tuning.main(["--resume"]) == 1
         assert "has changed since the study began" in capsys.readouterr().err
 
@@ -164,7 +177,7 @@ class TestInterruptedStudy:
 
     def test_a_seed_that_was_trained_is_only_tested(self, arguments, monkeypatch, capsys):
         with monkeypatch.context() as patch:
-            patch.setattr(recipes.study, "Predictor", InterruptedPredictor)
+            patch.setattr(recipes.studies.results, "Predictor", InterruptedPredictor)
             assert fine_tuning.main([*arguments, "--seeds", "1"]) == 130
         capsys.readouterr()
         assert fine_tuning.main(["--resume"]) == 0

@@ -79,12 +79,12 @@ def load_splits(
         InputError: the data cannot be read, or a split lacks one of the labels.
     """
     labelled = read_rows(options)
-    try:
-        rows_of_splits = _rows_of_splits(labelled, options.test_size, options.stratify, split_seed)
-    except InputError as error:
-        raise InputError(f"{labelled.name}: {error}; {labelled.explain_shortage()}") from error
     return Splits(
-        labelled, *(_split(labelled, rows, tokenizer, max_seq_len, options.windows) for rows in rows_of_splits)
+        labelled,
+        *(
+            _split(labelled, rows, tokenizer, max_seq_len, options.windows)
+            for rows in rows_of_splits(labelled, options, split_seed)
+        ),
     )
 
 
@@ -101,11 +101,28 @@ def read_rows(options: DataOptions) -> LabelledTexts:
     )
 
 
-def _rows_of_splits(
-    labelled: LabelledTexts, test_size: float, stratify: bool, seed: int
+def rows_of_splits(
+    labelled: LabelledTexts, options: DataOptions, split_seed: int = SPLIT_SEED
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the usable rows for training, for validation and for the test, as indices."""
-    train, test = split_rows(labelled, test_size, seed, stratify=stratify)
+    """Return the usable rows for training, for validation and for the test, as indices.
+
+    Raises:
+        InputError: there are too few rows, or a split lacks one of the labels.
+    """
+    try:
+        return _rows_of_splits(labelled, options, split_seed)
+    except InputError as error:
+        fold = "" if options.folds is None else f"fold {options.fold} of {options.folds}: "
+        raise InputError(f"{labelled.name}: {fold}{error}; {labelled.explain_shortage()}") from error
+
+
+def _rows_of_splits(
+    labelled: LabelledTexts, options: DataOptions, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if options.folds is None:
+        train, test = split_rows(labelled, options.test_size, seed, stratify=options.stratify)
+    else:
+        train, test = fold_rows(labelled, options.folds, options.fold, seed)
     train, validation = stratified_split(_strata(labelled), train, VALIDATION_FRACTION, seed)
     for name, rows in (("training", train), ("validation", validation), ("test", test)):
         missing = set(range(len(labelled.label_set.names))) - set(labelled.labels[rows].tolist())
@@ -131,6 +148,26 @@ def split_rows(
         return stratified_split(_strata(labelled), np.flatnonzero(labelled.usable), test_size, seed)
     train, test = train_test_split(len(labelled.texts), test_size, seed)
     return train[labelled.usable[train]], test[labelled.usable[test]]
+
+
+def fold_rows(labelled: LabelledTexts, folds: int, fold: int, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
+    """Return the usable rows for training and for the test in one fold of a cross-validation, as indices.
+
+    Every usable row is tested in one of the folds. Their sizes differ by one row at most, and so do their numbers of
+    rows of each label; with groups, of each group and label.
+
+    Args:
+        labelled: the rows.
+        folds: the number of folds.
+        fold: the one to test, counted from 0.
+        seed: seed of the draw.
+    """
+    rows = np.flatnonzero(labelled.usable)
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    by_stratum = shuffled[np.argsort(_strata(labelled)[shuffled], kind="stable")]
+    # Dealt out like cards, one stratum after the other.
+    test = np.sort(by_stratum[fold::folds])
+    return np.setdiff1d(rows, test, assume_unique=True), test
 
 
 def _strata(labelled: LabelledTexts) -> np.ndarray:

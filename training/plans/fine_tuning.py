@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from system.command_line import option, option_name, positive_int, probability
 from system.errors import InputError
 from text.dataset.options import DataOptions
+from training.plans.grid import combinations
 from training.plans.shared import DRY_RUN_HELP, RESUME_HELP, require_model_names
 from training.plans.training_options import TrainingOptions
 
@@ -95,6 +96,11 @@ class FineTuningPlan(TrainingOptions, DataOptions):
                     f"{option_name(self.study)} saves each model and its report in --run-folder: leave out "
                     f"{option_name(name)}"
                 )
+        for combination in combinations(self.grid) if self.grid else ():
+            try:
+                replace(self, grid=[], **combination.values).check({*typed, *combination.values})
+            except InputError as error:
+                raise InputError(f"--grid {combination}: {error}") from error
         if self.seeds is not None and self.seed + self.seeds > NUM_POSSIBLE_SEEDS:
             raise InputError(
                 f"--seed {self.seed} is too large for --seeds {self.seeds}: seeds end at {NUM_POSSIBLE_SEEDS - 1}"

@@ -1,0 +1,107 @@
+"""The folds of a cross-validation: every usable row is tested once, and every fold has its share of each label."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import tokenizer_of
+
+from system.errors import InputError
+from text.dataset.labelled_texts import LabelledTexts
+from text.dataset.options import DataOptions
+from text.dataset.splits import SPLIT_SEED, fold_rows, load_splits, read_rows, rows_of_splits
+from text.labels import SENTIMENT, UNUSABLE, LabelSet
+
+TOKENIZER = tokenizer_of(("好", "差", *"0123456789"))
+
+
+def labelled_texts(labels, groups=None, label_set=SENTIMENT):
+    texts = [f"文{row}" for row in range(len(labels))]
+    return LabelledTexts("reviews.csv", texts, np.array(labels, np.int8), {}, "0", groups, label_set)
+
+
+def num_of_each(values):
+    return dict(zip(*np.unique(values, return_counts=True), strict=True))
+
+
+def assert_balanced(values, tests):
+    """Check that the numbers of each value differ by one row at most between the folds."""
+    counts = [num_of_each(np.array(values)[rows]) for rows in tests]
+    for value in set(values):
+        of_folds = [count.get(value, 0) for count in counts]
+        assert max(of_folds) - min(of_folds) <= 1
+
+
+@given(
+    rows=st.lists(st.tuples(st.sampled_from([UNUSABLE, 0, 1, 2]), st.sampled_from("ab")), min_size=1, max_size=150),
+    folds=st.integers(2, 12),
+    has_groups=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_every_usable_row_is_tested_once(rows, folds, has_groups, seed):
+    labels, groups = [label for label, _ in rows], [group for _, group in rows]
+    labelled = labelled_texts(labels, groups if has_groups else None, LabelSet(("甲", "乙", "丙")))
+    usable = np.flatnonzero(labelled.usable).tolist()
+    splits = [fold_rows(labelled, folds, fold, seed) for fold in range(folds)]
+    assert sorted(row for _, test in splits for row in test.tolist()) == usable
+    for train, test in splits:
+        assert sorted([*train, *test]) == usable
+        assert (np.diff(train) > 0).all() and (np.diff(test) > 0).all()
+    tests = [test for _, test in splits]
+    sizes = [len(test) for test in tests]
+    assert max(sizes) - min(sizes) <= 1
+    if has_groups:
+        # The rows of a group and label that are too rare are spread as those of the label.
+        frequent = {pair for pair in rows if rows.count(pair) >= 3}
+        counts = [[[rows[row] for row in test].count(pair) for test in tests] for pair in frequent]
+        assert all(max(of_folds) - min(of_folds) <= 1 for of_folds in counts)
+    else:
+        assert_balanced(labels, tests)
+
+
+def test_the_folds_depend_on_the_seed_alone():
+    labelled = labelled_texts([0, 1] * 50)
+    first, again, other = (fold_rows(labelled, 5, 2, seed)[1].tolist() for seed in (1, 1, 2))
+    assert first == again != other
+    assert fold_rows(labelled, 5, 2)[1].tolist() == fold_rows(labelled, 5, 2, SPLIT_SEED)[1].tolist()
+
+
+def test_two_labels_are_balanced_without_stratify():
+    labels = [0] * 15 + [1] * 85
+    assert_balanced(labels, [fold_rows(labelled_texts(labels), 5, fold)[1] for fold in range(5)])
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A CSV file of 40 rows, every fourth of them positive, and a row without a label."""
+    lines = [f"{'好' if number % 4 == 0 else '差'}{number},{int(number % 4 == 0)}" for number in range(40)]
+    (tmp_path / "reviews.csv").write_text("\n".join(["text,label", *lines, "好,"]), encoding="utf-8")
+    return tmp_path / "reviews.csv"
+
+
+def test_a_tenth_of_the_other_folds_is_for_validation(path):
+    tested = []
+    for fold in range(5):
+        splits = load_splits(DataOptions(dataset=str(path), test_size=0.5, folds=5, fold=fold), TOKENIZER, 8)
+        sizes = [len(split.texts) for split in (splits.train, splits.validation, splits.test)]
+        assert sizes == [29, 3, 8]
+        assert [split.labels.sum() for split in (splits.validation, splits.test)] == [1, 2]
+        texts = [text for split in (splits.train, splits.validation, splits.test) for text in split.texts]
+        assert len(set(texts)) == len(texts) == 40
+        tested += splits.test.texts
+    assert len(set(tested)) == len(tested) == 40
+
+
+def test_the_rows_of_the_splits_are_those_that_are_loaded(path):
+    options = DataOptions(dataset=str(path), test_size=0.5, folds=5, fold=3)
+    labelled, splits = read_rows(options), load_splits(options, TOKENIZER, 8)
+    for rows, split in zip(
+        rows_of_splits(labelled, options), (splits.train, splits.validation, splits.test), strict=True
+    ):
+        assert [labelled.texts[row] for row in rows] == split.texts
+
+
+def test_a_fold_without_one_of_the_labels_is_named(path):
+    with pytest.raises(InputError, match=r"reviews\.csv: fold \d+ of 11: the test split \([34] rows\) lacks one of "):
+        for fold in range(11):  # of the ten positive rows one of the folds gets none
+            load_splits(DataOptions(dataset=str(path), test_size=0.5, folds=11, fold=fold), TOKENIZER, 8)
