@@ -25,7 +25,7 @@ from training.plans.fine_tuning import FineTuningPlan
 STUDY_NAME = "study.json"
 MODEL_NAME = "classifier.keras"
 PROGRESS_VERSION = 2  # of the file with the results so far; the first version had none
-METRIC_TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "roc_auc": "ROC-AUC"}
+METRIC_TITLES = {"accuracy": "accuracy", "micro_f1": "micro-F1", "macro_f1": "macro-F1", "roc_auc": "ROC-AUC"}
 # The rows of the table, which are the keys of the results in study.json.
 BASELINE, MODEL, MODEL_AT_THRESHOLD = "TF-IDF + logistic regression", "Mini-BERT", "Mini-BERT at the threshold"
 ONE_WINDOW = "Mini-BERT, first window only"
@@ -66,7 +66,7 @@ def _study(plan: FineTuningPlan, plot_name: str) -> Results | None:
         return None
     labelled = read_rows(plan)
     rows = split_rows(labelled, plan.test_size, stratify=plan.stratify)[1]
-    texts, labels = [labelled.texts[row] for row in rows], [int(labelled.labels[row]) for row in rows]
+    texts, labels = [labelled.texts[row] for row in rows], labelled.labels[rows]
     progress = _Progress(folder / PROGRESS_NAME, data_sha256(labelled, plan.pretrained), plan.resume)
     results = progress.results
     for number, seed in enumerate(range(plan.seed, plan.seed + plan.seeds)):
@@ -164,16 +164,17 @@ def _plan_of(plan: FineTuningPlan, seed: int) -> FineTuningPlan:
     )
 
 
-def _test(folder: Path, label_set: LabelSet, texts: list[str], labels: list[int]) -> dict[str, dict]:
+def _test(folder: Path, label_set: LabelSet, texts: list[str], labels: np.ndarray) -> dict[str, dict]:
     """Test the model of one run; return its metrics by row of the table."""
     import opencc  # imported here, because a single run does not need it
 
     metrics = json.loads((folder / METRICS_NAME).read_text(encoding="utf-8"))
+    threshold = metrics["application_threshold"] if label_set.multi_label else None
 
     def measure(predictor: Predictor, texts: list[str]) -> dict:
         # A text without a known token has no probability.
         probabilities = np.nan_to_num(predictor.predict_proba(texts), nan=1 / len(label_set.names))
-        return classification_metrics(label_set, labels, probabilities)
+        return classification_metrics(label_set, labels, probabilities, threshold)
 
     results = {BASELINE: metrics["baseline"], MODEL: most_probable_metrics(metrics["test"])}
     if label_set.is_binary:
