@@ -10,9 +10,10 @@ import numpy as np
 from evaluation.baseline import baseline_test_logits
 from evaluation.calibration import Calibration, calibrate
 from evaluation.metrics import classification_metrics, log_loss, majority_log_loss, validation_metrics
+from evaluation.report.multi_label import format_multi_label_report
 from evaluation.report.terminal import format_groups, format_multiclass_report, format_report
 from system.errors import InputError
-from text.labels import EVEN_THRESHOLD
+from text.labels import EVEN_THRESHOLD, Threshold
 
 if TYPE_CHECKING:
     from text.dataset.splits import Split, Splits
@@ -30,6 +31,8 @@ def threshold_key(threshold: float) -> str:
 def most_probable_metrics(test: dict) -> dict:
     """Return the metrics of choosing the most probable label; of two labels those at 0.5.
 
+    If a text may have several labels, they are those at the application's thresholds.
+
     Args:
         test: `assessment["test"]`.
     """
@@ -42,14 +45,16 @@ def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: 
     Args:
         logits_of: returns the model's logits for the texts of a split, (texts, outputs).
         splits: the model was trained on `train` alone; the baseline is trained on `train` and `validation`.
-        threshold: the application's; None for more than two labels.
+        threshold: the application's; None for more than two labels. If a text may have several labels, None means the
+            calibrated thresholds.
 
     Returns:
         The content of `metrics.json`: "calibration" (temperature and threshold of the best macro-F1, both from the
         validation split), "application_threshold", "test" and "baseline". Of two labels `test["thresholds"]` holds the
         metrics at 0.5, at the application's and at the calibrated threshold, by `threshold_key`. Of more labels "test"
-        holds the metrics themselves, and "baseline_class_weight" says how the baseline was trained. Where the data has
-        groups, "groups" holds "test" and "baseline" of each.
+        holds the metrics themselves, and "baseline_class_weight" says how the baseline was trained. If a text may have
+        several labels, these are at the application's thresholds, and `test["at_half"]` holds those at 0.5. Where the
+        data has groups, "groups" holds "test" and "baseline" of each.
 
     Raises:
         InputError: on the validation split the model is far worse than predicting the class frequencies.
@@ -57,24 +62,28 @@ def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: 
     calibration = _calibration(splits.validation, logits_of(splits.validation))
     test, label_set = splits.test, splits.test.label_set
     probabilities = label_set.probabilities(logits_of(test) / calibration.temperature)
-    baseline_logits, class_weight = baseline_test_logits(splits)
-    baseline_probabilities = label_set.probabilities(baseline_logits)
+    if label_set.multi_label and threshold is None:
+        threshold = calibration.threshold
+    baseline = baseline_test_logits(splits)
+    baseline_probabilities = label_set.probabilities(baseline.logits)
 
     def metrics_of(rows: np.ndarray) -> dict:
-        def measure(of: np.ndarray, value: float | None = None) -> dict:
+        def measure(of: np.ndarray, value: Threshold = None) -> dict:
             return classification_metrics(label_set, test.labels[rows], of[rows], value)
 
         if label_set.is_binary:
             thresholds = (EVEN_THRESHOLD, threshold, calibration.threshold)
             of_model = {"thresholds": {threshold_key(value): measure(probabilities, value) for value in thresholds}}
+        elif label_set.multi_label:
+            of_model = measure(probabilities, threshold) | {"at_half": measure(probabilities)}
         else:
             of_model = measure(probabilities)
-        return {"test": of_model, "baseline": measure(baseline_probabilities)}
+        return {"test": of_model, "baseline": measure(baseline_probabilities, baseline.threshold)}
 
     assessment = {"calibration": calibration._asdict(), "application_threshold": threshold}
     assessment |= metrics_of(np.arange(len(test.texts)))
     if not label_set.is_binary:
-        assessment["baseline_class_weight"] = class_weight
+        assessment["baseline_class_weight"] = baseline.class_weight
     if test.groups is not None:
         assessment["groups"] = {str(group): metrics_of(test.groups == group) for group in np.unique(test.groups)}
     return assessment
@@ -118,6 +127,10 @@ def print_assessment(assessment: dict, data_name: str) -> None:
             f", threshold {calibration['threshold']:.3g}. With these, test accuracy is {at_calibrated['accuracy']:.3f} "
             f"and macro-F1 {at_calibrated['macro_f1']:.3f}"
         )
+    elif "at_half" in test:
+        print(format_multi_label_report(metrics, test["at_half"], baseline, data_name) + "\n")
+        lowest, highest = min(calibration["threshold"]), max(calibration["threshold"])
+        calibrated += f", a threshold for each label, {lowest:.3g} to {highest:.3g}"
     else:
         print(format_multiclass_report(metrics, baseline, data_name) + "\n")
     print(calibrated + ".\n")

@@ -1,10 +1,11 @@
-"""The calibration of a classifier on its validation split: a temperature and, for two labels, a threshold."""
+"""The calibration of a classifier on its validation split: a temperature, and thresholds where there are any."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from evaluation.metrics import log_loss
+from evaluation.multi_label import best_thresholds
 from text.labels import LabelSet
 
 TEMPERATURES = (0.2, 5.0)
@@ -15,30 +16,32 @@ class Calibration(NamedTuple):
 
     Attributes:
         temperature: the number that logits are divided by.
-        threshold: the lowest probability of the second label, after that division, with which a text gets it; None for
-            more than two labels.
+        threshold: the lowest probability of the second label, after that division, with which a text gets it; if a
+            text may have several labels, that of each label; None for more than two labels.
     """
 
     temperature: float
-    threshold: float | None
+    threshold: float | tuple[float, ...] | None
 
 
 def calibrate(label_set: LabelSet, labels: np.ndarray, logits: np.ndarray) -> Calibration:
     """Return the temperature with the lowest log-loss on a validation split, and the threshold with the best macro-F1.
 
-    More than two labels have no threshold.
+    More than two labels have no threshold. If a text may have several labels, each has its own threshold.
 
     Guo et al., "On Calibration of Modern Neural Networks" (2017), section 4.2.
 
     Args:
         label_set: turns logits into probabilities.
-        labels: (texts,), the index of each text's label.
+        labels: (texts,), the index of each text's label; or 1 where a text has a label, else 0, (texts, labels).
         logits: (texts, outputs).
     """
     temperature = _best_temperature(label_set, labels, logits)
-    if not label_set.is_binary:
+    if not label_set.is_binary and not label_set.multi_label:
         return Calibration(temperature, None)
     probabilities = label_set.probabilities(logits / temperature)
+    if label_set.multi_label:
+        return Calibration(temperature, best_thresholds(labels, probabilities))
     return Calibration(temperature, _best_threshold(labels, probabilities[:, 1]))
 
 

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from text.labels import EVEN_THRESHOLD, LabelSet
+from evaluation.multi_label import frequency_log_loss, multi_label_log_loss, multi_label_metrics
+from text.labels import EVEN_THRESHOLD, LabelSet, Threshold
 
 
 def classification_metrics(
-    label_set: LabelSet, labels: np.ndarray, probabilities: np.ndarray, threshold: float | None = None
+    label_set: LabelSet, labels: np.ndarray, probabilities: np.ndarray, threshold: Threshold = None
 ) -> dict:
     """Return the metrics of predictions, as plain Python numbers that JSON can hold.
+
+    Those of several labels a text are described in `evaluation.multi_label.multi_label_metrics`.
 
     Args:
         labels: (texts,), the index of each text's label.
@@ -28,6 +31,8 @@ def classification_metrics(
         ValueError: there is no text, shapes do not match, a value is out of range, or more than two labels have a
             threshold.
     """
+    if label_set.multi_label:
+        return multi_label_metrics(label_set, labels, probabilities, threshold)
     num_labels = len(label_set.names)
     labels, probabilities = _checked_labels(labels, num_labels), _checked_probabilities(probabilities, num_labels)
     if len(labels) != len(probabilities):
@@ -97,18 +102,22 @@ def _metrics_by_name(names: Sequence[str], labels: np.ndarray, predictions: np.n
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean of -log of the probability of each text's label, in nats.
+    """Return the mean of -log of the probability of each text's label, in nats; of several labels, over all of them.
 
     Args:
-        labels: (texts,), the index of each text's label.
+        labels: (texts,), the index of each text's label; or 1 where a text has a label, else 0, (texts, labels).
         probabilities: (texts, labels).
     """
+    if np.ndim(labels) == 2:
+        return multi_label_log_loss(labels, probabilities)
     of_label = np.take_along_axis(probabilities, np.asarray(labels)[:, None], axis=1)
     return float(-np.log(np.maximum(of_label, np.finfo(np.float64).eps)).mean())
 
 
 def majority_log_loss(labels: np.ndarray) -> float:
     """Return the log-loss, in nats, of predicting for every text the frequency of each label in `labels`."""
+    if np.ndim(labels) == 2:
+        return frequency_log_loss(labels)
     frequencies = np.bincount(labels) / len(labels)
     frequencies = frequencies[frequencies > 0]
     return float(-(frequencies * np.log(frequencies)).sum())
@@ -118,17 +127,19 @@ def validation_metrics(label_set: LabelSet, labels: np.ndarray, probabilities: n
     """Return the validation metrics that a training prints after each epoch, under Keras' names for them.
 
     Args:
-        labels: (texts,), the index of each text's label.
+        labels: (texts,), the index of each text's label; or 1 where a text has a label, else 0, (texts, labels).
         probabilities: (texts, labels).
 
     Returns:
-        "loss", and for two labels "binary_accuracy", for more labels "accuracy" and "macro_f1".
+        "loss", and for two labels "binary_accuracy", for more labels "accuracy" and "macro_f1", for several labels a
+        text "micro_f1" too, all of them at 0.5.
     """
     if label_set.is_binary:
         accuracy = float((label_set.decide(probabilities) == labels).mean())
         return {"loss": log_loss(labels, probabilities), "binary_accuracy": accuracy}
     metrics = classification_metrics(label_set, labels, probabilities)
-    return {"loss": metrics["log_loss"], "accuracy": metrics["accuracy"], "macro_f1": metrics["macro_f1"]}
+    names = ("accuracy", "micro_f1", "macro_f1") if label_set.multi_label else ("accuracy", "macro_f1")
+    return {"loss": metrics["log_loss"]} | {name: metrics[name] for name in names}
 
 
 def pooled_metrics(metrics: Sequence[dict]) -> dict[str, float]:

@@ -16,6 +16,8 @@ from evaluation.assessment import (
     print_assessment,
     validation_of,
 )
+from evaluation.report.label_scores import plot_label_scores
+from evaluation.report.multi_label import most_frequent_labels
 from evaluation.report.plots import confusion_legend, plot_confusion_matrix, plot_training_curves
 from evaluation.report.terminal import write_metrics
 from network.bert import (
@@ -183,7 +185,7 @@ def _print_dry_run(
 def _load_splits(plan: FineTuningPlan, pretrained: BertModel) -> Splits:
     splits = load_splits(plan, tokenizer_from_json(pretrained.tokenizer_json), pretrained.config.max_seq_len)
     print_splits(splits)
-    if plan.threshold is not None and not splits.label_set.is_binary:
+    if plan.threshold is not None and not (splits.label_set.is_binary or splits.label_set.multi_label):
         raise InputError(f"--threshold needs two labels, and {plan.dataset} has {len(splits.label_set.names)}")
     return splits
 
@@ -253,9 +255,13 @@ def _save_backbone(path: str, classifier: BertClassifier, pretrained: BertMasked
 def _write_report(plan: FineTuningPlan, result: FineTuningResult, labels: LabelSet, plot_name: str) -> None:
     folder = Path(plan.report_folder)
     plot_training_curves(result.history, folder / plot_name)
-    matrix, names = most_probable_metrics(result.assessment["test"])["confusion_matrix"], labels.english_names
-    title = f"Test set, threshold {EVEN_THRESHOLD}" if labels.is_binary else "Test set"
-    plot_confusion_matrix(matrix, folder / CONFUSION_MATRIX_NAME, names, title)
+    metrics, names = most_probable_metrics(result.assessment["test"]), labels.english_names
+    if labels.multi_label:
+        names = most_frequent_labels(metrics)
+        plot_label_scores(metrics, result.assessment["baseline"], folder / CONFUSION_MATRIX_NAME)
+    else:
+        title = f"Test set, threshold {EVEN_THRESHOLD}" if labels.is_binary else "Test set"
+        plot_confusion_matrix(metrics["confusion_matrix"], folder / CONFUSION_MATRIX_NAME, names, title)
     if legend := confusion_legend(names):
         print(f"Labels in {CONFUSION_MATRIX_NAME}: {legend}")
     write_metrics(folder / METRICS_NAME, result.assessment | {"history": result.history} | environment())

@@ -60,8 +60,12 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
 def _require_labels(labels: LabelSet, teachers: Sequence[Predictor]) -> None:
     for teacher in teachers:
         if teacher.labels != labels:
-            found, expected = (", ".join(each.names) for each in (teacher.labels, labels))
+            found, expected = map(_described, (teacher.labels, labels))
             raise InputError(f"{teacher.model_path} has the labels {found}, but the data set has {expected}")
+
+
+def _described(labels: LabelSet) -> str:
+    return ", ".join(labels.names) + (" (several per text)" if labels.multi_label else "")
 
 
 def mixed_texts(texts: Sequence[str], count: int, seed: int) -> list[str]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from arrays import logits_of
-from small_splits import small_split
+from small_splits import SmallSplit, small_split
 
 from evaluation.assessment import (
     assess,
@@ -179,3 +179,83 @@ def test_the_validation_is_assessed_with_the_loss_of_each_epoch(splits):
     of_epoch = validation_of(splits)(logits)
     assert (metrics["log_loss"], metrics["accuracy"]) == (of_epoch["loss"], of_epoch["binary_accuracy"])
     assert 0 < metrics["macro_f1"] < 1
+
+
+class TestSeveralLabels:
+    TEXTS = ("动力足", "油耗高", "动力足，油耗高", "随便看看")
+    ROWS = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
+    LABELS = LabelSet(("动力", "油耗"), multi_label=True)
+
+    @pytest.fixture
+    def splits(self):
+        groups = np.array(["film", "shop", "shop", "shop"] * 6)
+        return Splits(None, self.split_of(32), self.split_of(16), self.split_of(24, groups))
+
+    def split_of(self, count, groups=None):
+        kinds = np.arange(count) % 4
+        return SmallSplit([self.TEXTS[kind] for kind in kinds], self.ROWS[kinds], self.LABELS, groups)
+
+    def logits(self, split):
+        """Return the logits of a model that is wrong about 油耗 in every fourth text, (texts, labels)."""
+        labels = split.labels.copy()
+        labels[::4, 1] = 1 - labels[::4, 1]
+        return 6.0 * labels - 4
+
+    def test_the_metrics_are_those_at_the_calibrated_thresholds_and_at_one_half(self, splits):
+        assessment = assess(self.logits, splits, None)
+        calibration = assessment["calibration"]
+        assert assessment["application_threshold"] == calibration["threshold"] and len(calibration["threshold"]) == 2
+        probabilities = self.LABELS.probabilities(self.logits(splits.test) / calibration["temperature"])
+        measured, at_half = (
+            classification_metrics(self.LABELS, splits.test.labels, probabilities, threshold)
+            for threshold in (calibration["threshold"], 0.5)
+        )
+        assert assessment["test"] == measured | {"at_half": at_half}
+        assert most_probable_metrics(assessment["test"]) == assessment["test"]
+        assert measured["accuracy"] == 0.75
+        assert assessment["baseline"]["micro_f1"] == 1  # each label has its own words
+
+    def test_a_threshold_replaces_all(self, splits):
+        assessment = assess(self.logits, splits, 0.9)
+        assert assessment["application_threshold"] == 0.9
+        assert assessment["test"]["threshold"] == {"动力": 0.9, "油耗": 0.9}
+        assert len(assessment["calibration"]["threshold"]) == 2  # what the model file keeps
+
+    def test_each_group_has_its_own_metrics(self, splits, capsys):
+        assessment = assess(self.logits, splits, None)
+        accuracies = {name: group["test"]["accuracy"] for name, group in assessment["groups"].items()}
+        assert accuracies == {"film": 0, "shop": 1}
+        print_assessment(assessment, "cars.csv")
+        lines = capsys.readouterr().out.splitlines()
+        title = next(index for index, line in enumerate(lines) if line.startswith("Group"))
+        assert lines[title - 1].split() == ["micro-F1", "macro-F1"]
+        film = assessment["groups"]["film"]["test"]
+        expected = [f"{film['micro_f1']:.3f}", "1.000", f"{film['macro_f1']:.3f}", "1.000"]
+        assert lines[title + 1].split() == ["film", "6", *expected]
+
+    @pytest.mark.parametrize("logit", [np.nan, np.inf, 1000.0])
+    def test_a_useless_model_is_refused(self, splits, logit):
+        def wrong(split):
+            return np.where(split.labels == 1, -logit, logit)
+
+        with pytest.raises(InputError, match="the model is useless and was not saved: .* try a smaller learning rate"):
+            assess(wrong, splits, None)
+
+    def test_the_printed_report(self, splits, capsys):
+        assessment = assess(self.logits, splits, None)
+        print_assessment(assessment, "cars.csv")
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[0] == f"Test set loss: {assessment['test']['log_loss']:.4f}"
+        assert printed[1] == "Test set accuracy: 0.7500"
+        assert printed[3].startswith("Test on cars.csv: 24 texts, 2 labels, 1.00 labels per text")
+        calibration = assessment["calibration"]
+        lowest, highest = min(calibration["threshold"]), max(calibration["threshold"])
+        assert (
+            f"Calibrated on the validation split: temperature {calibration['temperature']:.3g}, a threshold for each "
+            f"label, {lowest:.3g} to {highest:.3g}."
+        ) in printed
+
+    def test_validation_is_that_of_the_validation_split(self, splits):
+        metrics = validation_of(splits)(self.logits(splits.validation))
+        assert list(metrics) == ["loss", "accuracy", "micro_f1", "macro_f1"]
+        assert metrics["accuracy"] == 0.75

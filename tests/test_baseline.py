@@ -9,6 +9,7 @@ from small_splits import SmallSplit
 
 from evaluation.baseline import baseline_logits, baseline_test_logits, fit_tfidf_baseline
 from evaluation.metrics import classification_metrics
+from evaluation.multi_label import best_thresholds
 from text.dataset.splits import Splits
 from text.labels import SENTIMENT, LabelSet
 
@@ -103,17 +104,17 @@ class TestBaselineOfATest:
         train, validation, test = (
             SmallSplit(REVIEWS[start::3], np.array(LABELS[start::3]), SENTIMENT) for start in range(3)
         )
-        logits, class_weight = baseline_test_logits(Splits(None, train, validation, test))
+        logits, class_weight, threshold = baseline_test_logits(Splits(None, train, validation, test))
         known = np.concatenate([train.labels, validation.labels])
         expected = baseline_logits(SENTIMENT, train.texts + validation.texts, known, test.texts)
         np.testing.assert_array_equal(logits, expected)
-        assert class_weight is None
+        assert class_weight is threshold is None
 
     @pytest.mark.parametrize(("counts", "expected"), [((60, 4, 4, 4), "balanced"), ((20, 20, 20, 20), None)])
     def test_more_labels_get_the_better_class_weight_on_the_validation_split(self, counts, expected):
         train, validation, test = topic_split(counts, 0), topic_split((9, 9, 9, 9), 1), topic_split((5, 5, 5, 5), 2)
-        logits, class_weight = baseline_test_logits(Splits(None, train, validation, test))
-        assert class_weight == expected
+        logits, class_weight, threshold = baseline_test_logits(Splits(None, train, validation, test))
+        assert class_weight == expected and threshold is None
         macro_f1 = {}
         for weight in (None, "balanced"):
             of_weight = baseline_logits(TOPICS, train.texts, train.labels, validation.texts, class_weight=weight)
@@ -124,6 +125,66 @@ class TestBaselineOfATest:
         texts = train.texts + validation.texts
         of_all = baseline_logits(TOPICS, texts, known, test.texts, class_weight=class_weight)
         np.testing.assert_array_equal(logits, of_all)
+
+
+ASPECTS = LabelSet(TOPICS.names, multi_label=True)
+
+
+def aspect_split(count, seed, frequencies=(0.6, 0.3, 0.2, 0.1)):
+    """Return a split of texts of several topics, or none, with two characters of each topic and three of any."""
+    generator = np.random.default_rng(seed)
+    labels = (generator.random((count, 4)) < frequencies).astype(np.int64)
+    texts = []
+    for of_text in labels:
+        words = [generator.choice(list(TOPIC_WORDS[topic]), 2) for topic in np.flatnonzero(of_text)]
+        texts.append("".join(["".join(word) for word in words] + list(generator.choice(list("".join(TOPIC_WORDS)), 3))))
+    return SmallSplit(texts, labels, ASPECTS)
+
+
+class TestSeveralLabels:
+    def test_each_label_is_that_of_its_own_logistic_regression(self):
+        train, test = aspect_split(60, 0), aspect_split(20, 1)
+        logits = baseline_logits(ASPECTS, train.texts, train.labels, test.texts)
+        assert logits.shape == (20, 4)
+        for topic in range(4):
+            pipeline = fit_tfidf_baseline(train.texts, train.labels[:, topic])
+            expected = pipeline.predict_proba(test.texts)
+            np.testing.assert_allclose(
+                ASPECTS.probabilities(logits)[:, topic], expected[:, 1], atol=1e-2
+            )  # of two solvers
+
+    def test_a_label_of_no_training_text_or_of_all_is_certain(self):
+        train, test = aspect_split(60, 0), aspect_split(20, 1)
+        train.labels[:, 1], train.labels[:, 2] = 0, 1
+        probabilities = ASPECTS.probabilities(baseline_logits(ASPECTS, train.texts, train.labels, test.texts))
+        assert (probabilities[:, 1] < 1e-12).all() and (probabilities[:, 2] > 1 - 1e-12).all()
+        assert ((probabilities[:, 0] > 0.01) & (probabilities[:, 0] < 0.99)).any()
+
+    def test_class_weight_and_thresholds_are_those_of_the_best_macro_f1_on_the_validation_split(self):
+        train, validation, test = aspect_split(80, 0), aspect_split(60, 1), aspect_split(40, 2)
+        baseline = baseline_test_logits(Splits(None, train, validation, test))
+        macro_f1 = {}
+        for weight in (None, "balanced"):
+            logits = baseline_logits(ASPECTS, train.texts, train.labels, validation.texts, class_weight=weight)
+            probabilities = ASPECTS.probabilities(logits)
+            for threshold in (None, best_thresholds(validation.labels, probabilities)):
+                metrics = classification_metrics(ASPECTS, validation.labels, probabilities, threshold)
+                macro_f1[weight, threshold] = metrics["macro_f1"]
+        assert baseline.threshold is not None
+        assert macro_f1[baseline.class_weight, baseline.threshold] == max(macro_f1.values())
+        known = np.concatenate([train.labels, validation.labels])
+        texts = train.texts + validation.texts
+        of_all = baseline_logits(ASPECTS, texts, known, test.texts, class_weight=baseline.class_weight)
+        np.testing.assert_array_equal(baseline.logits, of_all)
+
+    def test_thresholds_that_do_not_help_are_left_out(self):
+        """Each text has the words of its labels alone, so that 0.5 is as good as it gets."""
+        texts = ["球队比赛", "学校老师", "手机芯片", "股票银行", "球队比赛学校老师"] * 8
+        labels = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [1, 1, 0, 0]] * 8)
+        split = SmallSplit(texts, labels, ASPECTS)
+        baseline = baseline_test_logits(Splits(None, split, split, split))
+        assert baseline.class_weight is baseline.threshold is None
+        assert ((baseline.logits > 0) == labels).all()
 
 
 @pytest.fixture(scope="module")

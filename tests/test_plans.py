@@ -71,6 +71,18 @@ class TestFineTuningPlan:
             ({"output": "model.onnx"}, "must end with .keras"),
             ({"backbone_output": "b.h5", "unfreeze": 1}, "must end with .keras"),
             ({"seeds": 2, "output": "a.keras"}, "leave out --output"),
+            ({"label_columns": ["a", "b"]}, "--label-columns needs --multi-label"),
+            ({"label_separator": ","}, "--label-separator needs --multi-label"),
+            ({"multi_label": True, "label_separator": ""}, "--label-separator must not be empty"),
+            ({"multi_label": True, "label_columns": ["a", "b", "a"]}, "--label-columns name a column twice"),
+            (
+                {"multi_label": True, "label_columns": ["a", "b"], "label_separator": ","},
+                "--label-separator splits the values of --label-column",
+            ),
+            (
+                {"multi_label": True, "label_columns": ["a", "b"], "label_column": "c"},
+                "--label-columns replace --label-column",
+            ),
             ({"seeds": 2, "report_folder": "a"}, "leave out --report-folder"),
             ({"seeds": 2, "seed": 2**32 - 1}, "seeds end at 4294967295"),
             ({"folds": 5, "output": "a.keras"}, "--folds saves each model .* leave out --output"),
@@ -96,6 +108,8 @@ class TestFineTuningPlan:
             {"folds": 5},
             {"folds": 5, "fold": 4, "output": "a.keras"},
             {"grid": ["patience=1,2"], "monitor": "loss"},
+            {"multi_label": True, "label_column": "c", "label_separator": ","},
+            {"multi_label": True, "label_columns": ["a", "b"]},
         ],
     )
     def test_other_options_are_accepted(self, changes):

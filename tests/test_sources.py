@@ -40,7 +40,7 @@ class TestLabels:
             (-1, "only 1 row has the label '-1'"),
             (0.5, "only 1 row has the label '0.5'"),
             ("nan", "only 1 row has the label 'nan'"),
-            ([1], "the label is not a single value"),
+            ([1], "the label is not a single value but a list; --multi-label reads lists"),
             ({"a": 1}, "the label is not a single value"),
             (None, "no label"),
             (float("nan"), "no label"),

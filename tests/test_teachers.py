@@ -122,6 +122,24 @@ class TestDistillationSplit:
         assert distilled.targets.shape == (20, len(names))
         np.testing.assert_allclose(distilled.targets, splits.label_set.probabilities(logits), rtol=1e-4, atol=1e-6)
 
+    def test_a_teacher_of_one_label_a_text_is_refused_where_there_are_several(self, tmp_path, tiny_emotions):
+        names = Predictor(tiny_emotions).labels.names
+        rows = [f"{name}，{number},{name}|{names[number % 6]}" for number in range(12) for name in names]
+        (tmp_path / "emotions.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+        student = load_model(tiny_emotions)
+        options = DataOptions(
+            dataset=str(tmp_path / "emotions.csv"), test_size=0.2, labels=list(names), multi_label=True
+        )
+        splits = load_splits(options, tokenizer_from_json(student.tokenizer_json), 16)
+        plan = dataclasses.replace(fine_tuning.PLAN, mixtures=20, max_windows=1)
+        distilled = distillation_split(plan, splits, student)
+        logits = baseline_logits(splits.label_set, splits.train.texts, splits.train.labels, distilled.texts)
+        np.testing.assert_allclose(distilled.targets, 1 / (1 + np.exp(-logits)), rtol=1e-4, atol=1e-6)
+        with pytest.raises(
+            InputError, match=r"has the labels .*, 平静, but the data set has .*, 平静 \(several per text\)"
+        ):
+            distillation_split(dataclasses.replace(plan, teachers=[str(tiny_emotions)]), splits, student)
+
     def test_mixtures_alone(self, splits, student):
         distilled = distillation_split(dataclasses.replace(fine_tuning.PLAN, mixtures=30), splits, student)
         assert distilled.texts == mixed_texts(splits.train.texts, 30, fine_tuning.PLAN.seed)

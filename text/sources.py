@@ -9,15 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from system.errors import InputError
-from text.dataset.labelled_texts import (
-    NO_LABEL,
-    SEVERAL_VALUES,
-    LabelledTexts,
-    LabelOptions,
-    hash_of,
-    index_labels,
-    label_text,
-)
+from text.dataset.labelled_texts import LabelledTexts, LabelOptions, hash_of
+from text.dataset.row_labels import index_rows, row_labels
 from text.hub_datasets import HubId, open_folder, open_hub, parse_hub_id
 from text.labels import UNUSABLE
 from text.problems import is_blank, row_problem
@@ -54,47 +47,46 @@ def read_labelled(
         text_column: the column of the texts; if it is None, the first of `TEXT_COLUMNS`, in any case.
         label_column: the column of the labels; if it is None, the first of `LABEL_COLUMNS`, in any case.
         group_column: the column of the groups; None for no groups.
-        label_options: how to read the labels; None: as they are, see `text.dataset.labelled_texts.index_labels`.
+        label_options: how to read the labels, and columns instead of `label_column`; None: one label a row, see
+            `text.dataset.labelled_texts.index_labels`.
 
     Raises:
         InputError: there is no such source or column, the labels cannot be used, or no row is usable.
     """
     table = _labelled_table(str(source))
     text_column = choose_column(table, text_column, TEXT_COLUMNS, "text")
-    label_column = choose_column(table, label_column, LABEL_COLUMNS, "label")
+    options = label_options or LabelOptions()
+    label_columns = [choose_column(table, name, (), "label", "--label-columns") for name in options.columns]
+    label_columns = label_columns or [choose_column(table, label_column, LABEL_COLUMNS, "label")]
     if group_column is not None:
         group_column = choose_column(table, group_column, (), "group")
     texts, labels, groups, row_problems, numbers = [], [], [], [], []
     for row in table.rows:
-        text, value = row.values.get(text_column), row.values.get(label_column)
+        text = row.values.get(text_column)
         texts.append(text if isinstance(text, str) and not row.problem else "")
-        labels.append(label_text(value))
-        row_problems.append(row.problem or _label_problem(value) or row_problem(row, text_column))
+        of_row, label_problem = row_labels(row.values, label_columns, options)
+        labels.append(of_row)
+        row_problems.append(row.problem or label_problem or row_problem(row, text_column))
         numbers.append(row.number)
         group = row.values.get(group_column)
         groups.append("" if group is None or group != group else str(group))  # NaN differs from itself
     is_usable = [problem is None for problem in row_problems]
+    problems = {row: f"row {numbers[row]:,}: {problem}" for row, problem in enumerate(row_problems) if problem}
     try:
-        label_set, indices, label_problems = index_labels(labels, is_usable, label_options or LabelOptions())
+        label_set, indices, label_problems, rare_labels = index_rows(labels, is_usable, options)
     except InputError as error:
-        raise InputError(f"{table.name}: {error}") from error
-    problems = {}
-    for row, (number, problem) in enumerate(zip(numbers, row_problems, strict=True)):
-        if problem := problem or label_problems.get(row):
-            problems[row] = f"row {number:,}: {problem}"
+        unusable = f"; {len(problems):,} rows are unusable, the first: {problems[min(problems)]}" if problems else ""
+        raise InputError(f"{table.name}: {error}{unusable}") from error
+    for row, problem in label_problems.items():
+        problems.setdefault(row, f"row {numbers[row]:,}: {problem}")
+    problems = dict(sorted(problems.items()))
     indices[list(problems)] = UNUSABLE
     sha256 = hash_of(texts, indices, label_set)
     groups = groups if group_column else None
-    labelled = LabelledTexts(table.name, texts, indices, problems, sha256, groups, label_set)
+    labelled = LabelledTexts(table.name, texts, indices, problems, sha256, groups, label_set, rare_labels)
     if not labelled.usable.any():
         raise InputError(f"{table.name} has no usable rows: {labelled.explain_shortage()}")
     return labelled
-
-
-def _label_problem(value: object) -> str | None:
-    if isinstance(value, list | dict):
-        return SEVERAL_VALUES
-    return NO_LABEL if label_text(value) is None else None
 
 
 def iter_texts(
@@ -180,13 +172,16 @@ def _hub_id_or_fail(source: str, option: str) -> HubId:
     return hub_id
 
 
-def choose_column(table: Table, wanted: str | None, usual_names: tuple[str, ...], kind: str) -> str:
+def choose_column(
+    table: Table, wanted: str | None, usual_names: tuple[str, ...], kind: str, option: str | None = None
+) -> str:
     """Return the name of a column: the wanted one, or the first of the usual ones.
 
     Args:
         wanted: the name of the column, or None.
         usual_names: the names to look for, in any case, if `wanted` is None.
         kind: "text", "label" or "group", for the error message.
+        option: the option that names the column, for the error message; None: "--text-column" for the kind "text".
 
     Raises:
         InputError: there is no such column, or there are several of that name.
@@ -203,7 +198,8 @@ def choose_column(table: Table, wanted: str | None, usual_names: tuple[str, ...]
     number = "no" if chosen is None else "more than one"
     described = f"column {wanted!r}" if wanted is not None else f"{kind} column (usual names: {', '.join(usual_names)})"
     columns = ", ".join(repr(column[:COLUMN_CHARACTERS_SHOWN]) for column in table.columns[:COLUMNS_SHOWN])
-    raise InputError(f"{table.name} has {number} {described}; its columns are {columns}; name one with --{kind}-column")
+    option = option or f"--{kind}-column"
+    raise InputError(f"{table.name} has {number} {described}; its columns are {columns}; name one with {option}")
 
 
 def _looks_binary(table: Table) -> bool:

@@ -15,8 +15,12 @@ def classification_loss(labels: LabelSet) -> keras.losses.Loss:
     return keras.losses.CategoricalCrossentropy(from_logits=True)
 
 
-def classification_accuracy(labels: LabelSet) -> Callable[[KerasTensor, KerasTensor], KerasTensor]:
+def classification_accuracy(
+    labels: LabelSet,
+) -> Callable[[KerasTensor, KerasTensor], KerasTensor] | keras.metrics.Metric:
     """Return the metric of a label set that says which predictions are right."""
+    if labels.multi_label:
+        return keras.metrics.MeanMetricWrapper(exact_match, name="accuracy")
     return binary_accuracy if labels.activation == "sigmoid" else accuracy
 
 
@@ -32,3 +36,8 @@ def binary_accuracy(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:
 def accuracy(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:
     """Return 1 where the highest target and the highest logit, both (batch, labels), are of one label: (batch,)."""
     return ops.cast(ops.equal(ops.argmax(targets, axis=-1), ops.argmax(logits, axis=-1)), "float32")
+
+
+def exact_match(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:
+    """Return 1 where targets and logits, both (batch, labels), mean the same labels, and 0 elsewhere: (batch,)."""
+    return ops.cast(ops.all(ops.equal(targets >= 0.5, logits >= 0.0), axis=-1), "float32")

@@ -27,6 +27,7 @@ AXIS_TITLES = {
     "binary_accuracy": "Accuracy (fraction of texts)",
     "accuracy": "Accuracy (fraction of texts)",
     "macro_f1": "Macro-F1",
+    "micro_f1": "Micro-F1",
     "masked_accuracy": "Accuracy (fraction of masked tokens)",
     "perplexity": "Perplexity (tokens)",
 }
@@ -58,11 +59,11 @@ def plot_training_curves(history: Mapping[str, Sequence[float]], path: str | os.
     metric_names = list(dict.fromkeys(name.removeprefix(VALIDATION_PREFIX) for name in history))
     if not any(len(values) for values in history.values()):
         raise ValueError("the history holds no epoch, so there is nothing to plot")
-    figure = _new_figure(width=5 * len(metric_names), height=4)
+    figure = new_figure(width=5 * len(metric_names), height=4)
     panels = figure.subplots(1, len(metric_names), squeeze=False)[0]
     for panel, metric_name in zip(panels, metric_names, strict=True):
         _draw_metric(panel, metric_name, history)
-    _save(figure, path)
+    save_figure(figure, path)
     return figure
 
 
@@ -90,7 +91,7 @@ def plot_confusion_matrix(
     matrix = np.asarray(matrix)
     if matrix.shape != (len(class_names), len(class_names)):
         raise ValueError(f"a matrix of shape {matrix.shape} does not fit {len(class_names)} class names")
-    names, families = _names_and_fonts(class_names)
+    names, families = names_and_fonts(class_names)
     if families is None:
         names = [str(number) for number in range(1, len(names) + 1)]
     name_style = {"family": families, "parse_math": False}  # a name with "$" is no formula
@@ -102,19 +103,19 @@ def plot_confusion_matrix(
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set(xlabel="Predicted class", ylabel="True class", title=title)
-    _save(figure, path)
+    save_figure(figure, path)
     return figure
 
 
 def confusion_legend(class_names: Sequence[str]) -> str | None:
     """Return what the numbers in the plot of these classes mean, "1 愤怒, 2 快乐"; None if it shows the names."""
-    names, families = _names_and_fonts(class_names)
+    names, families = names_and_fonts(class_names)
     if families is not None:
         return None
     return ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
 
 
-def _names_and_fonts(class_names: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
+def names_and_fonts(class_names: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
     """Return the names as the plot shows them, and the font families for them; None if no installed font has them."""
     names = [shorten(name, CLASS_NAME_WIDTH) for name in class_names]
     return names, font_families("".join(names))
@@ -123,7 +124,7 @@ def _names_and_fonts(class_names: Sequence[str]) -> tuple[list[str], tuple[str, 
 def _draw_two_classes(
     matrix: np.ndarray, fractions: np.ndarray, names: Sequence[str], name_style: Mapping[str, object]
 ) -> Figure:
-    figure = _new_figure(width=5, height=4.5)
+    figure = new_figure(width=5, height=4.5)
     axes = figure.subplots()
     _draw_cells(axes, fractions, line_width=3)
     for (row, column), fraction in np.ndenumerate(fractions):
@@ -141,7 +142,7 @@ def _draw_classes(
     count = len(names)
     side = min(CELL_INCHES * count + 0.6, MAX_MATRIX_INCHES)
     has_numbers = count <= NUMBERED_LABELS
-    figure = _new_figure(width=side + 2.2 + 0.8 * (not has_numbers), height=side + 1.6)
+    figure = new_figure(width=side + 2.2 + 0.8 * (not has_numbers), height=side + 1.6)
     axes = figure.subplots()
     image = _draw_cells(axes, fractions, line_width=2 if has_numbers else 10 / count)
     if has_numbers:
@@ -230,7 +231,7 @@ def _epochs(values: np.ndarray) -> np.ndarray:
     return np.arange(1, len(values) + 1)
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """Return a figure, in inches, that belongs to no window and to no global state of pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -241,6 +242,11 @@ def _new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: str | os.PathLike) -> None:
+def save_figure(figure: Figure, path: str | os.PathLike) -> None:
+    """Write a figure to a PNG file, which appears whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     with replace_atomically(path) as temporary_path:
         figure.savefig(temporary_path, dpi=DOTS_PER_INCH, format="png")

@@ -2,22 +2,19 @@
 
 import json
 import os
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from evaluation.metrics import beats_majority, classification_metrics
+from evaluation.report.layout import BASELINE, LABEL_WIDTH, REPORT_WIDTH, ROW_NAME_WIDTH, columns, starred_box
 from system.display import display_width, ljust, rjust, shorten
 from system.files import write_atomically
 from text.labels import SENTIMENT, LabelSet
 
-REPORT_WIDTH = 96
-ROW_NAME_WIDTH = 28
 SAME_PREDICTION_LIMIT = 0.95
-MAJORITY, BASELINE = "Always the majority class", "TF-IDF + logistic regression"
+MAJORITY = "Always the majority class"
 PAIR_WIDTH = 17  # of the two columns precision and recall
-LABEL_WIDTH = 40  # the longest that a label is shown
 MATRIX_LABELS = 10  # with more of them a confusion matrix is too wide
 CONFUSIONS_SHOWN = 10
 
@@ -67,13 +64,16 @@ def format_groups(groups: Mapping[str, tuple[dict, dict]]) -> str:
     Returns:
         The table, without a newline at its end.
     """
+    is_multi_label = any("micro_f1" in model for model, _ in groups.values())
+    metrics = {"micro_f1": "micro-F1"} if is_multi_label else {"accuracy": "accuracy"}
+    metrics["macro_f1"] = "macro-F1"
     lines = [
-        f"{'':{ROW_NAME_WIDTH}}  {'':7}  {'accuracy':>19}  {'macro-F1':>19}",
+        f"{'':{ROW_NAME_WIDTH}}  {'':7}" + "".join(f"  {title:>19}" for title in metrics.values()),
         f"{'Group':{ROW_NAME_WIDTH}}  {'texts':>7}" + 2 * f"  {'Mini-BERT':>9}  {'baseline':>8}",
     ]
     for name, (model, baseline) in groups.items():
         line = f"{ljust(name or '(none)', ROW_NAME_WIDTH)}  {model['count']:7,}"
-        for metric in ("accuracy", "macro_f1"):
+        for metric in metrics:
             line += f"  {model[metric]:9.3f}  {baseline[metric]:8.3f}"
         lines.append(line)
     return "\n".join(lines)
@@ -125,13 +125,6 @@ def _majority_metrics(metrics: dict) -> dict:
     return classification_metrics(LabelSet(tuple(metrics["f1"])), labels, probabilities)
 
 
-def _columns(rows: Sequence[Sequence[str]], first_width: int = ROW_NAME_WIDTH) -> str:
-    """Return the lines of a table whose first row is its header: the first column on the left, the others right."""
-    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
-    first_width = max(first_width, widths[0])
-    return "\n".join("  ".join([ljust(row[0], first_width), *map(rjust, row[1:], widths[1:])]) for row in rows)
-
-
 def _binary_table(models: Sequence[dict], baseline: dict | None) -> str:
     titles = "".join("  " + rjust(shorten(name, PAIR_WIDTH), PAIR_WIDTH) for name in _names(models[0]))
     lines = [
@@ -158,7 +151,7 @@ def _binary_matrices(models: Sequence[dict]) -> str:
     for metrics in models:
         for name, counts in zip(names, metrics["confusion_matrix"], strict=True):
             rows.append([f"At {metrics['threshold']:.3g}, labelled {name}", *(f"{count:,}" for count in counts)])
-    return _columns(rows)
+    return columns(rows)
 
 
 def _multiclass_table(model: dict, baseline: dict | None) -> str:
@@ -167,7 +160,7 @@ def _multiclass_table(model: dict, baseline: dict | None) -> str:
     for name, metrics in by_row.items():
         if metrics is not None:
             rows.append([name, *(f"{metrics[metric]:.3f}" for metric in ("accuracy", "macro_f1", "log_loss"))])
-    return _columns(rows)
+    return columns(rows)
 
 
 def _label_table(model: dict, baseline: dict | None) -> str:
@@ -176,7 +169,7 @@ def _label_table(model: dict, baseline: dict | None) -> str:
     values = zip(*(metric.values() for metric in by_label), strict=True)
     for name, count, of_label in zip(_names(model), _counts(model), values, strict=True):
         rows.append([name, f"{count:,}", *(f"{value:.3f}" for value in of_label)])
-    return _columns(rows)
+    return columns(rows)
 
 
 def _multiclass_matrix(metrics: dict) -> str:
@@ -186,7 +179,7 @@ def _multiclass_matrix(metrics: dict) -> str:
     head_width = max((REPORT_WIDTH - row_width) // len(names) - 2, len(f"{matrix.max():,}"), 4)
     rows = [["True label", *(shorten(name, head_width) for name in names)]]
     rows += [[name, *(f"{count:,}" for count in counts)] for name, counts in zip(names, matrix, strict=True)]
-    return "Confusion matrix: a line for each true label, a column for each predicted one\n" + _columns(rows, row_width)
+    return "Confusion matrix: a line for each true label, a column for each predicted one\n" + columns(rows, row_width)
 
 
 def _most_frequent_confusions(metrics: dict) -> str:
@@ -211,7 +204,7 @@ def _remarks(models: Sequence[dict], baseline: dict | None) -> list[str]:
     """Return the warnings in a box, and the lead of a better baseline, where there are any."""
     remarks = []
     if warnings := [warning for metrics in models for warning in _warnings(metrics)]:
-        remarks.append(_starred_box(warnings))
+        remarks.append(starred_box(warnings))
     if baseline is not None and baseline["accuracy"] > models[0]["accuracy"]:
         remarks.append(_baseline_sentence(models[0], baseline))
     return remarks
@@ -230,16 +223,6 @@ def _warnings(metrics: dict) -> list[str]:
         name = names[int(fractions.argmax())]
         warnings.append(f"WARNING: {subject} predicts '{name}' for {fractions.max():.1%} of the texts.")
     return warnings
-
-
-def _starred_box(paragraphs: Sequence[str]) -> str:
-    inner_width = REPORT_WIDTH - 4
-    lines = []
-    for paragraph in paragraphs:
-        wide_characters = display_width(paragraph) - len(paragraph)
-        lines += textwrap.wrap(paragraph, inner_width - wide_characters)
-    border = "*" * REPORT_WIDTH
-    return "\n".join([border, *(f"* {ljust(line, inner_width)} *" for line in lines), border])
 
 
 def _baseline_sentence(model: dict, baseline: dict) -> str:

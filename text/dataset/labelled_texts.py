@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from system.errors import InputError
-from text.labels import LABEL_CHARACTERS_SHOWN, SENTIMENT, UNUSABLE, LabelSet, accepted_labels, parse_sentiment
+from text.labels import (
+    LABEL_CHARACTERS_SHOWN,
+    SENTIMENT,
+    SEPARATOR,
+    UNUSABLE,
+    LabelSet,
+    accepted_labels,
+    parse_sentiment,
+)
 from text.tables.kinds import open_table
 
 MIN_ROWS_OF_LABEL = 3  # one each for training, validation and test
@@ -23,7 +31,6 @@ LABELS_SHOWN = 10
 MAP_COLUMNS = ["label", "new_label"]
 WHOLE_NUMBER = re.compile(r"(-?\d+)\.0+")
 NO_LABEL = "no label"
-SEVERAL_VALUES = "the label is not a single value"
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,13 @@ class LabelledTexts:
     Attributes:
         name: the name of the data set in messages.
         texts: the text of each row; "" if it has none.
-        labels: the index of each row's label, (rows,), or `UNUSABLE`.
+        labels: the index of each row's label, (rows,), or `UNUSABLE`. If a row may have several labels: 1 where it has
+            a label, else 0, (rows, labels), or `UNUSABLE` in the whole row.
         problems: the reasons why rows are unusable, by row index.
         sha256: the hash of all texts and labels; a model file records that of its training data.
         groups: the values of the group column, such as the domain; None without such a column.
         label_set: the labels.
+        rare_labels: the number of rows of each label that is left out because it is too rare.
     """
 
     name: str
@@ -47,11 +56,13 @@ class LabelledTexts:
     sha256: str
     groups: list[str] | None = None
     label_set: LabelSet = SENTIMENT
+    rare_labels: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def usable(self) -> np.ndarray:
-        """The rows that have a text and a label: a bool mask, (rows,)."""
-        return self.labels != UNUSABLE
+        """The rows that have a text and a label, or a text alone if they may lack a label: a bool mask, (rows,)."""
+        is_usable = self.labels != UNUSABLE
+        return is_usable.all(axis=1) if self.label_set.multi_label else is_usable
 
     def describe_problems(self, limit: int = 5) -> str:
         """Return one line with the number of rows, the number of unusable ones, and the first `limit` reasons."""
@@ -59,6 +70,13 @@ class LabelledTexts:
         shown = "; ".join(list(self.problems.values())[:limit])
         more = "; …" if len(self.problems) > limit else ""
         return f"{counted}: {shown}{more}" if shown else counted
+
+    def describe_rare_labels(self) -> str:
+        """Return one line with the rare labels, which are left out, and their numbers of rows; "" if there are none."""
+        if not self.rare_labels:
+            return ""
+        count = "1 rare label is" if len(self.rare_labels) == 1 else f"{len(self.rare_labels):,} rare labels are"
+        return f"{count} left out (rows): {listed_labels(Counter(self.rare_labels))}"
 
     def explain_shortage(self) -> str:
         """Return the end of an error message about too few usable rows."""
@@ -72,12 +90,21 @@ class LabelOptions:
     """How to read the labels of a data set.
 
     Attributes:
-        names: the labels, in order; rows with another label are unusable. Empty: the labels that the data set has.
-        new_labels: the new label of a label, to rename or merge labels; "" leaves out the rows of a label.
+        names: the labels, in order; rows with another label are unusable, or lose that label if they may have several.
+            Empty: the labels that the data set has.
+        new_labels: the new label of a label, to rename or merge labels; "" leaves out the rows of a label, or the label
+            if rows may have several.
+        multi_label: whether a row may have several labels, or none.
+        separator: with `multi_label`, what separates the labels in a cell.
+        columns: with `multi_label`, the columns that hold 1 if a row has the label of that name, and 0 if it does not;
+            empty: the labels are in the label column.
     """
 
     names: tuple[str, ...] = ()
     new_labels: Mapping[str, str] = field(default_factory=dict)
+    multi_label: bool = False
+    separator: str = SEPARATOR
+    columns: tuple[str, ...] = ()
 
 
 def hash_of(texts: list[str], labels: np.ndarray, label_set: LabelSet) -> str:
@@ -85,6 +112,8 @@ def hash_of(texts: list[str], labels: np.ndarray, label_set: LabelSet) -> str:
     digest = hashlib.sha256(labels.tobytes())
     if label_set != SENTIMENT:
         digest.update("\t".join(label_set.names).encode("utf-8", errors="surrogatepass"))
+    if label_set.multi_label:
+        digest.update(b"\tmulti-label")
     for text in texts:
         encoded = text.encode("utf-8", errors="surrogatepass")
         # The length keeps ["ab", "c"] apart from ["a", "bc"].
@@ -153,12 +182,24 @@ def index_labels(
         index_of = {label: index for label in counts if (index := parse_sentiment(label)) != UNUSABLE}
     else:
         index_of = {name: index for index, name in enumerate(label_set.names)}
-        if missing := [name for name in label_set.names if not counts[name]]:
-            raise InputError(f"no row has the label {_quoted(missing[0])}; the labels are {_listed(counts)}")
+        require_labels(label_set.names, counts)
     indices = np.array([index_of.get(label, UNUSABLE) for label in labels], _integer_type(label_set))
     unusable = np.flatnonzero(indices == UNUSABLE).tolist()
     problems = {row: _problem(labels[row], counts, bool(options.names)) for row in unusable}
     return label_set, indices, problems
+
+
+def require_labels(names: Sequence[str], counts: Counter[str]) -> None:
+    """Check that each label has a row.
+
+    Args:
+        counts: the number of rows of each label in the data set.
+
+    Raises:
+        InputError: a label has none.
+    """
+    if missing := [name for name in names if not counts[name]]:
+        raise InputError(f"no row has the label {_quoted(missing[0])}; the labels are {listed_labels(counts)}")
 
 
 def _label_set_of(counts: Counter[str]) -> LabelSet:
@@ -170,11 +211,12 @@ def _label_set_of(counts: Counter[str]) -> LabelSet:
     if not set(other) & set(frequent):
         return SENTIMENT
     if len(frequent) < 2:
-        raise InputError(f"fewer than two labels have {MIN_ROWS_OF_LABEL} rows; the labels are {_listed(counts)}")
-    return LabelSet(tuple(sorted(frequent, key=_order_of(frequent))))
+        raise InputError(f"fewer than two labels have {MIN_ROWS_OF_LABEL} rows; the labels are {listed_labels(counts)}")
+    return LabelSet(tuple(sorted(frequent, key=label_order(frequent))))
 
 
-def _order_of(labels: Sequence[str]) -> Callable[[str], tuple[float, str]]:
+def label_order(labels: Sequence[str]) -> Callable[[str], tuple[float, str]]:
+    """Return the sort key of labels: numbers if all are numbers, else words."""
     try:
         numbers = {label: float(label) for label in labels}
     except ValueError:
@@ -203,6 +245,7 @@ def _quoted(label: str) -> str:
     return f"'{label[:LABEL_CHARACTERS_SHOWN]}'"
 
 
-def _listed(counts: Counter[str]) -> str:
+def listed_labels(counts: Counter[str]) -> str:
+    """Return the most frequent labels with their numbers of rows."""
     shown = ", ".join(f"{_quoted(label)} ({count:,})" for label, count in counts.most_common(LABELS_SHOWN))
     return (shown or "missing") + (", …" if len(counts) > LABELS_SHOWN else "")

@@ -66,14 +66,14 @@ class DataOptions:
         [],
         nargs="+",
         metavar="LABEL",
-        help="labels to use, in order; rows with another label are left out",
+        help="labels to use, in order; rows with another label are left out, or with --multi-label the other labels",
         unset="all labels of the data set",
     )
     label_map: str | None = _data(
         None,
         metavar="FILE",
         help="CSV file with the columns label and new_label, to rename or merge labels; an empty new label leaves out "
-        "the rows of a label",
+        "the rows of a label, or with --multi-label the label",
     )
     drop_duplicates: bool = _data(
         False,
@@ -134,6 +134,10 @@ class DataOptions:
         for name in ("label_columns", "label_separator"):
             if getattr(self, name) and not self.multi_label:
                 raise InputError(f"{option_name(name)} needs --multi-label")
+        if self.label_separator == "":
+            raise InputError("--label-separator must not be empty")
+        if len(set(self.label_columns)) < len(self.label_columns):
+            raise InputError("--label-columns name a column twice")
         if self.label_columns and self.label_separator is not None:
             raise InputError("--label-separator splits the values of --label-column: leave out one of the two")
         if self.test_dataset is not None and "test_size" in typed:

@@ -15,7 +15,7 @@ from text.dataset.labelled_texts import (
     read_label_map,
 )
 from text.dataset.options import DataOptions
-from text.labels import SENTIMENT, LabelSet
+from text.labels import SENTIMENT, SEPARATOR, LabelSet
 from text.sources import read_labelled, source_name
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import Windows, encode_windows
@@ -45,7 +45,7 @@ class Split:
 
     @property
     def labels(self) -> np.ndarray:
-        """The index of each text's label, (texts,)."""
+        """The index of each text's label, (texts,), or 1 where it has a label, else 0, (texts, labels)."""
         return self.label_set.of_targets(self.targets)
 
 
@@ -94,8 +94,13 @@ def read_rows(options: DataOptions) -> LabelledTexts:
     Raises:
         InputError: the data set or the file of `label_map` cannot be used.
     """
-    names = tuple(label_text(name) or "" for name in options.labels)
-    label_options = LabelOptions(names, read_label_map(options.label_map) if options.label_map else {})
+    label_options = LabelOptions(
+        tuple(label_text(name) or "" for name in options.labels),
+        read_label_map(options.label_map) if options.label_map else {},
+        options.multi_label,
+        SEPARATOR if options.label_separator is None else options.label_separator,
+        tuple(options.label_columns),
+    )
     return read_labelled(
         options.dataset, options.text_column, options.label_column, options.group_column, label_options
     )
@@ -123,11 +128,11 @@ def _rows_of_splits(
         train, test = split_rows(labelled, options.test_size, seed, stratify=options.stratify)
     else:
         train, test = fold_rows(labelled, options.folds, options.fold, seed)
-    train, validation = stratified_split(_strata(labelled), train, VALIDATION_FRACTION, seed)
+    train, validation = _stratified_split(labelled, train, VALIDATION_FRACTION, seed)
     for name, rows in (("training", train), ("validation", validation), ("test", test)):
-        missing = set(range(len(labelled.label_set.names))) - set(labelled.labels[rows].tolist())
-        if missing:
-            lacked = "one of the two labels" if labelled.label_set.is_binary else labelled.label_set.name(min(missing))
+        missing = _missing_labels(labelled, rows)
+        if missing and (name == "training" or not labelled.label_set.multi_label):
+            lacked = "one of the two labels" if labelled.label_set.is_binary else labelled.label_set.names[min(missing)]
             raise InputError(f"the {name} split ({len(rows):,} rows) lacks {lacked}")
     return train, validation, test
 
@@ -145,7 +150,7 @@ def split_rows(
         InputError: there are too few rows.
     """
     if stratify or labelled.groups is not None or not labelled.label_set.is_binary:
-        return stratified_split(_strata(labelled), np.flatnonzero(labelled.usable), test_size, seed)
+        return _stratified_split(labelled, np.flatnonzero(labelled.usable), test_size, seed)
     train, test = train_test_split(len(labelled.texts), test_size, seed)
     return train[labelled.usable[train]], test[labelled.usable[test]]
 
@@ -170,17 +175,47 @@ def fold_rows(labelled: LabelledTexts, folds: int, fold: int, seed: int = SPLIT_
     return np.setdiff1d(rows, test, assume_unique=True), test
 
 
+def _stratified_split(
+    labelled: LabelledTexts, rows: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows by `_strata` as `stratified_split` does; if a text may have several labels, the kept rows have all."""
+    kept, set_aside = stratified_split(_strata(labelled), rows, fraction, seed)
+    if not labelled.label_set.multi_label:
+        return kept, set_aside
+    # All rows of a label may belong to strata of rarer labels, and be set aside by chance.
+    for label in _missing_labels(labelled, kept):
+        candidates = np.flatnonzero(labelled.labels[set_aside, label] == 1)
+        if len(candidates) and len(set_aside) > 1 and label in _missing_labels(labelled, kept):
+            kept, set_aside = np.append(kept, set_aside[candidates[0]]), np.delete(set_aside, candidates[0])
+    return rows[np.isin(rows, kept)], set_aside
+
+
+def _missing_labels(labelled: LabelledTexts, rows: np.ndarray) -> list[int]:
+    """Return the labels that none of the rows has."""
+    labels = labelled.labels[rows]
+    found = np.flatnonzero((labels == 1).any(axis=0)) if labelled.label_set.multi_label else np.unique(labels)
+    return np.setdiff1d(np.arange(len(labelled.label_set.names)), found).tolist()
+
+
 def _strata(labelled: LabelledTexts) -> np.ndarray:
-    """Return what to stratify by, for each row: its label, or its group and label."""
+    """Return what to stratify by, for each row: its label, or its group and label.
+
+    Of several labels it is the rarest one, because the others are frequent enough to be everywhere.
+    """
+    labels = labelled.labels
+    if labelled.label_set.multi_label:
+        counts = (labels == 1).sum(axis=0)
+        rarest = np.where(labels == 1, counts, np.iinfo(counts.dtype).max).argmin(axis=1)
+        labels = np.where((labels == 1).any(axis=1), rarest, len(counts))  # the last stratum: no label
     if labelled.groups is None:
-        return labelled.labels
-    strata = np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labelled.labels, strict=True)])
+        return labels
+    strata = np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labels, strict=True)])
     if not labelled.label_set.is_binary:
         # Too few rows of a group and label for three splits: those of all groups may be enough.
         names, positions, counts = np.unique(strata[labelled.usable], return_inverse=True, return_counts=True)
         is_rare = np.zeros(len(strata), bool)
         is_rare[labelled.usable] = counts[positions] < MIN_ROWS_OF_LABEL
-        strata = np.where(is_rare, labelled.labels.astype(str), strata)
+        strata = np.where(is_rare, labels.astype(str), strata)
     return strata
 
 
@@ -204,6 +239,8 @@ def _split(
 def print_splits(splits: Splits) -> None:
     """Print how many texts each split has, and which rows of the data set are unusable."""
     print(f"{source_name(splits.labelled.name)}: {splits.labelled.describe_problems()}")
+    if described := splits.labelled.describe_rare_labels():
+        print(described)
     for name, split in (("training", splits.train), ("validation", splits.validation), ("test", splits.test)):
         print(
             f"{name}: {len(split.texts):,} texts, {_fractions(split)}, "
@@ -212,13 +249,18 @@ def print_splits(splits: Splits) -> None:
 
 
 def _fractions(split: Split) -> str:
-    """Return the fraction of the positive texts, or of the texts of each label where there are other labels."""
+    """Return the fraction of the positive texts, or of the texts of each label, or of none, where there are others."""
     if split.label_set == SENTIMENT:
         return f"{split.labels.mean():.1%} positive"
-    fractions = np.bincount(split.labels, minlength=len(split.label_set.names)) / len(split.labels)
+    if split.label_set.multi_label:
+        fractions = split.labels.mean(axis=0)
+        unlabelled = f", {(split.labels.sum(axis=1) == 0).mean():.1%} without a label"
+    else:
+        fractions = np.bincount(split.labels, minlength=len(split.label_set.names)) / len(split.labels)
+        unlabelled = ""
     most_frequent = np.argsort(-fractions, kind="stable")[:LABELS_SHOWN]
     shown = ", ".join(f"{fractions[label]:.1%} {split.label_set.names[label]}" for label in most_frequent)
-    return shown + (", …" if len(fractions) > LABELS_SHOWN else "")
+    return shown + (", …" if len(fractions) > LABELS_SHOWN else "") + unlabelled
 
 
 def train_test_split(count: int, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

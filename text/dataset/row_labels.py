@@ -1,0 +1,141 @@
+"""The labels of rows: one in a cell, several in a cell, or a column of 0 and 1 for each label."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from system.errors import InputError
+from text.dataset.labelled_texts import (
+    MIN_ROWS_OF_LABEL,
+    NO_LABEL,
+    LabelOptions,
+    index_labels,
+    label_order,
+    label_text,
+    listed_labels,
+    require_labels,
+)
+from text.labels import LABEL_CHARACTERS_SHOWN, SENTIMENT, LabelSet
+
+CELLS = {"1": True, "true": True, "0": False, "false": False}
+NOT_ONE_VALUE = "the label is not a single value"
+SEVERAL_VALUES = f"{NOT_ONE_VALUE} but a list; --multi-label reads lists"
+NESTED_LABELS = "a label in the list of labels is not a single value"
+NOT_A_LIST = "the labels are neither a text nor a list"
+
+
+def row_labels(
+    values: Mapping[str, object], columns: Sequence[str], options: LabelOptions
+) -> tuple[list[str], str | None]:
+    """Return the labels of a row, each once, and why they cannot be used, or None if they can.
+
+    With `options.multi_label` a row may have no label, which is not a problem.
+
+    Args:
+        values: the values of the row by column.
+        columns: the label column, or with `options.columns` these.
+        options: how to read the labels.
+    """
+    if options.columns:
+        return _labels_of_columns(values, columns)
+    value = values.get(columns[0])
+    if options.multi_label:
+        return _labels_in_cell(value, options.separator)
+    if isinstance(value, list | dict):
+        return [], SEVERAL_VALUES if isinstance(value, list) else NOT_ONE_VALUE
+    label = label_text(value)
+    return ([], NO_LABEL) if label is None else ([label], None)
+
+
+def _labels_of_columns(values: Mapping[str, object], columns: Sequence[str]) -> tuple[list[str], str | None]:
+    labels = []
+    for column in columns:
+        cell = label_text(values.get(column))
+        has_label = False if cell is None else CELLS.get(cell.lower())
+        if has_label is None:
+            return [], f"column {column!r} has {cell[:LABEL_CHARACTERS_SHOWN]!r}, which is neither 0 nor 1"
+        if has_label:
+            labels.append(label_text(column) or column)
+    return labels, None
+
+
+def _labels_in_cell(value: object, separator: str) -> tuple[list[str], str | None]:
+    if isinstance(value, dict):
+        return [], NOT_A_LIST
+    if not isinstance(value, list | tuple):
+        text = label_text(value)
+        value = [] if text is None else text.split(separator)
+    elif any(isinstance(each, list | tuple | dict) for each in value):
+        return [], NESTED_LABELS
+    return list(dict.fromkeys(filter(None, map(label_text, value)))), None
+
+
+def index_rows(
+    labels: Sequence[Sequence[str]], is_usable: Sequence[bool], options: LabelOptions
+) -> tuple[LabelSet, np.ndarray, dict[int, str], dict[str, int]]:
+    """Find the label set of a data set, and the labels of each row.
+
+    Args:
+        labels: the labels of each row, as `row_labels` returns them.
+        is_usable: whether a row is usable apart from its labels.
+        options: how to read the labels.
+
+    Returns:
+        The label set; `LabelledTexts.labels`; why the label of a row is unusable, by row index; the number of rows of
+        each label that is left out because it is rare.
+
+    Raises:
+        InputError: see `index_labels`, whose rules for rare labels hold for several labels too: a row loses the rare
+            ones and keeps the others.
+    """
+    if options.multi_label:
+        label_set, indicators, rare = _index_several(labels, is_usable, options)
+        return label_set, indicators, {}, rare
+    label_set, indices, problems = index_labels([next(iter(of_row), None) for of_row in labels], is_usable, options)
+    if options.names or label_set == SENTIMENT:
+        return label_set, indices, problems, {}
+    counts = _count(_renamed(labels, is_usable, options))
+    rare = {label: count for label, count in counts.items() if label not in label_set.names}
+    return label_set, indices, problems, rare
+
+
+def _index_several(
+    labels: Sequence[Sequence[str]], is_usable: Sequence[bool], options: LabelOptions
+) -> tuple[LabelSet, np.ndarray, dict[str, int]]:
+    """Return the label set; 1 where a row has a label, else 0, int8, (rows, labels); the rows of each rare label."""
+    labels = _renamed(labels, is_usable, options)
+    counts = _count(labels)
+    names, rare = options.names, {}
+    if names:
+        require_labels(names, counts)
+    else:
+        rare = {label: count for label, count in counts.items() if count < MIN_ROWS_OF_LABEL}
+        frequent = [label for label in counts if label not in rare]
+        if len(frequent) < 2:
+            known = listed_labels(counts)
+            raise InputError(f"fewer than two labels have {MIN_ROWS_OF_LABEL} rows; the labels are {known}")
+        names = tuple(sorted(frequent, key=label_order(frequent)))
+    index_of = {name: index for index, name in enumerate(names)}
+    indicators = np.zeros((len(labels), len(names)), np.int8)
+    for row, of_row in enumerate(labels):
+        indicators[row, [index_of[label] for label in of_row if label in index_of]] = 1
+    return LabelSet(names, multi_label=True), indicators, rare
+
+
+def _renamed(
+    labels: Sequence[Sequence[str]], is_usable: Sequence[bool], options: LabelOptions
+) -> list[dict[str, None]]:
+    """Return the labels of each row under their new names, each once; an unusable row has none."""
+    return [
+        dict.fromkeys(filter(None, (options.new_labels.get(label, label) for label in of_row if usable)))
+        for of_row, usable in zip(labels, is_usable, strict=True)
+    ]
+
+
+def _count(labels: Sequence[dict[str, None]]) -> Counter[str]:
+    """Return the number of rows of each label."""
+    return Counter(itertools.chain.from_iterable(labels))
