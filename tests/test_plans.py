@@ -54,6 +54,7 @@ class TestFineTuningPlan:
             ({"teachers": ["a.keras"]}, "--teachers"),
             ({"backbone_output": "b.keras"}, "--unfreeze"),
             ({"backbone_output": "./a.keras", "output": "a.keras", "unfreeze": 1}, "must be different files"),
+            ({"head_dropout_rate": 0.1}, "--head-dropout-rate has no effect on a frozen network: add --unfreeze"),
             ({"output": "model"}, "model: the name of a model file must end with .keras"),
             ({"output": "model.onnx"}, "must end with .keras"),
             ({"backbone_output": "b.h5", "unfreeze": 1}, "must end with .keras"),
@@ -73,6 +74,7 @@ class TestFineTuningPlan:
             {"teachers": ["a.keras"], "mixtures": 9},
             {"teachers": ["a.keras"], "unlabelled": ["a.txt"]},
             {"backbone_output": "b.keras", "unfreeze": "all"},
+            {"head_dropout_rate": 0.1, "unfreeze": 1, "pooling": "cls"},
             {"seeds": 2, "seed": 2**32 - 2},
         ],
     )
