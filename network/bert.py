@@ -10,7 +10,7 @@ import keras
 from keras import KerasTensor, layers, ops
 
 from layers import PACKAGE, BertEmbedding, TransformerEncoder
-from network.heads import ClassificationLogits, MaskedLMHead, MaskedMeanPooling
+from network.heads import POOLING_LAYERS, ClassificationLogits, MaskedLMHead
 from system.errors import InputError
 from text.labels import SENTIMENT, LabelSet
 
@@ -138,9 +138,12 @@ class BertClassifier(BertModel):
             "multi_label" says whether a text may have several of them.
         unfreeze: what to train besides the head: a number of encoders, counted from the top, or "all".
         name: the name of the model.
+        pooling: the vector of a window: "mean" or "max" over its tokens, or "cls", that of its first token. Files
+            without it have "mean".
+        head_dropout_rate: fraction of the values of that vector dropped in training. Files without it have 0.
 
     Raises:
-        InputError: the model has fewer encoders than `unfreeze`.
+        InputError: the model has fewer encoders than `unfreeze`, or the pooling is unknown.
     """
 
     def __init__(
@@ -150,24 +153,37 @@ class BertClassifier(BertModel):
         metadata: dict | None = None,
         unfreeze: int | str = 0,
         name: str = "bert_classifier",
+        *,
+        pooling: str = "mean",
+        head_dropout_rate: float = 0.0,
     ):
         if unfreeze != "all" and not 0 <= unfreeze <= config.num_layers:
             raise InputError(f"cannot unfreeze {unfreeze} encoders: the model has {config.num_layers}")
+        if pooling not in POOLING_LAYERS:
+            raise InputError(f"unknown pooling {pooling!r}: use one of {', '.join(POOLING_LAYERS)}")
         backbone = build_backbone(config)
-        pooled = MaskedMeanPooling(name="pooled_output")(
+        pooled = POOLING_LAYERS[pooling](name="pooled_output")(
             backbone.output["sequence_output"], backbone.output["padding_mask"]
         )
+        if head_dropout_rate:  # without dropout the layers are those of all earlier files
+            pooled = layers.Dropout(head_dropout_rate, name="head_dropout")(pooled)
         # float32 in every precision, because 16 bits would round probabilities near 1 to 1.
         labels = _label_set_of(metadata or {})
         head = layers.Dense(labels.num_outputs, labels.activation, dtype="float32", name="classification_output")
         super().__init__(backbone.input, head(pooled), config, tokenizer_json, metadata, name=name)
         self.unfreeze = unfreeze
+        self.pooling = pooling
+        self.head_dropout_rate = head_dropout_rate
         frozen = [] if unfreeze == "all" else backbone_layers(self)[: 1 + config.num_layers - unfreeze]
         for layer in frozen:
             layer.trainable = False
 
     def get_config(self) -> dict:
-        return super().get_config() | {"unfreeze": self.unfreeze}
+        return super().get_config() | {
+            "unfreeze": self.unfreeze,
+            "pooling": self.pooling,
+            "head_dropout_rate": self.head_dropout_rate,
+        }
 
 
 def _label_set_of(metadata: dict) -> LabelSet:
@@ -212,10 +228,12 @@ def backbone_layers(model: keras.Model) -> list[layers.Layer]:
 
 
 def logits_model(classifier: BertClassifier) -> keras.Model:
-    """Return a model that shares the weights of `classifier` and returns logits, float32, (batch, outputs)."""
-    pooled = classifier.get_layer("pooled_output").output
-    head = ClassificationLogits(classifier.get_layer("classification_output"))
-    return keras.Model(classifier.input, head(pooled), name="classification_logits")
+    """Return a model that shares the weights of `classifier` and returns logits, float32, (batch, outputs).
+
+    In training, the dropout of the head acts on its input as it does in `classifier`.
+    """
+    head = classifier.get_layer("classification_output")
+    return keras.Model(classifier.input, ClassificationLogits(head)(head.input), name="classification_logits")
 
 
 def classifier_from_pretrained(
@@ -223,6 +241,9 @@ def classifier_from_pretrained(
     unfreeze: int | str = 0,
     dropout_rate: float = BertConfig.dropout_rate,
     labels: LabelSet = SENTIMENT,
+    *,
+    pooling: str = "mean",
+    head_dropout_rate: float = 0.0,
 ) -> BertClassifier:
     """Build a classifier with the backbone and the tokenizer of `pretrained` and a new head.
 
@@ -232,9 +253,18 @@ def classifier_from_pretrained(
         dropout_rate: fraction of the values dropped in training. Pre-training may need no dropout, but fine-tuning on
             a few thousand texts does.
         labels: the labels of the new head.
+        pooling: see `BertClassifier`.
+        head_dropout_rate: see `BertClassifier`.
     """
     config = dataclasses.replace(pretrained.config, dropout_rate=dropout_rate)
-    classifier = BertClassifier(config, pretrained.tokenizer_json, labels.to_json(), unfreeze=unfreeze)
+    classifier = BertClassifier(
+        config,
+        pretrained.tokenizer_json,
+        labels.to_json(),
+        unfreeze=unfreeze,
+        pooling=pooling,
+        head_dropout_rate=head_dropout_rate,
+    )
     copy_backbone(pretrained, classifier)
     return classifier
 

@@ -1,5 +1,6 @@
 """The layers above the encoders: pooling, the logits of a classifier, the masked-language-model head."""
 
+import math
 from typing import Any
 
 import keras
@@ -29,6 +30,59 @@ class MaskedMeanPooling(layers.Layer):
 
     def compute_output_shape(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> Shape:
         return (inputs_shape[0], inputs_shape[-1])
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class MaskedMaxPooling(layers.Layer):
+    """The maximum of each feature over the real tokens of each row; zeros for a row of padding only.
+
+    Call arguments:
+        inputs: (batch, length, d_model).
+        padding_mask: bool, (batch, length), True at real tokens.
+
+    Returns:
+        (batch, d_model)
+    """
+
+    def build(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
+        pass
+
+    def call(self, inputs: KerasTensor, padding_mask: KerasTensor) -> KerasTensor:
+        is_real = ops.expand_dims(padding_mask, -1)
+        # Infinity, because a finite number would have to fit every precision.
+        highest = ops.max(ops.where(is_real, inputs, -math.inf), axis=1)
+        return ops.where(ops.any(is_real, axis=1), highest, 0.0)
+
+    def compute_output_shape(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> Shape:
+        return (inputs_shape[0], inputs_shape[-1])
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class ClsPooling(layers.Layer):
+    """The vector at the first position of each row, that of `[CLS]`.
+
+    BERT's own pooler adds a dense layer with tanh; this is the bare vector. Devlin et al. (2019), section 3.
+
+    Call arguments:
+        inputs: (batch, length, d_model).
+        padding_mask: unused, because the first position is never padding; accepted as by the other poolings.
+
+    Returns:
+        (batch, d_model)
+    """
+
+    def build(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
+        pass
+
+    def call(self, inputs: KerasTensor, padding_mask: KerasTensor | None = None) -> KerasTensor:
+        return inputs[:, 0]
+
+    def compute_output_shape(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> Shape:
+        return (inputs_shape[0], inputs_shape[-1])
+
+
+# By the name that the model file and the option --pooling give them.
+POOLING_LAYERS = {"mean": MaskedMeanPooling, "cls": ClsPooling, "max": MaskedMaxPooling}
 
 
 class ClassificationLogits(layers.Layer):

@@ -108,7 +108,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
     keras.utils.set_random_seed(plan.seed)
     pretrained = load_model(plan.pretrained, BertMaskedLM if plan.backbone_output else BertModel)
     splits = _load_splits(plan, pretrained)
-    classifier = classifier_from_pretrained(pretrained, plan.unfreeze, plan.dropout_rate, splits.label_set)
+    classifier = _new_classifier(plan, pretrained, splits.label_set)
     if plan.save_splits:
         save_splits(splits.labelled, plan)
     classifier.summary()
@@ -146,12 +146,23 @@ def train_basic(plan: FineTuningPlan) -> FineTuningResult:
         keras.utils.set_random_seed(plan.seed)
         pretrained = load_model(plan.pretrained)
         splits = _load_splits(plan, pretrained)
-        classifier = classifier_from_pretrained(pretrained, plan.unfreeze, plan.dropout_rate, splits.label_set)
+        classifier = _new_classifier(plan, pretrained, splits.label_set)
         history = train_classifier(classifier, splits, plan, validation_of(splits))
         result = FineTuningResult(classifier, _test(plan, classifier, splits), history)
         previous = _save(plan, result, splits)
         print(f"{_model_files(plan)}{previous}")
     return result
+
+
+def _new_classifier(plan: FineTuningPlan, pretrained: BertModel, labels: LabelSet) -> BertClassifier:
+    return classifier_from_pretrained(
+        pretrained,
+        plan.unfreeze,
+        plan.dropout_rate,
+        labels,
+        pooling=plan.pooling,
+        head_dropout_rate=plan.head_dropout_rate,
+    )
 
 
 def _model_files(plan: FineTuningPlan) -> str:

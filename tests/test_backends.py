@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.plans.training_options import POOLINGS
+
 pytestmark = pytest.mark.slow
 
 # A process has only one backend.
@@ -71,6 +73,21 @@ def test_same_probabilities(reports, backend):
     # On a CPU with bfloat16, OpenVINO uses it in `predict`, which Keras 3.15 cannot change, but not in a call.
     tolerance = 0.02 if report["predicts_in_bfloat16"] else 1e-4
     np.testing.assert_allclose(report["predictions"], expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_same_pooling(reports, backend, pooling):
+    expected = np.array(reports.of("numpy")["pooled"][pooling])
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(reports.of(backend)["pooled"][pooling], expected, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("backend", TRAINING_BACKENDS[1:])
+def test_same_gradients_of_the_poolings(reports, backend):
+    expected = np.array(reports.of(TRAINING_BACKENDS[0])["kernel_below_poolings"])
+    assert np.abs(expected - np.eye(4)).max() > 0.1
+    np.testing.assert_allclose(reports.of(backend)["kernel_below_poolings"], expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", TRAINING_BACKENDS)

@@ -19,6 +19,7 @@ from network.bert import (
     classifier_from_pretrained,
     logits_model,
 )
+from network.heads import POOLING_LAYERS
 from system.errors import InputError
 
 
@@ -45,6 +46,15 @@ class TestSizes:
         ]
         for line in ("Total params: 1,456,577 ", "Trainable params: 65 ", "Non-trainable params: 1,456,512 "):
             assert f" {line}" in printed
+
+    @pytest.mark.parametrize("pooling", POOLING_LAYERS)
+    def test_poolings_have_the_same_sizes(self, full_size, pooling):
+        classifier = classifier_from_pretrained(full_size, pooling=pooling)
+        pooled = classifier.get_layer("pooled_output")
+        assert type(pooled) is POOLING_LAYERS[pooling]
+        assert pooled.output.shape == (None, 64) and pooled.count_params() == 0
+        assert classifier.count_params() == 1_456_577
+        assert [layer.name for layer in classifier.layers] == [layer.name for layer in full_size.layers]
 
     @pytest.mark.parametrize(("unfreeze", "count"), [(0, 65), (1, 50_049), (2, 100_033), ("all", 1_456_577)])
     def test_unfreeze_sets_the_number_of_trainable_parameters(self, full_size, unfreeze, count):
@@ -155,3 +165,84 @@ def test_logits_belong_to_the_probabilities(classifiers):
     inputs = {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
     logits = as_array(logits_model(classifiers[1])(inputs))
     np.testing.assert_allclose(1 / (1 + np.exp(-logits)), as_array(classifiers[1](inputs)), rtol=1e-4)
+
+
+INPUTS = {
+    "input_ids": np.random.default_rng(1).integers(1, 100, (8, 12), "int32") * (np.arange(12) < 9),
+    "token_type_ids": np.zeros((8, 12), "int32"),
+}
+
+
+class TestPooling:
+    def classifier(self, pooling):
+        keras.utils.set_random_seed(0)
+        config = BertConfig(vocab_size=100, max_seq_len=12, d_model=16, dff=32)
+        classifier = BertClassifier(config, pooling=pooling)
+        randomize(classifier)
+        return classifier
+
+    @pytest.mark.parametrize(
+        ("pooling", "pooled_by_hand"),
+        [
+            ("mean", lambda hidden: hidden[:, :9].mean(1)),
+            ("cls", lambda hidden: hidden[:, 0]),
+            ("max", lambda hidden: hidden[:, :9].max(1)),
+        ],
+    )
+    def test_is_over_the_real_tokens_of_the_last_encoder(self, pooling, pooled_by_hand):
+        classifier = self.classifier(pooling)
+        outputs = [classifier.get_layer(name).output for name in ("transformer_encoder_1", "pooled_output")]
+        hidden, pooled = map(as_array, keras.Model(classifier.input, outputs)(INPUTS))
+        np.testing.assert_allclose(pooled, pooled_by_hand(hidden), rtol=1e-5, atol=1e-6)
+        head = classifier.get_layer("classification_output")
+        np.testing.assert_allclose(as_array(head(pooled)), as_array(classifier(INPUTS)), rtol=1e-5)
+
+    def test_an_unknown_one_is_refused(self):
+        with pytest.raises(InputError, match="unknown pooling 'sum': use one of mean, cls, max"):
+            self.classifier("sum")
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    model = BertClassifier(BertConfig(vocab_size=100, max_seq_len=12, d_model=16, dff=32, dropout_rate=0.0))
+    randomize(model)
+    return model
+
+
+class TestHeadDropout:
+    def models(self, pretrained, head_dropout_rate):
+        """Return a classifier without other dropout and with a random head, and the model of its logits."""
+        classifier = classifier_from_pretrained(
+            pretrained, "all", dropout_rate=0.0, pooling="max", head_dropout_rate=head_dropout_rate
+        )
+        randomize(classifier.get_layer("classification_output"))
+        return classifier, logits_model(classifier)
+
+    def test_a_classifier_without_it_has_no_layer_for_it(self, pretrained):
+        assert "head_dropout" not in [layer.name for layer in self.models(pretrained, 0.0)[0].layers]
+
+    def test_acts_before_the_logits_in_training(self, pretrained):
+        """At rate 1 the whole vector is dropped, so the bias remains."""
+        classifier, logits = self.models(pretrained, 1.0)
+        bias = as_array(classifier.get_layer("classification_output").bias)
+        dropped = as_array(logits(INPUTS, training=True))
+        np.testing.assert_allclose(dropped, np.tile(bias, (8, 1)), rtol=1e-6)
+        probabilities = as_array(classifier(INPUTS, training=True))
+        np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-dropped)), rtol=1e-5)
+
+    def test_is_random_in_training(self, pretrained):
+        _, logits = self.models(pretrained, 0.5)
+        first, second = (as_array(logits(INPUTS, training=True)) for _ in range(2))
+        assert (first != second).any()
+
+    def test_is_off_at_inference(self, pretrained):
+        (classifier, logits), (_, without) = self.models(pretrained, 0.5), self.models(pretrained, 0.0)
+        expected = as_array(without(INPUTS))
+        np.testing.assert_array_equal(as_array(logits(INPUTS)), expected)
+        np.testing.assert_allclose(logits.predict(INPUTS, verbose=0), expected, rtol=1e-5)
+        np.testing.assert_allclose(as_array(classifier(INPUTS)), 1 / (1 + np.exp(-expected)), rtol=1e-5)
+
+    def test_pooled_output_is_the_vector_before_the_dropout(self, pretrained):
+        classifier, _ = self.models(pretrained, 0.5)
+        features = keras.Model(classifier.input, classifier.get_layer("pooled_output").output)
+        np.testing.assert_array_equal(as_array(features(INPUTS, training=True)), as_array(features(INPUTS)))

@@ -40,9 +40,10 @@ def plan_of(**changes) -> FineTuningPlan:
     return dataclasses.replace(fine_tuning.PLAN, **settings | changes)
 
 
-def classifier_of(unfreeze=0, seed=0, **sizes) -> BertClassifier:
+def classifier_of(unfreeze=0, seed=0, head_dropout_rate=0.0, **sizes) -> BertClassifier:
     keras.utils.set_random_seed(seed)
-    classifier = BertClassifier(dataclasses.replace(CONFIG, **sizes), unfreeze=unfreeze)
+    config = dataclasses.replace(CONFIG, **sizes)
+    classifier = BertClassifier(config, unfreeze=unfreeze, head_dropout_rate=head_dropout_rate)
     randomize(classifier)
     return classifier
 
@@ -205,14 +206,15 @@ class KillingCheckpoint(Checkpoint):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unfreeze", [0, 1])
-def test_a_killed_training_continues_bit_for_bit(tmp_path, unfreeze):
+@pytest.mark.parametrize(("unfreeze", "head_dropout_rate"), [(0, 0.0), (1, 0.3)])
+def test_a_killed_training_continues_bit_for_bit(tmp_path, unfreeze, head_dropout_rate):
     path = tmp_path / "checkpoint.npz"
-    expected = classifier_of(unfreeze)
+    options = {"unfreeze": unfreeze, "head_dropout_rate": head_dropout_rate}
+    expected = classifier_of(**options)
     expected_history = train(expected, epochs=3)
     with pytest.raises(Killed):
-        train(classifier_of(unfreeze), checkpoint=KillingCheckpoint(path, batches=5), epochs=3)
-    classifier = classifier_of(unfreeze, seed=5)
+        train(classifier_of(**options), checkpoint=KillingCheckpoint(path, batches=5), epochs=3)
+    classifier = classifier_of(**options, seed=5)
     assert train(classifier, checkpoint=Checkpoint(path), resume=True, epochs=3) == expected_history
     assert_same_weights(classifier.get_weights(), expected.get_weights())
 

@@ -18,13 +18,33 @@ from layer_checks import (
 
 from layers import BertEmbedding
 from network.bert import BertConfig, BertMaskedLM
-from network.heads import ClassificationLogits, MaskedLMHead, MaskedMeanPooling
+from network.heads import (
+    POOLING_LAYERS,
+    ClassificationLogits,
+    ClsPooling,
+    MaskedLMHead,
+    MaskedMaxPooling,
+    MaskedMeanPooling,
+)
+from training.plans.training_options import POOLINGS
+
+
+def test_the_option_offers_every_pooling():
+    assert tuple(POOLING_LAYERS) == POOLINGS
+
+
+@pytest.mark.parametrize("pooling", POOLING_LAYERS)
+class TestEveryPooling:
+    def test_passes_the_checks_of_every_layer(self, pooling):
+        check_layer(POOLING_LAYERS[pooling], {}, (HIDDEN, MASK), (2, 16), expected_weights_count=0)
+
+    def test_does_not_read_padding(self, pooling):
+        layer = POOLING_LAYERS[pooling]()
+        changed = np.where(MASK[..., None], HIDDEN, 50)
+        np.testing.assert_array_equal(as_array(layer(changed, MASK)), as_array(layer(HIDDEN, MASK)))
 
 
 class TestMaskedMeanPooling:
-    def test_passes_the_checks_of_every_layer(self):
-        check_layer(MaskedMeanPooling, {}, (HIDDEN, MASK), (2, 16), expected_weights_count=0)
-
     def test_is_the_mean_of_the_real_positions(self):
         expected = [HIDDEN[0, :3].mean(0), HIDDEN[1].mean(0)]
         np.testing.assert_allclose(as_array(MaskedMeanPooling()(HIDDEN, MASK)), expected, atol=1e-6)
@@ -33,6 +53,26 @@ class TestMaskedMeanPooling:
     def test_a_row_of_padding_gives_zeros(self, policy):
         nothing = np.zeros((1, 5), bool)
         assert (as_array(MaskedMeanPooling(dtype=policy)(HIDDEN[:1], nothing)) == 0).all()
+
+
+class TestMaskedMaxPooling:
+    # Far below zero, the value of padding in a careless maximum.
+    LOW = HIDDEN - 1000
+
+    def test_is_the_maximum_of_the_real_positions(self):
+        expected = [self.LOW[0, :3].max(0), self.LOW[1].max(0)]
+        np.testing.assert_array_equal(as_array(MaskedMaxPooling()(self.LOW, MASK)), expected)
+
+    @pytest.mark.parametrize("policy", POLICIES)
+    def test_a_row_of_padding_gives_zeros(self, policy):
+        mask = np.stack([np.zeros(5, bool), MASK[1]])
+        pooled = as_array(MaskedMaxPooling(dtype=policy)(self.LOW, mask))
+        assert (pooled[0] == 0).all()
+        np.testing.assert_allclose(pooled[1], self.LOW[1].max(0), rtol=0.01)
+
+
+def test_cls_pooling_is_the_first_vector():
+    np.testing.assert_array_equal(as_array(ClsPooling()(HIDDEN, MASK)), HIDDEN[:, 0])
 
 
 def test_classification_logits_are_the_output_before_the_activation():

@@ -19,7 +19,8 @@ from network.bert import BertClassifier, BertConfig, BertMaskedLM, BertModel, cl
 from network.model_file import load_model, save_model
 from system.errors import InputError
 
-PROGRAM = Path(__file__).parent / "programs" / "load_models.py"
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = ROOT / "tests" / "programs" / "load_models.py"
 SMALL = BertConfig(vocab_size=100, max_seq_len=12, d_model=16, dff=32)
 # Careless reading or writing of text would change line ends, whitespace at both ends and the ideographic space.
 TOKENIZER_JSON = '\u3000{"model": "\'“\\"😀\u2028", "lines": "\\r\\n"}\r\n\r \u3000\n'
@@ -42,6 +43,18 @@ def small_masked_lm():
     masked_lm = BertMaskedLM(SMALL, TOKENIZER_JSON, {"perplexity": 12.5})
     randomize(masked_lm)
     return masked_lm
+
+
+def copy_with_config(source, target, change):
+    """Copy a model file with the options of its model, a dict, as `change` leaves them."""
+    with zipfile.ZipFile(source) as whole, zipfile.ZipFile(target, "w") as changed:
+        for name in whole.namelist():
+            content = whole.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                change(config["config"])
+                content = json.dumps(config)
+            changed.writestr(name, content)
 
 
 def trainable_count(model):
@@ -107,12 +120,14 @@ class TestFreshProcess:
 
 class TestSaveModel:
     def test_load_model_returns_what_was_saved(self, tmp_path):
-        classifier = small_classifier(unfreeze="all")
+        classifier = small_classifier(unfreeze="all", pooling="cls", head_dropout_rate=0.25)
         save_model(classifier, tmp_path / "a.keras")
         loaded = load_model(tmp_path / "a.keras", BertClassifier)
         np.testing.assert_array_equal(as_array(loaded(INPUTS)), as_array(classifier(INPUTS)))
         assert loaded.tokenizer_json == TOKENIZER_JSON
         assert loaded.get_config() == classifier.get_config()
+        assert (loaded.pooling, loaded.head_dropout_rate) == ("cls", 0.25)
+        assert loaded.get_layer("head_dropout").rate == 0.25
         assert trainable_count(loaded) == trainable_count(classifier)
         assert classifier.count_params() == loaded.count_params() > 0
 
@@ -145,6 +160,30 @@ class TestSaveModel:
             save_model(small_classifier(), path)
         assert path.read_bytes() == content
         assert list(tmp_path.iterdir()) == [path]
+
+
+class TestEarlierFile:
+    def test_without_pooling_and_head_dropout_is_the_same_model(self, tmp_path):
+        classifier = small_classifier(unfreeze=1)
+        save_model(classifier, tmp_path / "new.keras")
+
+        def without_them(config):
+            assert config.pop("pooling") == "mean" and config.pop("head_dropout_rate") == 0
+
+        copy_with_config(tmp_path / "new.keras", tmp_path / "a.keras", without_them)
+        loaded = load_model(tmp_path / "a.keras", BertClassifier)
+        assert loaded.get_config() == classifier.get_config()
+        np.testing.assert_array_equal(as_array(loaded(INPUTS)), as_array(classifier(INPUTS)))
+
+    def test_the_included_classifier_loads_with_the_layers_that_it_was_trained_with(self):
+        loaded = load_model(ROOT / "mini_bert_sentiment_classifier.keras", BertClassifier)
+        assert (loaded.pooling, loaded.head_dropout_rate) == ("mean", 0)
+        names = [layer.name for layer in loaded.layers]
+        assert names[-3:] == ["transformer_encoder_1", "pooled_output", "classification_output"]
+        assert loaded.count_params() == 1_456_577
+
+    def test_the_included_pretrained_model_loads(self):
+        assert load_model(ROOT / "mini_bert_zh_hk.keras", BertMaskedLM).config == BertConfig(dropout_rate=0.0)
 
 
 def assert_refused(path, expected=BertModel):
@@ -213,16 +252,20 @@ class TestUnusableFile:
     @pytest.mark.parametrize("names", [["好"], ["好", "好"], ["好", 1], ["好", "不确定"]])
     def test_names_that_are_no_label_set(self, tmp_path, names):
         save_model(tiny_models.classifier(max_seq_len=8), tmp_path / "whole.keras")
-        with zipfile.ZipFile(tmp_path / "whole.keras") as whole, zipfile.ZipFile(tmp_path / "a.keras", "w") as changed:
-            for name in whole.namelist():
-                content = whole.read(name)
-                if name == "config.json":
-                    config = json.loads(content)
-                    config["config"]["metadata"]["labels"] = names
-                    content = json.dumps(config)
-                changed.writestr(name, content)
+        change = {"metadata": {"labels": names}}
+        copy_with_config(tmp_path / "whole.keras", tmp_path / "a.keras", lambda config: config.update(change))
         with pytest.raises(InputError, match="a.keras: the metadata of the model cannot be used: .* label"):
             load_model(tmp_path / "a.keras")
+
+    @pytest.mark.parametrize(
+        "change", [{"pooling": "sum"}, {"pooling": ["mean"]}, {"head_dropout_rate": 2}, {"head_dropout_rate": "x"}]
+    )
+    def test_options_that_are_no_classifier(self, tmp_path, content, change):
+        (tmp_path / "whole.keras").write_bytes(content)
+        copy_with_config(tmp_path / "whole.keras", tmp_path / "a.keras", lambda config: config.update(change))
+        with pytest.raises(InputError, match="a.keras: ") as caught:
+            load_model(tmp_path / "a.keras")
+        assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize(("field", "value"), [(6, 99), (8, 1), (10, 99)], ids=["version", "encrypted", "method"])
     def test_an_archive_of_another_kind(self, tmp_path, content, field, value):

@@ -8,6 +8,7 @@ import tiny_models
 from arrays import random_ids
 
 from network.bert import BertClassifier, logits_model
+from network.heads import POOLING_LAYERS
 from serving.export.onnx_graph import classifier_graph
 from text.labels import SENTIMENT, LabelSet
 
@@ -38,6 +39,27 @@ def test_windows_with_padding(sizes):
     ids = random_ids((50, classifier.config.max_seq_len))
     assert (ids == 0).any()
     check_agreement(graph_logits(classifier_graph(classifier), ids), keras_logits(classifier, ids))
+
+
+@pytest.mark.parametrize("pooling", POOLING_LAYERS)
+def test_every_pooling(pooling):
+    classifier = tiny_models.classifier(pooling=pooling, max_seq_len=MAX_SEQ_LEN)
+    one_token, empty = [2, 9, 3], [2, 3]
+    short = [ids + [0] * (MAX_SEQ_LEN - len(ids)) for ids in (one_token, empty)]
+    ids = np.concatenate([random_ids((50, MAX_SEQ_LEN)), np.array(short, np.int32)])
+    logits, expected = graph_logits(classifier_graph(classifier), ids), keras_logits(classifier, ids)
+    check_agreement(logits, expected)
+    np.testing.assert_allclose(logits[-2:], expected[-2:], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_a_row_of_padding_has_the_logits_of_zeros(pooling):
+    classifier = tiny_models.classifier(pooling=pooling, max_seq_len=MAX_SEQ_LEN)
+    ids = random_ids((2, MAX_SEQ_LEN)) * np.array([[0], [1]], np.int32)
+    logits = graph_logits(classifier_graph(classifier), ids)
+    bias = np.asarray(classifier.get_layer("classification_output").bias)
+    np.testing.assert_allclose(logits[0], bias, rtol=1e-6)
+    np.testing.assert_allclose(logits, keras_logits(classifier, ids), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,10 @@ def masked_lm(**sizes) -> BertMaskedLM:
     return model
 
 
-def classifier(metadata: dict | None = None, **sizes) -> BertClassifier:
+def classifier(metadata: dict | None = None, pooling: str = "mean", **sizes) -> BertClassifier:
     """Return a small classifier, which is about as likely to say positive as negative, or any of more labels."""
     keras.utils.set_random_seed(0)
-    model = BertClassifier(config(**sizes), sample_tokenizer().to_str(), metadata)
+    model = BertClassifier(config(**sizes), sample_tokenizer().to_str(), metadata, pooling=pooling)
     randomize(model)
     bias = model.get_layer("classification_output").bias
     windows = encode_windows(sample_tokenizer(), list(iter_texts(["sample"]))[:50], model.config.max_seq_len)

@@ -41,7 +41,10 @@ def classifier_graph(classifier: BertClassifier) -> onnx.ModelProto:
     rows = _embedding(graph, embedding, shape)
     for encoder in encoders:
         rows = _encoder(graph, encoder, rows, _Padding(has_padding, bias), shape)
-    pooled = _mean(graph, rows, is_padding, shape, classifier.config.d_model)
+    sequences = graph.add(
+        "Reshape", rows, graph.add("Concat", shape, graph.integers([classifier.config.d_model]), axis=0)
+    )
+    pooled = _pooled(graph, classifier.pooling, sequences, is_padding)
     head = classifier.get_layer("classification_output")
     graph.add("Gemm", pooled, graph.weight(head.kernel), graph.weight(head.bias), output=OUTPUT)
     return graph.model(
@@ -161,12 +164,26 @@ def _attention(graph: _Graph, layer: TransformerEncoder, rows: str, padding: _Pa
     return graph.add("Gemm", mixed, graph.floats(kernel), graph.weight(attention.output_dense.bias))
 
 
-def _mean(graph: _Graph, rows: str, is_padding: str, shape: str, d_model: int) -> str:
-    """Add the mean over the real tokens, (batch, d_model); return its name."""
+def _pooled(graph: _Graph, pooling: str, sequences: str, is_padding: str) -> str:
+    """Add the pooling of (batch, length, d_model); return the name of the vectors, (batch, d_model)."""
+    if pooling == "cls":
+        return graph.add("Gather", sequences, graph.constant(np.int64(0)), axis=1)
+    return (_maximum if pooling == "max" else _mean)(graph, sequences, is_padding)
+
+
+def _maximum(graph: _Graph, sequences: str, is_padding: str) -> str:
+    """Add the maximum over the real tokens, zeros for a row of padding only; return its name."""
+    lowest = graph.floats(-np.inf)
+    candidates = graph.add("Where", graph.add("Unsqueeze", is_padding, graph.integers([2])), lowest, sequences)
+    highest = graph.add("ReduceMax", candidates, axes=[1], keepdims=0)
+    return graph.add("Where", graph.add("Equal", highest, lowest), graph.floats(0.0), highest)
+
+
+def _mean(graph: _Graph, sequences: str, is_padding: str) -> str:
+    """Add the mean over the real tokens, zeros for a row of padding only; return its name."""
     weights = graph.add("Cast", graph.add("Not", is_padding), to=TensorProto.FLOAT)
     count = graph.add("Max", graph.add("ReduceSum", weights, graph.integers([1])), graph.floats(1.0))
     weights = graph.add("Unsqueeze", graph.add("Div", weights, count), graph.integers([1]))  # (batch, 1, length)
-    sequences = graph.add("Reshape", rows, graph.add("Concat", shape, graph.integers([d_model]), axis=0))
     return graph.add("Squeeze", graph.add("MatMul", weights, sequences), graph.integers([1]))
 
 

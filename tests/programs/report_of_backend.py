@@ -14,12 +14,16 @@ import keras
 import numpy as np
 
 from network.bert import BertClassifier, BertMaskedLM, classifier_from_pretrained
+from network.heads import POOLING_LAYERS
 from network.model_file import load_model
 from training.engine.optimizer import fine_tuning_optimizer, pretraining_optimizer
 from training.masked_lm import masked_accuracy, masked_lm_loss
 
 TRAINING_BACKENDS = ("tensorflow", "jax", "torch")
 STEPS = 12
+# Rows without padding, with some, and of padding only.
+HIDDEN = np.random.default_rng(0).normal(size=(3, 5, 4)).astype("float32") - 2
+MASK = np.arange(5) < np.array([[5], [2], [0]])
 
 
 def example_inputs():
@@ -38,6 +42,7 @@ def report(path):
         "probabilities": keras.ops.convert_to_numpy(classifier(example_inputs()))[:, 0].tolist(),
         "predictions": classifier.predict(example_inputs(), batch_size=16, verbose=0)[:, 0].tolist(),
         "predicts_in_bfloat16": False,
+        "pooled": {pooling: pooled(pooling) for pooling in POOLING_LAYERS},
     }
     if result["backend"] == "openvino":
         import openvino
@@ -50,7 +55,26 @@ def report(path):
             "masked_lm": train_masked_lm(classifier.config),
             "classifier": train_classifier(classifier),
         }
+        result["kernel_below_poolings"] = train_below_poolings()
     return result
+
+
+def pooled(pooling):
+    """Return what a pooling makes of `HIDDEN`, in two precisions."""
+    layers = [POOLING_LAYERS[pooling](dtype=dtype) for dtype in ("float32", "float16")]
+    return [keras.ops.convert_to_numpy(layer(HIDDEN, MASK)).tolist() for layer in layers]
+
+
+def train_below_poolings():
+    """Return a kernel after one step of training with the gradients of all poolings."""
+    inputs, mask = keras.Input((5, 4)), keras.Input((5,), dtype="bool")
+    dense = keras.layers.Dense(4, kernel_initializer="identity")
+    hidden = dense(inputs)
+    outputs = keras.layers.Concatenate()([layer()(hidden, mask) for layer in POOLING_LAYERS.values()])
+    model = keras.Model([inputs, mask], outputs)
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    model.fit([HIDDEN, MASK], np.zeros((3, 12)), verbose=0)
+    return keras.ops.convert_to_numpy(dense.kernel).tolist()
 
 
 def train_masked_lm(config):

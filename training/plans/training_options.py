@@ -156,6 +156,8 @@ class TrainingOptions:
             )
         if "focal_gamma" in typed and self.loss != "focal":
             raise InputError("--focal-gamma needs --loss focal")
+        if self.head_dropout_rate and self.unfreeze == 0:
+            raise InputError("--head-dropout-rate has no effect on a frozen network: add --unfreeze")
         if self.patience is not None and self.monitor is None:
             raise InputError("--patience needs --monitor")
 
