@@ -89,10 +89,23 @@ def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: 
     return assessment
 
 
-def validation_of(splits: Splits) -> Callable[[np.ndarray], dict[str, float]]:
-    """Return a function that turns the logits of the validation split, (texts, outputs), into its metrics."""
+def validation_of(splits: Splits, monitor: str | None = None) -> Callable[[np.ndarray], dict[str, float]]:
+    """Return a function that turns the logits of the validation split, (texts, outputs), into its metrics.
+
+    Args:
+        splits: the splits.
+        monitor: the metric that chooses the best epoch. Two labels have "macro_f1" only if it is this one.
+    """
     label_set, labels = splits.validation.label_set, splits.validation.labels
-    return lambda logits: validation_metrics(label_set, labels, label_set.probabilities(logits))
+
+    def validate(logits: np.ndarray) -> dict[str, float]:
+        probabilities = label_set.probabilities(logits)
+        metrics = validation_metrics(label_set, labels, probabilities)
+        if monitor == "macro_f1" and monitor not in metrics:
+            metrics[monitor] = classification_metrics(label_set, labels, probabilities)[monitor]
+        return metrics
+
+    return validate
 
 
 def assess_validation(validation: Split, logits: np.ndarray) -> dict:

@@ -118,7 +118,13 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
     distilled = distillation_split(plan, splits, classifier) if plan.unlabelled or plan.mixtures else None
     checkpoint = _checkpoint(plan, splits, distilled)
     history = train_classifier(
-        classifier, splits, plan, validation_of(splits), checkpoint, distilled=distilled, resume=plan.resume
+        classifier,
+        splits,
+        plan,
+        validation_of(splits, plan.monitor),
+        checkpoint,
+        distilled=distilled,
+        resume=plan.resume,
     )
     if not test:
         return _end_with_validation(plan, classifier, splits, history)

@@ -37,6 +37,47 @@ def assert_equal_batches(one, other):
         assert_equal_batches(one[key], other[key])
 
 
+class TestFrequencies:
+    """Rows that are drawn more often than others."""
+
+    @given(counts=st.lists(st.integers(1, 30), min_size=2, max_size=4), seed=st.integers(0, 9), epoch=EPOCHS)
+    def test_labels_become_equally_frequent(self, counts, seed, epoch):
+        labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+        frequencies = 1 / np.array(counts)[labels]
+        total = len(labels)
+        (rows,) = batches_of(RowNumbers(total, total, seed=seed, epoch=epoch, frequencies=frequencies))
+        assert len(rows) == total
+        drawn = np.bincount(rows, minlength=total)
+        for label, count in enumerate(counts):
+            # Labels with the same number of rows have the same frequency, and are equally frequent only together.
+            same = [other for other in range(len(counts)) if counts[other] == count]
+            of_same = drawn[np.isin(labels, same)].sum()
+            assert abs(of_same - len(same) * total / len(counts)) < 2
+            expected = total / len(counts) / count
+            of_label = drawn[labels == label]
+            assert np.floor(expected - 1e-9) <= of_label.min() and of_label.max() <= np.ceil(expected + 1e-9)
+
+    def test_the_draw_depends_on_seed_and_epoch_alone(self):
+        frequencies = np.random.default_rng(3).uniform(0.1, 1, 60)
+
+        def drawn(seed, epoch, **options):
+            return batches_of(RowNumbers(60, 7, seed=seed, epoch=epoch, frequencies=frequencies, **options))
+
+        assert drawn(1, 0) == drawn(1, 0)
+        assert drawn(1, 0)[5:] == drawn(1, 0, first_batch=5)
+        assert len(drawn(1, 0)) == 60 // 7
+        assert drawn(1, 0) != drawn(1, 1) and drawn(1, 0) != drawn(2, 0)
+
+    def test_a_batch_is_not_of_one_label(self):
+        frequencies = np.repeat([0.1, 1.0], [80, 20])
+        batches = batches_of(RowNumbers(100, 10, seed=0, frequencies=frequencies))
+        assert all(0 < sum(row < 80 for row in batch) < 10 for batch in batches)
+
+    def test_every_row_is_drawn_once_if_all_are_alike(self):
+        (rows,) = batches_of(RowNumbers(50, 50, seed=2, frequencies=np.full(50, 0.3)))
+        assert rows == list(range(50))
+
+
 class TestEpochBatches:
     @given(count=COUNTS, batch_size=BATCH_SIZES, seed=SEEDS, epoch=EPOCHS)
     def test_whole_batches_and_no_row_twice(self, count, batch_size, seed, epoch):

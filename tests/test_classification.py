@@ -12,6 +12,7 @@ from small_runs import Killed
 import fine_tuning
 from evaluation.assessment import validation_of
 from network.bert import BertClassifier, BertConfig, backbone_layers, logits_model
+from system.errors import InputError
 from text.dataset.splits import Split, Splits
 from text.labels import SENTIMENT, LabelSet
 from text.tokens.windows import Windows
@@ -155,6 +156,77 @@ class TestHead:
         assert math.isfinite(history["val_loss"][-1])
 
 
+class TestRareLabel:
+    """Texts whose label does not depend on them: the model can only learn how frequent the labels are."""
+
+    @pytest.fixture(scope="class")
+    def splits(self):
+        split = split_of(160, seed=0)
+        positive = np.random.default_rng(1).permutation(160) < 32
+        split = dataclasses.replace(split, targets=SENTIMENT.targets(positive))
+        return Splits(None, split, split, split)
+
+    @pytest.mark.parametrize("unfreeze", [0, pytest.param("all", marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(
+        ("settings", "expected"),
+        [({}, 0.2), ({"class_weights": "balanced"}, 0.5), ({"balanced_sampling": True}, 0.5)],
+        ids=["as it is", "class weights", "balanced sampling"],
+    )
+    def test_counts_as_the_options_say(self, splits, unfreeze, settings, expected):
+        classifier = classifier_of(unfreeze, dropout_rate=0.0)
+        rate = {"head_learning_rate": 5e-2, "learning_rate": 1e-9, "weight_decay": 1.0}
+        train(classifier, splits, epochs=15, **rate, **settings)
+        assert probabilities_of(classifier, splits.test).mean() == pytest.approx(expected, abs=0.06)
+
+    def test_the_weight_of_a_teachers_text_follows_its_probabilities(self, splits):
+        targets = np.full((160, 1), 0.2, np.float32)
+        distilled = dataclasses.replace(split_of(160, seed=9), targets=targets)
+        classifier = classifier_of()
+        train(classifier, splits, distilled=distilled, epochs=15, head_learning_rate=5e-2, class_weights="balanced")
+        # Labelled texts weigh 1/0.2 and 1/0.8, a teacher's the mean of these, and ask for 0.2.
+        of_teacher = 0.2 / 0.2 + 0.8 / 0.8
+        expected = (0.2 / 0.2 + 0.2 * of_teacher) / (2 + of_teacher)
+        assert probabilities_of(classifier, splits.test).mean() == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize("unfreeze", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_monitored_averages_are_what_the_classifier_gets(capsys, unfreeze):
+    classifier, logits = classifier_of(unfreeze), []
+    validate = validation_of(SPLITS, "macro_f1")
+
+    def recording_validate(values):
+        logits.append(values)
+        return validate(values)
+
+    plan = plan_of(epochs=4, ema=0.5, monitor="macro_f1", head_learning_rate=0.2, loss="focal")
+    history = train_classifier(classifier, SPLITS, plan, recording_validate)
+    assert list(history) == ["loss", "binary_accuracy", "val_loss", "val_binary_accuracy", "val_macro_f1"]
+    best = int(np.argmax(history["val_macro_f1"]))
+    kept = document_logits(logits_model(classifier), SPLITS.validation)
+    np.testing.assert_allclose(kept, logits[best], atol=1e-4)
+    assert f"kept epoch {best + 1} of 4: val_macro_f1 {max(history['val_macro_f1']):.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_network_trained_in_16_bits_is_one_of_32_bits(precision):
+    classifier = classifier_of("all")
+    before = classifier.get_weights()
+    history = train(classifier, epochs=2, precision=precision, ema=0.5)
+    assert np.isfinite(history["loss"]).all()
+    assert any((new != old).any() for new, old in zip(classifier.get_weights(), before, strict=True))
+    assert {layer.dtype_policy.name for layer in classifier.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+    logits = document_logits(logits_model(classifier), SPLITS.validation)
+    loss = validation_of(SPLITS)(logits)["loss"]
+    assert loss == pytest.approx(history["val_loss"][-1], rel=0.02)
+
+
+def test_more_batches_to_accumulate_than_there_are():
+    with pytest.raises(InputError, match="--accumulate 7 is more than the 6 batches"):
+        train(classifier_of(), epochs=2, accumulate=7)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("unfreeze", "rows"), [(0, 160), ("all", 48)])
 def test_the_model_follows_a_teacher(unfreeze, rows):
@@ -205,17 +277,31 @@ class KillingCheckpoint(Checkpoint):
             raise Killed
 
 
+# All of them have a state of their own; the average of the first epoch is the best.
+STATEFUL = {"ema": 0.8, "monitor": "loss", "patience": 2, "accumulate": 2, "balanced_sampling": True}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("unfreeze", "head_dropout_rate"), [(0, 0.0), (1, 0.3)])
-def test_a_killed_training_continues_bit_for_bit(tmp_path, unfreeze, head_dropout_rate):
+@pytest.mark.parametrize(
+    ("unfreeze", "head_dropout_rate", "settings"),
+    [
+        (0, 0.0, {}),
+        (1, 0.3, {}),
+        (0, 0.0, STATEFUL),
+        (1, 0.0, STATEFUL | {"r_drop": 1.0}),
+        (1, 0.0, STATEFUL | {"precision": "mixed_bfloat16"}),
+    ],
+    ids=["head", "network", "head, all choices", "network, all choices", "network, 16 bits"],
+)
+def test_a_killed_training_continues_bit_for_bit(tmp_path, unfreeze, head_dropout_rate, settings):
     path = tmp_path / "checkpoint.npz"
     options = {"unfreeze": unfreeze, "head_dropout_rate": head_dropout_rate}
     expected = classifier_of(**options)
-    expected_history = train(expected, epochs=3)
+    expected_history = train(expected, epochs=3, **settings)
     with pytest.raises(Killed):
-        train(classifier_of(**options), checkpoint=KillingCheckpoint(path, batches=5), epochs=3)
+        train(classifier_of(**options), checkpoint=KillingCheckpoint(path, batches=5), epochs=3, **settings)
     classifier = classifier_of(**options, seed=5)
-    assert train(classifier, checkpoint=Checkpoint(path), resume=True, epochs=3) == expected_history
+    assert train(classifier, checkpoint=Checkpoint(path), resume=True, epochs=3, **settings) == expected_history
     assert_same_weights(classifier.get_weights(), expected.get_weights())
 
 

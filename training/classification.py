@@ -1,21 +1,26 @@
 """Training of a classifier: the head alone on features computed once, or the head and more of the network."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
-from network.bert import BertClassifier, logits_model
+from network.bert import BertClassifier, backbone_layers, logits_model
 from network.heads import ClassificationLogits
+from system.errors import InputError
 from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
+from training.balancing import text_weights
 from training.engine.batches import LabelledBatches
+from training.engine.best_epoch import BestEpoch
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, ProgressBar, fit_epochs
 from training.engine.optimizer import fine_tuning_optimizer
+from training.engine.precision import in_precision
 from training.losses import classification_accuracy, classification_loss
 from training.plans.fine_tuning import FineTuningPlan
+from training.regularization import RegularizedModel
 
 PREDICTION_BATCH_SIZE = 256
 # Returns the metrics of the validation split from the logits of its texts, (texts, outputs).
@@ -55,28 +60,66 @@ def train_classifier(
     trained_on = [splits.train] if distilled is None else [splits.train, distilled]
     if classifier.unfreeze == 0:
         return _train_head(classifier, trained_on, splits.validation, plan, validate, checkpoint, resume=resume)
-    model = logits_model(classifier)
-    weights = np.concatenate([split.windows.weights for split in trained_on])
+    batches_of = _window_batches(trained_on, splits.label_set, plan)
+    with in_precision(classifier, plan.precision) as trained:
+        model = logits_model(trained)
+        return _fit(
+            _regularized(model, splits.label_set, plan),
+            splits.label_set,
+            batches_of,
+            lambda: validate(document_logits(model, splits.validation)),
+            plan,
+            checkpoint,
+            backbone=[layer.name for layer in backbone_layers(trained)],
+            resume=resume,
+            jit_compile=plan.jit_compile,
+            unit=" windows",
+        )
+
+
+def _window_batches(
+    trained_on: Sequence[Split], labels: LabelSet, plan: FineTuningPlan
+) -> Callable[..., LabelledBatches]:
+    """Return a function that returns the batches of windows of an epoch."""
+    targets = np.concatenate([split.targets for split in trained_on])
+    text_index = _text_index(trained_on)
+    weights, frequencies = (
+        None if values is None else values[text_index] for values in _balance(labels, targets, plan)
+    )
+    window_weights = np.concatenate([split.windows.weights for split in trained_on])
+    if weights is not None:
+        window_weights *= weights
     inputs = [split.windows.inputs for split in trained_on]
-    batches_of = functools.partial(
+    return functools.partial(
         LabelledBatches,
         {name: np.concatenate([arrays[name] for arrays in inputs]) for name in inputs[0]},
-        np.concatenate([split.targets[split.windows.text_index] for split in trained_on]),
+        targets[text_index],
         plan.batch_size,
-        weights=weights / weights.mean(),
+        weights=window_weights / window_weights.mean(),
+        frequencies=frequencies,
         seed=plan.seed,
     )
-    return _fit(
-        model,
-        splits.label_set,
-        batches_of,
-        lambda: validate(document_logits(model, splits.validation)),
-        plan,
-        checkpoint,
-        resume=resume,
-        jit_compile=plan.jit_compile,
-        unit=" windows",
-    )
+
+
+def _text_index(trained_on: Sequence[Split]) -> np.ndarray:
+    """Return the index of the text of each window, (windows,), counted over all splits."""
+    starts = np.cumsum([0, *(len(split.texts) for split in trained_on[:-1])])
+    return np.concatenate([split.windows.text_index + start for split, start in zip(trained_on, starts, strict=True)])
+
+
+def _balance(
+    labels: LabelSet, targets: np.ndarray, plan: FineTuningPlan
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the weight of each text in the loss, and how often to draw it, (texts,); None where all are alike."""
+    weights = text_weights(labels, targets, plan.class_weights) if plan.class_weights != "none" else None
+    return weights, text_weights(labels, targets, "balanced") if plan.balanced_sampling else None
+
+
+def _regularized(model: keras.Model, labels: LabelSet, plan: FineTuningPlan) -> keras.Model:
+    """Return a model that shares the weights of `model` and trains with R-Drop and FGM, where the plan has them."""
+    if plan.r_drop is None and plan.fgm is None:
+        return model
+    return RegularizedModel(model.input, model.output, labels.activation, plan.r_drop, plan.fgm)
 
 
 def feature_extractor(classifier: BertClassifier) -> keras.Model:
@@ -125,11 +168,15 @@ def _train_head(
     inputs = keras.Input((features.shape[1],), name="whitened_features")
     head_model = keras.Model(inputs, ClassificationLogits(head)(inputs), name="classification_head")
     validation_features = (validation_features - mean) @ whitening
+    targets = np.concatenate([split.targets for split in trained_on])
+    weights, frequencies = _balance(validation.label_set, targets, plan)
     batches_of = functools.partial(
         LabelledBatches,
         (features - mean) @ whitening,
-        np.concatenate([split.targets for split in trained_on]),
+        targets,
         plan.batch_size,
+        weights=weights,
+        frequencies=frequencies,
         seed=plan.seed,
     )
 
@@ -144,6 +191,7 @@ def _train_head(
         validate_head,
         plan,
         checkpoint,
+        backbone=[],
         resume=resume,
         jit_compile=False,  # compilation would take longer than training 65 parameters
         unit=" texts",
@@ -173,13 +221,30 @@ def _fit(
     plan: FineTuningPlan,
     checkpoint: Checkpoint | None,
     *,
+    backbone: Sequence[str],
     resume: bool,
     jit_compile: bool,
     unit: str,
 ) -> History:
+    total_batches = plan.epochs * len(batches_of())
+    if plan.accumulate > total_batches:
+        raise InputError(f"--accumulate {plan.accumulate} is more than the {total_batches} batches of the training")
+    gamma = plan.focal_gamma if plan.loss == "focal" else None
     model.compile(
-        fine_tuning_optimizer(plan.learning_rate, plan.head_learning_rate, plan.epochs * len(batches_of())),
-        loss=classification_loss(labels),
+        fine_tuning_optimizer(
+            plan.learning_rate,
+            plan.head_learning_rate,
+            total_batches,
+            backbone_layers=backbone,
+            layer_decay=plan.layer_decay,
+            schedule=plan.schedule,
+            warmup=plan.warmup,
+            weight_decay=plan.weight_decay,
+            clip_norm=plan.clip_norm,
+            accumulate=plan.accumulate,
+            ema=plan.ema,
+        ),
+        loss=classification_loss(labels, focal_gamma=gamma, label_smoothing=plan.label_smoothing),
         weighted_metrics=[classification_accuracy(labels)],
         jit_compile=jit_compile,
     )
@@ -194,4 +259,5 @@ def _fit(
         plan.epochs,
         checkpoint=checkpoint,
         callbacks=[ProgressBar(unit, plan.batch_size)],
+        best=BestEpoch(plan.monitor, plan.patience) if plan.monitor else None,
     )

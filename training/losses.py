@@ -8,11 +8,30 @@ from keras import KerasTensor, ops
 from text.labels import LabelSet
 
 
-def classification_loss(labels: LabelSet) -> keras.losses.Loss:
-    """Return the loss of a label set: the cross-entropy in nats, from logits, (batch, outputs)."""
+def classification_loss(
+    labels: LabelSet, *, focal_gamma: float | None = None, label_smoothing: float = 0.0
+) -> keras.losses.Loss:
+    """Return the loss of a label set in nats, from logits, (batch, outputs): the cross-entropy, or the focal loss.
+
+    Targets may be probabilities, such as a teacher's. The loss of several sigmoid outputs is their mean.
+
+    Args:
+        labels: the labels.
+        focal_gamma: the exponent of the focal loss, which multiplies the cross-entropy by a power of 1 minus the
+            probability of the target. Lin et al., "Focal Loss for Dense Object Detection" (2017). None for the
+            cross-entropy.
+        label_smoothing: the fraction of each target that is distributed evenly: over all labels, or over yes and no
+            for a sigmoid output. Szegedy et al., "Rethinking the Inception Architecture" (2016), section 7.
+    """
+    options = {"from_logits": True, "label_smoothing": label_smoothing}
     if labels.activation == "sigmoid":
-        return keras.losses.BinaryCrossentropy(from_logits=True)
-    return keras.losses.CategoricalCrossentropy(from_logits=True)
+        if focal_gamma is None:
+            return keras.losses.BinaryCrossentropy(**options)
+        return keras.losses.BinaryFocalCrossentropy(gamma=focal_gamma, **options)
+    if focal_gamma is None:
+        return keras.losses.CategoricalCrossentropy(**options)
+    # Without the weight of Keras, which by default divides the loss by 4.
+    return keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=focal_gamma, **options)
 
 
 def classification_accuracy(

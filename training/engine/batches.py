@@ -24,6 +24,8 @@ class EpochBatches(keras.utils.PyDataset):
         epoch: number of the epoch, which also seeds the order.
         first_batch: number of batches of this epoch that are already done.
         last_batch: number of the batch to stop before; None continues to the end.
+        frequencies: (rows,), how often to draw each row in relation to the others, with a seed; None draws each row
+            once. An epoch has the same number of rows in either case.
     """
 
     def __init__(
@@ -35,13 +37,19 @@ class EpochBatches(keras.utils.PyDataset):
         epoch: int = 0,
         first_batch: int = 0,
         last_batch: int | None = None,
+        frequencies: np.ndarray | None = None,
     ):
         super().__init__()
         self.batch_size = min(batch_size, count)
         self.epoch = epoch
         self.first_batch = first_batch
         self.last_batch = min(count // self.batch_size, count if last_batch is None else last_batch)
-        self._order = np.arange(count) if seed is None else np.random.default_rng((seed, epoch)).permutation(count)
+        if seed is None:
+            self._order = np.arange(count)
+        elif frequencies is None:
+            self._order = np.random.default_rng((seed, epoch)).permutation(count)
+        else:
+            self._order = _drawn_rows(frequencies, np.random.default_rng((seed, epoch)))
 
     def __len__(self) -> int:
         return self.last_batch - self.first_batch
@@ -59,6 +67,23 @@ class EpochBatches(keras.utils.PyDataset):
             number: its number in the epoch.
         """
         raise NotImplementedError
+
+
+def _drawn_rows(frequencies: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return as many rows as there are, in random order, each about as often as its frequency demands.
+
+    The draw is systematic: a row occurs as often as is expected, rounded up or down, and so do all rows of the same
+    frequency together. Independent draws would leave out a third of the rows even if all frequencies were equal.
+
+    Args:
+        frequencies: (rows,).
+    """
+    order = generator.permutation(len(frequencies))
+    order = order[np.argsort(frequencies[order], kind="stable")]
+    ends = np.cumsum(frequencies[order], dtype=np.float64)
+    points = (np.arange(len(order)) + generator.random()) * (ends[-1] / len(order))
+    drawn = np.minimum(np.searchsorted(ends, points, side="right"), len(order) - 1)
+    return generator.permutation(order[drawn])
 
 
 class MaskedBatches(EpochBatches):

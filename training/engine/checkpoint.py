@@ -12,6 +12,7 @@ from system.errors import InputError, first_line
 from system.files import as_input_error, write_atomically
 
 START_AGAIN = "delete it and start again without --resume"
+KEPT = "kept"  # the beginning of the names of `kept_weights` in the file
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -27,6 +28,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     Attributes:
         progress: JSON values about the position in the run: `epoch`, `batch`, `history` and `data_sha256`.
+        kept_weights: weights that the run keeps for its end, see `training.engine.best_epoch`.
     """
 
     def __init__(self, path: Path, interval: float = 60.0, data_sha256: str = ""):
@@ -35,6 +37,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.interval = interval
         self.data_sha256 = data_sha256
         self.progress = {"data_sha256": data_sha256}
+        self.kept_weights: list[np.ndarray] = []
         self._first_batch = 0
         self._saved = {}
         self._metrics_to_restore = None
@@ -46,8 +49,9 @@ class Checkpoint(keras.callbacks.Callback):
         self.progress |= {"epoch": epoch, "batch": self._first_batch, "history": history}
         return self._first_batch
 
-    def finish_epoch(self, model: keras.Model) -> None:
+    def finish_epoch(self, model: keras.Model, kept_weights: list[np.ndarray]) -> None:
         """Record the end of an epoch, including its validation, and write the state."""
+        self.kept_weights = kept_weights
         self.progress |= {"epoch": self.progress["epoch"] + 1, "batch": 0}
         self.save(model)
 
@@ -70,6 +74,7 @@ class Checkpoint(keras.callbacks.Callback):
             for kind, variables in _state_of(model).items()
             for index, variable in enumerate(variables)
         }
+        arrays |= {f"{KEPT}_{index:04d}": array for index, array in enumerate(self.kept_weights)}
         with write_atomically(self.path, "wb") as file:
             np.savez(file, progress=np.array(json.dumps(self.progress)), **arrays)
         self._last_write = time.monotonic()
@@ -104,9 +109,10 @@ class Checkpoint(keras.callbacks.Callback):
         """
         states = {
             kind: [self._saved[name] for name in sorted(self._saved) if name.startswith(f"{kind}_")]
-            for kind in _state_of(model)
+            for kind in (*_state_of(model), KEPT)
         }
         self._saved = {}
+        self.kept_weights = states.pop(KEPT)
         metrics = states.pop("metrics")
         self._metrics_to_restore = metrics if self.progress.get("batch") else None
         try:

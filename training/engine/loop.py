@@ -10,7 +10,9 @@ from tqdm import tqdm
 
 from system.errors import InputError
 from training.engine.batches import EpochBatches
+from training.engine.best_epoch import VALIDATION, BestEpoch
 from training.engine.checkpoint import Checkpoint
+from training.engine.optimizer import averaged_weights, use_averaged_weights
 
 History = dict[str, list[float]]
 
@@ -24,8 +26,9 @@ def fit_epochs(
     checkpoint: Checkpoint | None = None,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     after_epoch: Callable[[], None] | None = None,
+    best: BestEpoch | None = None,
 ) -> History:
-    """Train a compiled model.
+    """Train a compiled model. If the optimizer averages its weights, the averages are validated and kept.
 
     Args:
         model: the model.
@@ -35,6 +38,7 @@ def fit_epochs(
         checkpoint: where to save the state; after `restore`, the run continues where the checkpoint ended.
         callbacks: further Keras callbacks; one that sets `model.stop_training` ends the run after its epoch.
         after_epoch: called after the metrics of each epoch are printed.
+        best: chooses the epoch whose weights the model has in the end; None for the last one.
 
     Returns:
         The metrics of each epoch; the names of validation metrics begin with "val_".
@@ -44,28 +48,49 @@ def fit_epochs(
     """
     progress = checkpoint.progress if checkpoint else {}
     history = progress.get("history", {})
+    if best and checkpoint:
+        best.weights = checkpoint.kept_weights
     if progress.get("batch"):
         # Keras creates the variables of its metrics at their first use, and the checkpoint restores their values.
         model.test_on_batch(*batches_of(epoch=progress["epoch"], first_batch=progress["batch"])[0])
     for epoch in range(progress.get("epoch", 0), epochs):
+        if best and best.is_over(history):
+            break
         started = time.monotonic()
         first_batch = checkpoint.start_epoch(epoch, history) if checkpoint else 0
         batches = batches_of(epoch=epoch, first_batch=first_batch)
         if len(batches) <= 0:
             break
         logs = _fit_epoch(model, batches, epoch, callbacks, checkpoint)
-        logs |= {f"val_{name}": value for name, value in _loss_first(validate()).items()}
-        _require_finite_losses(logs, epoch, checkpoint)
-        for name, value in logs.items():
-            history.setdefault(name, []).append(value)
+        with averaged_weights(model):
+            logs |= {f"{VALIDATION}{name}": value for name, value in _loss_first(validate()).items()}
+            _require_finite_losses(logs, epoch, checkpoint)
+            _record(logs, history, model, best)
         print_epoch(epoch, epochs, time.monotonic() - started, logs)
         if after_epoch:
             after_epoch()
         if checkpoint:
-            checkpoint.finish_epoch(model)
+            checkpoint.finish_epoch(model, best.weights if best else [])
         if model.stop_training:
             break
+    _keep(model, history, best)
     return history
+
+
+def _record(logs: dict[str, float], history: History, model: keras.Model, best: BestEpoch | None) -> None:
+    for name, value in logs.items():
+        history.setdefault(name, []).append(value)
+    if best:
+        best.record(model, history)
+
+
+def _keep(model: keras.Model, history: History, best: BestEpoch | None) -> None:
+    """Set the weights that the training ends with."""
+    if best:
+        best.restore(model)
+        print(best.describe(history), flush=True)
+    else:
+        use_averaged_weights(model)
 
 
 def _fit_epoch(

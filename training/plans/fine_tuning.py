@@ -72,12 +72,24 @@ class FineTuningPlan(TrainingOptions, DataOptions):
         require_model_names(self.output, self.backbone_output)
         self.check_data(typed)
         self.check_training(typed)
+        self._check_balance()
         if self.backbone_output and self.unfreeze == 0:
             raise InputError("--backbone-output would save an unchanged model: add --unfreeze")
         if self.backbone_output and Path(self.backbone_output).resolve() == Path(self.output).resolve():
             raise InputError("--backbone-output and --output must be different files")
         if self.study is not None:
             self._check_study(typed)
+
+    def _check_balance(self) -> None:
+        """Check that what presumes one label per text, or several, goes with the labels."""
+        if self.monitor == "micro_f1" and not self.multi_label:
+            raise InputError("--monitor micro_f1 needs --multi-label; with one label per text, use --monitor accuracy")
+        for name, unset in (("class_weights", "none"), ("balanced_sampling", False)):
+            if self.multi_label and getattr(self, name) != unset:
+                raise InputError(
+                    f"{option_name(name)} needs one label per text: leave it out with --multi-label, which chooses a "
+                    "threshold for each label instead"
+                )
 
     @property
     def study(self) -> str | None:

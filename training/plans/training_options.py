@@ -8,6 +8,7 @@ from system.command_line import (
     count,
     fraction,
     option,
+    option_name,
     or_word,
     positive_float,
     positive_int,
@@ -22,7 +23,7 @@ _data, _network, _loss, _training = (
     functools.partial(option, group=heading) for heading in ("data", "network", "loss", "training")
 )
 POOLINGS = ("mean", "cls", "max")
-MONITORS = ("loss", "accuracy", "macro_f1")
+MONITORS = ("loss", "accuracy", "macro_f1", "micro_f1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +68,19 @@ class TrainingOptions:
         choices=("cross-entropy", "focal"),
         help="loss; focal gives less weight to texts that the model already predicts well",
     )
-    focal_gamma: float = _loss(2.0, type=positive_float, help="exponent of the focal loss")
+    focal_gamma: float = _loss(2.0, type=positive_float, help="exponent of the focal loss, with --loss focal")
     label_smoothing: float = _loss(
         0.0, type=probability, help="fraction of each target to distribute evenly over all labels"
     )
     class_weights: str = _loss(
         "none",
         choices=("none", "balanced", "effective"),
-        help="weight of each label in the loss: balanced, the inverse of its frequency, or effective, the inverse of "
-        "its effective number of texts",
+        help="weight of each label in the loss: balanced, the inverse of its number of texts, or effective, the "
+        "inverse of its effective number, which hardly differs between labels of more than 1,000 texts",
     )
-    balanced_sampling: bool = _loss(False, help="draw texts so that every label is equally frequent in training")
+    balanced_sampling: bool = _loss(
+        False, help="draw as many texts per epoch as there are, so that every label is equally frequent among them"
+    )
     document_loss: bool = _loss(
         False, help="combine the logits of a text's windows before the loss, with --unfreeze; batches then count texts"
     )
@@ -85,40 +88,46 @@ class TrainingOptions:
         None,
         type=positive_float,
         metavar="X",
-        help="weight of R-Drop, which lets two dropout masks agree on each text, with --unfreeze",
+        help="weight of R-Drop, which makes the predictions with two dropout masks agree, with --unfreeze; doubles the "
+        "time",
         unset="off",
     )
     fgm: float | None = _loss(
         None,
         type=positive_float,
         metavar="X",
-        help="norm of the adversarial change of the token embeddings (FGM), with --unfreeze all",
+        help="norm of the change of the token embeddings in adversarial training (FGM), with --unfreeze; triples the "
+        "time",
         unset="off",
     )
 
     epochs: int = _training(type=positive_int, help="number of passes over the training data")
     batch_size: int = _training(type=positive_int, help="texts per batch, or windows per batch if encoders are trained")
-    accumulate: int = _training(1, type=positive_int, help="number of batches whose gradients form one step")
+    accumulate: int = _training(1, type=positive_int, help="number of batches whose mean gradient is one step")
     learning_rate: float = _training(
         type=positive_float, help="learning rate of the pre-trained weights, with --unfreeze"
     )
     head_learning_rate: float = _training(type=positive_float, help="learning rate of the head")
     layer_decay: float = _training(
-        1.0, type=probability, help="factor of the learning rate from each layer to the one below it, with --unfreeze"
+        1.0,
+        type=probability,
+        help="factor of --learning-rate from each encoder to the one below it and to the embeddings, with --unfreeze",
     )
     schedule: str = _training(
-        "cosine", choices=("cosine", "linear", "constant"), help="course of the learning rate after the warm-up"
+        "cosine",
+        choices=("cosine", "linear", "constant"),
+        help="course of the learning rates after the warm-up; all but constant end at 0",
     )
-    warmup: float = _training(0.06, type=probability, help="fraction of the steps in which the learning rate rises")
+    warmup: float = _training(0.06, type=probability, help="fraction of the steps in which the learning rates rise")
     weight_decay: float = _training(
-        0.0, type=probability, help="weight decay of AdamW, not applied to biases and normalisations"
+        0.0, type=probability, help="weight decay of AdamW, except for biases and normalisations"
     )
-    clip_norm: float = _training(1.0, type=positive_float, help="maximum norm of the gradient")
+    clip_norm: float = _training(1.0, type=positive_float, help="maximum norm of the gradient of all weights")
     ema: float | None = _training(
         None,
         type=fraction,
         metavar="X",
-        help="momentum of an exponential moving average of the weights, which is validated and saved",
+        help="momentum per step of an exponential moving average of the weights, which is validated and saved",
         unset="off",
     )
     monitor: str | None = _training(
@@ -134,7 +143,7 @@ class TrainingOptions:
         help="stop after N epochs without a better value of --monitor",
         unset="train all epochs",
     )
-    precision: str = _training("float32", choices=PRECISIONS, help=PRECISION_HELP)
+    precision: str = _training("float32", choices=PRECISIONS, help=f"{PRECISION_HELP}; with --unfreeze")
     no_xla: bool = _training(False, help="do not compile the training step with XLA")
     seed: int = _training(type=seed, help="seed for initial weights, order of the texts and dropout")
 
@@ -160,6 +169,19 @@ class TrainingOptions:
             raise InputError("--head-dropout-rate has no effect on a frozen network: add --unfreeze")
         if self.patience is not None and self.monitor is None:
             raise InputError("--patience needs --monitor")
+        if self.unfreeze == 0:
+            self._refuse_without_unfreeze()
+        if self.r_drop is not None and self.dropout_rate == self.head_dropout_rate == 0:
+            raise InputError("--r-drop compares two dropout masks: set --dropout-rate above 0")
+        if self.fgm is not None and self.precision == "mixed_float16":
+            raise InputError("--fgm needs gradients that 16 bits round to 0: use --precision mixed_bfloat16 or float32")
+
+    def _refuse_without_unfreeze(self) -> None:
+        """Refuse the options that would do nothing because only the head is trained, on features computed once."""
+        defaults = {"r_drop": None, "fgm": None, "layer_decay": 1.0, "precision": "float32"}
+        for name, default in defaults.items():
+            if getattr(self, name) != default:
+                raise InputError(f"{option_name(name)} changes nothing while the backbone is frozen: add --unfreeze")
 
     @property
     def jit_compile(self) -> bool:
