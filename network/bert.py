@@ -10,7 +10,7 @@ import keras
 from keras import KerasTensor, layers, ops
 
 from layers import PACKAGE, BertEmbedding, TransformerEncoder
-from network.heads import POOLING_LAYERS, ClassificationLogits, MaskedLMHead
+from network.heads import POOLING_LAYERS, ClassificationLogits, MaskedLMHead, NextSentenceHead
 from system.errors import InputError
 from text.labels import SENTIMENT, LabelSet
 
@@ -75,7 +75,7 @@ class BertModel(keras.Model):
     def __init__(
         self,
         inputs: dict[str, KerasTensor],
-        outputs: KerasTensor,
+        outputs: KerasTensor | dict[str, KerasTensor],
         config: BertConfig,
         tokenizer_json: str,
         metadata: dict | None,
@@ -102,27 +102,51 @@ class BertModel(keras.Model):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class BertMaskedLM(BertModel):
-    """The pre-training model, which predicts the tokens at `masked_positions` (int32, (batch, predictions))."""
+    """The pre-training model, which predicts the tokens at `masked_positions` (int32, (batch, predictions)).
+
+    Args:
+        config: the sizes of the network.
+        tokenizer_json: see `BertModel`.
+        metadata: see `BertModel`.
+        next_sentence: whether it has a second head, `NextSentenceHead`. Its output is then a dict of the logits of both
+            tasks, "masked_lm" and "next_sentence".
+        name: the name of the model.
+    """
 
     def __init__(
         self,
         config: BertConfig,
         tokenizer_json: str = "",
         metadata: dict | None = None,
+        next_sentence: bool = False,
         name: str = "bert_masked_lm",
     ):
         backbone = build_backbone(config)
         masked_positions = keras.Input((None,), dtype="int32", name="masked_positions")
         head = MaskedLMHead(config.vocab_size, config.d_model, name="masked_lm_head")
         head.tie(backbone.get_layer("bert_embedding"))
+        sequence = backbone.output["sequence_output"]
+        outputs = head(sequence, masked_positions)
+        if next_sentence:
+            next_sentence_head = NextSentenceHead(config.d_model, name="next_sentence_head")
+            outputs = {"masked_lm": outputs, "next_sentence": next_sentence_head(sequence)}
         super().__init__(
             {**backbone.input, "masked_positions": masked_positions},
-            head(backbone.output["sequence_output"], masked_positions),
+            outputs,
             config,
             tokenizer_json,
             metadata,
             name=name,
         )
+        self.next_sentence = next_sentence
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"next_sentence": self.next_sentence}
+
+    @property
+    def masked_lm_output(self) -> KerasTensor:
+        """The symbolic output of masked language modelling, whether there is a second one or not."""
+        return self.output["masked_lm"] if self.next_sentence else self.output
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -267,6 +291,14 @@ def classifier_from_pretrained(
     )
     copy_backbone(pretrained, classifier)
     return classifier
+
+
+def with_next_sentence(pretrained: BertMaskedLM) -> BertMaskedLM:
+    """Return a model with the weights of `pretrained` and a new head for the prediction of next sentences."""
+    model = BertMaskedLM(pretrained.config, pretrained.tokenizer_json, pretrained.metadata, next_sentence=True)
+    copy_backbone(pretrained, model)
+    model.get_layer("masked_lm_head").set_weights(pretrained.get_layer("masked_lm_head").get_weights())
+    return model
 
 
 def copy_backbone(source: BertModel, target: BertModel) -> None:

@@ -1,4 +1,4 @@
-"""The layers above the encoders: pooling, the logits of a classifier, the masked-language-model head."""
+"""The layers above the encoders: pooling, the logits of a classifier, the heads of pre-training."""
 
 import math
 from typing import Any
@@ -222,6 +222,45 @@ class MaskedLMHead(layers.Layer):
 
     def get_config(self) -> dict:
         return super().get_config() | {"vocab_size": self.vocab_size, "d_model": self.d_model}
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class NextSentenceHead(layers.Layer):
+    """A head that scores whether the second text of a row follows the first one in their document.
+
+    A dense layer with tanh on `[CLS]`, the pooler of BERT, and one logit. Devlin et al. (2019), section 3.1.
+
+    Args:
+        d_model: width of the inputs.
+
+    Call arguments:
+        inputs: (batch, length, d_model).
+
+    Returns:
+        logits, float32 in every precision, (batch, 1)
+    """
+
+    def __init__(self, d_model: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.d_model = d_model
+        self.pooler = layers.Dense(d_model, activation="tanh", name="pooler", dtype=self.dtype_policy)
+        self.logit = layers.Dense(1, name="logit", dtype=self.dtype_policy)
+
+    def build(self, inputs_shape: Shape) -> None:
+        self.pooler.build((None, self.d_model))
+        self.logit.build((None, self.d_model))
+
+    def call(self, inputs: KerasTensor) -> KerasTensor:
+        return ops.cast(self.logit(self.pooler(inputs[:, 0])), "float32")
+
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
+        return (inputs_shape[0], 1)
+
+    def compute_output_spec(self, inputs: KerasTensor) -> KerasTensor:
+        return KerasTensor(self.compute_output_shape(inputs.shape), dtype="float32")
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"d_model": self.d_model}
 
 
 def _gelu_tanh(x: KerasTensor) -> KerasTensor:

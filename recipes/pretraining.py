@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from evaluation.report.plots import plot_training_curves
 from evaluation.report.terminal import write_metrics
-from network.bert import BertConfig, BertMaskedLM
+from network.bert import BertConfig, BertMaskedLM, with_next_sentence
 from network.model_file import load_model, save_model
 from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, previous_model_remark, run_in_folder
 from text.sources import source_name
@@ -24,6 +24,7 @@ from training.masked_lm import pretrain
 from training.plans.pretraining import PretrainingPlan
 
 CURVES_NAME, METRICS_NAME = "pretraining_curves.png", "metrics.json"
+HELD_OUT_METRICS = ("loss", "perplexity", "masked_accuracy", "next_sentence_accuracy")
 BLANK = "＿"
 SENTENCES = (
     "房间很＿，下次还会来。",
@@ -98,7 +99,8 @@ def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
 def _load_or_build(plan: PretrainingPlan) -> BertMaskedLM:
     """Return the model to train: the one of `--pretrained`, or a new one."""
     if plan.pretrained:
-        return load_model(plan.pretrained, BertMaskedLM)
+        model = load_model(plan.pretrained, BertMaskedLM)
+        return with_next_sentence(model) if plan.next_sentence and not model.next_sentence else model
     tokenizer = load_tokenizer(plan.tokenizer)
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
@@ -106,7 +108,7 @@ def _load_or_build(plan: PretrainingPlan) -> BertMaskedLM:
         dropout_rate=plan.dropout_rate,
         **plan.sizes,
     )
-    return BertMaskedLM(config, tokenizer.to_str())
+    return BertMaskedLM(config, tokenizer.to_str(), next_sentence=plan.next_sentence)
 
 
 def _pack(plan: PretrainingPlan, model: BertMaskedLM, tokenizer: Tokenizer) -> PackedCorpus:
@@ -120,12 +122,14 @@ def _pack(plan: PretrainingPlan, model: BertMaskedLM, tokenizer: Tokenizer) -> P
         text_column=plan.text_column,
         held_out_fraction=plan.held_out_fraction,
         whole_words=plan.whole_words,
+        next_sentence=plan.next_sentence,
         max_documents=plan.max_documents,
     )
     for name, rows in (("training", corpus.train), ("held out", corpus.held_out)):
         print(
             f"{name}: {rows.documents:,} documents, {rows.characters:,} characters, {rows.tokens:,} tokens "
             f"({rows.characters_per_token:.2f} characters a token), {len(rows.input_ids):,} rows"
+            + (f", {rows.num_pairs:,} of them pairs of texts" if plan.next_sentence else "")
         )
     return corpus
 
@@ -152,7 +156,7 @@ def _metrics(plan: PretrainingPlan, corpus: PackedCorpus, history: History, seco
         },
         "epochs": len(history["loss"]),
         "seconds": round(seconds, 1),
-        "held_out": {name: history[f"val_{name}"][-1] for name in ("loss", "perplexity", "masked_accuracy")},
+        "held_out": {name: history[f"val_{name}"][-1] for name in HELD_OUT_METRICS if f"val_{name}" in history},
     } | environment()
 
 
@@ -175,7 +179,8 @@ def fill_blank(model: BertMaskedLM, tokenizer: Tokenizer, sentence: str, count: 
         "token_type_ids": np.zeros_like(input_ids),
         "masked_positions": np.array([[len(before) + 1]], np.int32),
     }
-    logits = keras.ops.convert_to_numpy(model(inputs, training=False))[0, 0]
+    outputs = model(inputs, training=False)
+    logits = keras.ops.convert_to_numpy(outputs["masked_lm"] if model.next_sentence else outputs)[0, 0]
     logits[special_ids(tokenizer)] = -np.inf
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()

@@ -91,7 +91,7 @@ def test_same_gradients_of_the_poolings(reports, backend):
 
 
 @pytest.mark.parametrize("backend", TRAINING_BACKENDS)
-@pytest.mark.parametrize("name", ["masked_lm", "classifier"])
+@pytest.mark.parametrize("name", ["masked_lm", "two_tasks", "classifier"])
 def test_the_loss_falls_and_every_weight_changes(reports, backend, name):
     training = reports.of(backend)["training"][name]
     losses = training["losses"]

@@ -189,6 +189,33 @@ class TestMaskedBatches:
                     seen.add(start in masked)
         assert seen == {True, False}
 
+    def test_rows_of_pairs_have_the_targets_of_both_tasks(self, rows):
+        rows.input_ids[:, 6] = 3
+        pairs = np.stack([np.full(self.COUNT, 7), np.arange(self.COUNT)], axis=1).astype(np.uint32)
+        pairs[:5, 0] = 0
+        paired = PackedRows(rows.input_ids, None, self.COUNT, 0, 0, pairs)
+        drawn_labels = set()
+        for epoch in (2, 3):
+            full = self.batches(paired, epoch=epoch, targets_as_input=True)
+            assert_equal_batches(self.batches(paired, epoch=epoch, targets_as_input=True, first_batch=2), full[2:])
+            for inputs, targets, weights in full:
+                restored = inputs["input_ids"].copy()
+                np.put_along_axis(restored, inputs["masked_positions"], inputs["targets"], axis=1)
+                assert inputs["token_type_ids"].dtype == np.int32
+                assert not targets["masked_lm"].any() and targets["masked_lm"].shape == weights["masked_lm"].shape
+                for row, segments, label, weight in zip(
+                    restored, inputs["token_type_ids"], targets["next_sentence"], weights["next_sentence"], strict=True
+                ):
+                    [number] = np.flatnonzero((self.pairs_of(rows)[0] == row[:7]).all(axis=1))
+                    assert weight == (number >= 5)
+                    assert segments.tolist() == [0] * 7 + [int(weight)] * 9
+                    assert label[0] == (rows.input_ids[number, 7:] == row[7:]).all()
+            drawn_labels.add(np.concatenate([targets["next_sentence"] for _, targets, _ in full]).tobytes())
+        assert len(drawn_labels) == 2, "drawn anew in each epoch"
+
+    def pairs_of(self, rows):
+        return rows.input_ids[:, :7], rows.input_ids[:, 7:]
+
 
 class TestLabelledBatches:
     INPUTS = np.arange(23 * 3).reshape(23, 3)

@@ -14,10 +14,12 @@ from layer_checks import as_array, randomize
 from network.bert import (
     BertClassifier,
     BertConfig,
+    BertMaskedLM,
     TokenizerAsset,
     backbone_layers,
     classifier_from_pretrained,
     logits_model,
+    with_next_sentence,
 )
 from network.heads import POOLING_LAYERS
 from system.errors import InputError
@@ -87,6 +89,52 @@ def test_a_classifier_copies_the_backbone_and_the_tokenizer_of_a_pretrained_mode
     randomize(classifier, seed=9)
     for expected, weight in zip(before, pretrained.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, expected)
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    return tiny_models.masked_lm(max_seq_len=6)
+
+
+@pytest.fixture(scope="module")
+def two_tasks(pretrained):
+    """The same model with a second head."""
+    return with_next_sentence(pretrained)
+
+
+class TestNextSentence:
+    INPUTS = {
+        "input_ids": np.array([[2, 7, 3, 8, 3, 0], [2, 9, 9, 3, 6, 3]], "int32"),
+        "token_type_ids": np.array([[0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 1, 1]], "int32"),
+        "masked_positions": np.array([[1], [4]], "int32"),
+    }
+
+    def test_a_new_head_changes_no_prediction_of_tokens(self, pretrained, two_tasks):
+        outputs = two_tasks(self.INPUTS)
+        np.testing.assert_array_equal(as_array(outputs["masked_lm"]), as_array(pretrained(self.INPUTS)))
+        assert tuple(outputs["next_sentence"].shape) == (2, 1)
+        assert two_tasks.count_params() == pretrained.count_params() + 16 * 16 + 16 + 16 + 1
+        assert (two_tasks.tokenizer_json, two_tasks.config) == (pretrained.tokenizer_json, pretrained.config)
+        assert (pretrained.next_sentence, two_tasks.next_sentence) == (False, True)
+
+    def test_each_text_is_read_with_the_other_and_with_its_segment(self, two_tasks):
+        def logits(**changes):
+            return as_array(two_tasks(self.INPUTS | changes)["next_sentence"])[0, 0]
+
+        changed = self.INPUTS["input_ids"].copy()
+        changed[0, 3] = 11
+        assert abs(logits(input_ids=changed) - logits()) > 1e-3
+        assert abs(logits(token_type_ids=np.zeros((2, 6), "int32")) - logits()) > 1e-3
+
+    def test_a_model_file_of_an_earlier_version_has_one_head(self, pretrained):
+        config = {name: value for name, value in pretrained.get_config().items() if name != "next_sentence"}
+        assert BertMaskedLM.from_config(config).count_params() == pretrained.count_params()
+
+    def test_the_backbone_becomes_that_of_a_classifier(self, two_tasks):
+        classifier = classifier_from_pretrained(two_tasks)
+        for source, target in zip(backbone_layers(two_tasks), backbone_layers(classifier), strict=True):
+            for expected, weight in zip(source.get_weights(), target.get_weights(), strict=True):
+                np.testing.assert_array_equal(weight, expected)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,4 +1,4 @@
-"""The layers above the encoders: pooling, classification logits, the masked-language-model head."""
+"""The layers above the encoders: pooling, classification logits, the heads of pre-training."""
 
 import keras
 import numpy as np
@@ -25,6 +25,7 @@ from network.heads import (
     MaskedLMHead,
     MaskedMaxPooling,
     MaskedMeanPooling,
+    NextSentenceHead,
 )
 from training.plans.training_options import POOLINGS
 
@@ -173,3 +174,18 @@ class TestMaskedLMHead:
         model.train_on_batch(inputs, np.array([[50, 51, 52], [53, 54, 55]]))
         moved = np.abs(token_embedding.get_weights()[0] - before).max(axis=1)
         assert (moved > 0).all()
+
+
+class TestNextSentenceHead:
+    def test_passes_the_checks_of_every_layer(self):
+        arguments = {"d_model": 16}
+        check_layer(NextSentenceHead, arguments, (HIDDEN,), (2, 1), 4, expected_output_dtype="float32")
+
+    def test_equals_numpy(self):
+        head = NextSentenceHead(16, name="head")
+        head.build((None, None, 16))
+        randomize(head)
+        weights = weights_by_name(head)
+        pooled = np.tanh(HIDDEN[:, 0] @ weights["pooler/kernel"] + weights["pooler/bias"])
+        expected = pooled @ weights["logit/kernel"] + weights["logit/bias"]
+        np.testing.assert_allclose(as_array(head(HIDDEN)), expected, rtol=1e-4, atol=1e-5)

@@ -131,6 +131,15 @@ class TestSaveModel:
         assert trainable_count(loaded) == trainable_count(classifier)
         assert classifier.count_params() == loaded.count_params() > 0
 
+    def test_a_model_of_two_tasks_keeps_both_heads(self, tmp_path):
+        model = BertMaskedLM(SMALL, TOKENIZER_JSON, next_sentence=True)
+        randomize(model)
+        save_model(model, tmp_path / "a.keras")
+        loaded = load_model(tmp_path / "a.keras", BertMaskedLM)
+        for name, output in model(MASKED_INPUTS).items():
+            np.testing.assert_array_equal(as_array(loaded(MASKED_INPUTS)[name]), as_array(output))
+        assert loaded.get_config() == model.get_config()
+
     @pytest.mark.slow
     def test_a_file_contains_no_state_of_an_optimizer(self, tmp_path):
         classifier = classifier_from_pretrained(BertClassifier(BertConfig()), unfreeze="all")

@@ -1,6 +1,5 @@
 """Packed rows: they contain every document, are cached by all settings, and record where words begin."""
 
-import dataclasses
 import random
 import subprocess
 import sys
@@ -158,7 +157,7 @@ class TestCache:
         self.assert_same_rows(first.held_out, again.held_out)
 
     def assert_same_rows(self, one, other):
-        for name, value in dataclasses.asdict(one).items():
+        for name, value in vars(one).items():
             np.testing.assert_array_equal(value, getattr(other, name))
 
     @pytest.mark.parametrize(
@@ -167,6 +166,7 @@ class TestCache:
             {"max_seq_len": 33},
             {"held_out_fraction": 0.31},
             {"whole_words": True},
+            {"next_sentence": True},
             {"max_documents": 70},
             {"text_column": "title"},
             {"exclude": [str(SAMPLE_CORPUS)]},
@@ -256,6 +256,60 @@ class TestWholeWords:
                         assert not marks[start + 1]
                         chunks[tuple(row[start + 1 : end]), tuple(marks[start + 1 : end])] += 1
         return chunks
+
+
+@pytest.fixture(scope="module", params=[24, 64])
+def corpus_of_pairs(request, folder, tokenizer):
+    return pack_corpus(["sample"], tokenizer, request.param, folder, held_out_fraction=0.3, next_sentence=True)
+
+
+class TestNextSentence:
+    def test_nothing_is_lost(self, corpus_of_pairs, tokenizer):
+        encodings = tokenizer.encode_batch(SAMPLE_TEXTS, add_special_tokens=False)
+        expected = Counter(token for encoding in encodings for token in encoding.ids)
+        found = Counter(token for chunk in all_chunks(corpus_of_pairs).elements() for token in chunk)
+        assert found == expected
+        assert corpus_of_pairs.train.tokens + corpus_of_pairs.held_out.tokens == found.total()
+
+    def test_a_pair_is_consecutive_text_of_one_document(self, corpus_of_pairs, tokenizer):
+        encodings = tokenizer.encode_batch(SAMPLE_TEXTS, add_special_tokens=False)
+        texts = [f",{','.join(map(str, encoding.ids))}," for encoding in encodings]
+        for split in (corpus_of_pairs.train, corpus_of_pairs.held_out):
+            assert split.pairs.dtype == np.uint32 and split.pairs.shape == (len(split.input_ids), 2)
+            assert 0.5 * len(split.input_ids) < split.num_pairs == np.sum(split.pairs[:, 0] > 0)
+            for row, (second_start, _) in zip(split.input_ids.tolist(), split.pairs.tolist(), strict=True):
+                if second_start:
+                    ends = [position for position, token in enumerate(row) if token == SEPARATE]
+                    assert (second_start, row[0], set(row[ends[-1] + 1 :]) - {PAD}) == (ends[0] + 1, CLASSIFY, set())
+                    assert len(ends) == 2
+                    both = f",{','.join(map(str, row[1 : ends[0]] + row[second_start : ends[1]]))},"
+                    assert any(both in text for text in texts)
+
+    def test_rows_of_a_document_have_its_number(self, tmp_path, tokenizer):
+        documents = [f"{SAMPLE_TEXTS[number]}。{SAMPLE_TEXTS[-number]}" for number in range(1, 60)]
+        source = write_lines(tmp_path / "a.txt", documents)
+        options = {"held_out_fraction": 0.3, "next_sentence": True}
+        rows = pack_corpus([source], tokenizer, 32, tmp_path / "rows", **options).train
+        paired = rows.pairs[rows.pairs[:, 0] > 0]
+        owners = {}
+        for row, (second_start, number) in zip(rows.input_ids.tolist(), rows.pairs.tolist(), strict=True):
+            if second_start:
+                text = "".join(tokenizer.id_to_token(token) for token in row[1 : second_start - 1]).replace("##", "")
+                found = {index for index, document in enumerate(documents) if text in document.lower()}
+                owners[number] = owners.get(number, found) & found
+        assert len(owners) < len(paired), "some documents have several pairs"
+        assert all(owners.values()) and len(set.union(*owners.values())) >= len(owners)
+
+    def test_rows_come_from_the_cache_the_second_time(self, tmp_path, tokenizer):
+        options = {"held_out_fraction": 0.3, "next_sentence": True}
+        first, again = (pack_corpus(["sample"], tokenizer, 32, tmp_path, **options) for _ in range(2))
+        assert first.sha256 == again.sha256
+        np.testing.assert_array_equal(first.train.pairs, again.train.pairs)
+
+    def test_a_corpus_without_pairs_is_an_input_error(self, tmp_path, tokenizer):
+        source = write_lines(tmp_path / "a.txt", [text[:4] for text in SAMPLE_TEXTS[:60]])
+        with pytest.raises(InputError, match=r"a\.txt: too few documents .* leave out --next-sentence"):
+            pack_corpus([source], tokenizer, 32, tmp_path / "rows", held_out_fraction=0.3, next_sentence=True)
 
 
 class TestTwoRunsAtOnce:

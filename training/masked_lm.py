@@ -1,4 +1,4 @@
-"""Training of the masked language model on packed rows."""
+"""Training of the masked language model on packed rows, with or without the prediction of next sentences."""
 
 import functools
 import math
@@ -20,6 +20,13 @@ from training.plans.pretraining import PretrainingPlan
 CALIBRATION_STEPS = 10
 # The held-out rows have the same masks in all epochs and runs, so that their metrics can be compared.
 HELD_OUT_SEED = 0
+# With a second task, the metrics of the first one keep their names, so that runs with and without it can be compared.
+NAMES_OF_METRICS = {
+    "masked_lm_loss": "loss",
+    "masked_lm_masked_accuracy": "masked_accuracy",
+    "next_sentence_loss": "next_sentence_loss",
+    "next_sentence_next_sentence_accuracy": "next_sentence_accuracy",
+}
 
 
 def pretrain(
@@ -39,7 +46,7 @@ def pretrain(
     steps, whose effect is undone; the run ends after these minutes in any case.
 
     Args:
-        model: the model to train.
+        model: the model to train. A head for next sentences is trained on rows of pairs only; see `TwoTasksModel`.
         corpus: the rows to train on, and the rows for the metrics.
         masker: masks the tokens.
         plan: the settings.
@@ -57,7 +64,9 @@ def pretrain(
     batches_of = functools.partial(
         MaskedBatches, corpus.train, masker, plan.batch_size, mask_seed=plan.seed, seed=plan.seed, targets_as_input=True
     )
-    trained = sampled_masked_lm(model)
+    two_tasks = corpus.train.pairs is not None
+    trained = sampled_masked_lm(model, next_sentence=two_tasks)
+    evaluated = whole_vocabulary_model(model, next_sentence=two_tasks)
     steps_per_epoch = len(batches_of())
     if resume:
         checkpoint.load()
@@ -66,7 +75,7 @@ def pretrain(
         total_steps = _total_steps(trained, batches_of, steps_per_epoch, plan)
     checkpoint.progress["total_steps"] = total_steps
     compile_for_pretraining(trained, plan.learning_rate, total_steps, plan.jit_compile)
-    model.compile(loss=masked_lm_loss(), weighted_metrics=[masked_accuracy], jit_compile=plan.jit_compile)
+    evaluated.compile(**objectives(evaluated), jit_compile=plan.jit_compile)
     if resume:
         checkpoint.restore(trained)
     held_out = MaskedBatches(corpus.held_out, masker, plan.batch_size, mask_seed=HELD_OUT_SEED)
@@ -74,7 +83,7 @@ def pretrain(
     return fit_epochs(
         trained,
         functools.partial(_remaining_batches, batches_of, total_steps, steps_per_epoch),
-        functools.partial(_validate, model, held_out),
+        functools.partial(_validate, evaluated, held_out),
         math.ceil(total_steps / steps_per_epoch),
         checkpoint=checkpoint,
         callbacks=[ProgressBar(" tokens", tokens_per_batch), *([TimeLimit(end)] if plan.max_minutes else [])],
@@ -101,34 +110,68 @@ def _remaining_batches(
     return batches_of(epoch=epoch, first_batch=first_batch, last_batch=last_batch)
 
 
-def _validate(model: BertMaskedLM, held_out: MaskedBatches) -> dict[str, float]:
+def _validate(model: keras.Model, held_out: MaskedBatches) -> dict[str, float]:
     metrics = model.evaluate(held_out, verbose=0, return_dict=True)
     return metrics | {"perplexity": math.exp(min(metrics["loss"], 100.0))}
 
 
-def sampled_masked_lm(model: BertMaskedLM) -> keras.Model:
+class TwoTasksModel(keras.Model):
+    """A model for masked language modelling and the prediction of next sentences.
+
+    Its `loss` is that of masked language modelling, as without the second task; the optimizer minimises the sum of
+    both.
+    """
+
+    def get_metrics_result(self) -> dict[str, KerasTensor]:
+        metrics = super().get_metrics_result()
+        return {name: metrics[keras_name] for keras_name, name in NAMES_OF_METRICS.items() if keras_name in metrics}
+
+
+def sampled_masked_lm(model: BertMaskedLM, next_sentence: bool = False) -> keras.Model:
     """Return a model that shares the weights of `model` and scores each target against a sample of the vocabulary.
 
     It has one more input: the masked tokens as `targets`, int32, (batch, predictions). The logit of the target comes
     first, so the correct prediction is always 0; see `MaskedLMHead`.
+
+    Args:
+        next_sentence: whether it also predicts next sentences.
     """
     targets = keras.Input((None,), dtype="int32", name="targets")
     sequence = backbone_layers(model)[-1].output
     logits = model.get_layer("masked_lm_head")(sequence, model.input["masked_positions"], targets)
-    return keras.Model({**model.input, "targets": targets}, logits, name="sampled_masked_lm")
+    return _pretraining_model(model, {**model.input, "targets": targets}, logits, next_sentence=next_sentence)
+
+
+def whole_vocabulary_model(model: BertMaskedLM, next_sentence: bool = False) -> keras.Model:
+    """Return a model that shares the weights of `model` and scores the whole vocabulary; see `sampled_masked_lm`."""
+    return _pretraining_model(model, model.input, model.masked_lm_output, next_sentence=next_sentence)
+
+
+def _pretraining_model(
+    model: BertMaskedLM, inputs: dict[str, KerasTensor], logits: KerasTensor, *, next_sentence: bool
+) -> keras.Model:
+    if not next_sentence:
+        return keras.Model(inputs, logits)
+    return TwoTasksModel(inputs, {"masked_lm": logits, "next_sentence": model.output["next_sentence"]})
 
 
 def compile_for_pretraining(
     model: keras.Model, learning_rate: float, total_steps: int, jit_compile: bool = True
 ) -> None:
     """Compile `model` with optimizer, loss and metric; the learning rate falls to zero at `total_steps`."""
-    model.compile(
-        pretraining_optimizer(learning_rate, total_steps),
-        masked_lm_loss(),
-        weighted_metrics=[masked_accuracy],
-        jit_compile=jit_compile,
-    )
+    optimizer = pretraining_optimizer(learning_rate, total_steps)
+    model.compile(optimizer, **objectives(model), jit_compile=jit_compile)
     model.optimizer.build(model.trainable_variables)
+
+
+def objectives(model: keras.Model) -> dict[str, object]:
+    """Return the losses and the metrics of a model, as arguments of its `compile`."""
+    if not isinstance(model, TwoTasksModel):
+        return {"loss": masked_lm_loss(), "weighted_metrics": [masked_accuracy]}
+    return {
+        "loss": {"masked_lm": masked_lm_loss(), "next_sentence": next_sentence_loss()},
+        "weighted_metrics": {"masked_lm": [masked_accuracy], "next_sentence": [next_sentence_accuracy]},
+    }
 
 
 def _affordable_steps(model: keras.Model, batches: MaskedBatches, plan: PretrainingPlan) -> int:
@@ -159,6 +202,21 @@ def _affordable_steps(model: keras.Model, batches: MaskedBatches, plan: Pretrain
 def masked_lm_loss() -> keras.losses.Loss:
     """Return the loss: the cross-entropy of the masked tokens in nats, divided by the number of real targets."""
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+
+
+def next_sentence_loss() -> keras.losses.Loss:
+    """Return the loss of the prediction of next sentences: the mean cross-entropy of the pairs in nats."""
+    return keras.losses.BinaryCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+
+
+def next_sentence_accuracy(labels: KerasTensor, logits: KerasTensor) -> KerasTensor:
+    """Return 1 where the logit has the sign of the label, and 0 elsewhere: float32, (batch, 1).
+
+    Args:
+        labels: (batch, 1), 1 for a next sentence, else 0.
+        logits: (batch, 1).
+    """
+    return ops.cast(ops.equal(ops.greater(logits, 0), ops.greater(labels, 0)), "float32")
 
 
 def masked_accuracy(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:

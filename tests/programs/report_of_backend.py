@@ -17,7 +17,7 @@ from network.bert import BertClassifier, BertMaskedLM, classifier_from_pretraine
 from network.heads import POOLING_LAYERS
 from network.model_file import load_model
 from training.engine.optimizer import fine_tuning_optimizer, pretraining_optimizer
-from training.masked_lm import masked_accuracy, masked_lm_loss
+from training.masked_lm import compile_for_pretraining, masked_accuracy, masked_lm_loss, sampled_masked_lm
 
 TRAINING_BACKENDS = ("tensorflow", "jax", "torch")
 STEPS = 12
@@ -53,6 +53,7 @@ def report(path):
         keras.utils.set_random_seed(1)
         result["training"] = {
             "masked_lm": train_masked_lm(classifier.config),
+            "two_tasks": train_two_tasks(classifier.config),
             "classifier": train_classifier(classifier),
         }
         result["kernel_below_poolings"] = train_below_poolings()
@@ -83,6 +84,23 @@ def train_masked_lm(config):
     inputs = example_inputs() | {"masked_positions": np.tile(np.array([0, 1, 5], "int32"), (64, 1))}
     targets = np.tile(np.array([7, 8, 9], "int32"), (64, 1))
     weights = np.tile(np.array([1, 1, 0], "float32"), (64, 1))
+    return fit(model, inputs, targets, weights)
+
+
+def train_two_tasks(config):
+    """Train as `pretrain.py --next-sentence` does, with XLA where the backend has it."""
+    model = sampled_masked_lm(
+        BertMaskedLM(dataclasses.replace(config, num_layers=1), next_sentence=True), next_sentence=True
+    )
+    compile_for_pretraining(model, 0.03, STEPS, jit_compile=keras.backend.backend() != "torch")
+    masked_tokens = np.tile(np.array([7, 8, 9], "int32"), (64, 1))
+    inputs = example_inputs() | {
+        "masked_positions": np.tile(np.array([0, 1, 5], "int32"), (64, 1)),
+        "targets": masked_tokens,
+    }
+    # The head reads the first position, so it can learn whether the token there is odd.
+    targets = {"masked_lm": 0 * masked_tokens, "next_sentence": (inputs["input_ids"][:, :1] % 2).astype("float32")}
+    weights = {"masked_lm": np.ones((64, 3), "float32"), "next_sentence": np.ones(64, "float32")}
     return fit(model, inputs, targets, weights)
 
 

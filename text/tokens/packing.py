@@ -1,7 +1,8 @@
 """Documents packed into full rows of tokens once, and kept on disk for every later epoch.
 
 A row is `[CLS] text [SEP] text [SEP] …`. Short texts share a row and long texts are split, so that a row has hardly any
-padding. The key of the cache is a hash of tokenizer, texts and settings.
+padding. For the prediction of next sentences, a row is two consecutive texts of a document where there are two. The key
+of the cache is a hash of tokenizer, texts and settings.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ from system.errors import InputError, OutputError, first_line
 from system.files import check_writable, sha256_of_file, write_atomically
 from system.locks import owned
 from text.sources import corpus_files, iter_texts
-from text.tokens.row_packer import RowPacker, TokenRow
+from text.tokens.row_packer import Borders, PairPacker, RowPacker, TokenRow, begins_inside_word, borders_of
 from text.tokens.tokenizer import CLASSIFY, SEPARATE
 
 DOCUMENTS_PER_BLOCK = 4096
@@ -41,6 +42,8 @@ class PackedRows:
         documents: number of documents in the rows.
         characters: number of characters in the documents.
         tokens: number of tokens in the documents, without special tokens and padding.
+        pairs: uint32, (rows, 2), the position of the first token of the second text of each row, 0 in a row without a
+            pair, and the number of its document; None for rows that were packed without `next_sentence`.
     """
 
     input_ids: np.ndarray
@@ -48,6 +51,12 @@ class PackedRows:
     documents: int
     characters: int
     tokens: int
+    pairs: np.ndarray | None = None
+
+    @property
+    def num_pairs(self) -> int:
+        """The number of rows that are a pair of texts."""
+        return 0 if self.pairs is None else int(np.count_nonzero(self.pairs[:, 0]))
 
     @property
     def characters_per_token(self) -> float:
@@ -80,6 +89,7 @@ def pack_corpus(
     text_column: str | None = None,
     held_out_fraction: float = 0.01,
     whole_words: bool = False,
+    next_sentence: bool = False,
     max_documents: int | None = None,
 ) -> PackedCorpus:
     """Return the corpus as packed rows, from the cache if it has been packed before.
@@ -93,11 +103,12 @@ def pack_corpus(
         held_out_fraction: fraction of the documents to hold out. They are chosen by a hash of their text, so that all
             copies of a document are in the same split.
         whole_words: whether to record where words begin.
+        next_sentence: whether a row is a pair of consecutive texts, see `PairPacker`.
         max_documents: maximum number of documents to read; None reads all.
 
     Raises:
-        InputError: a source cannot be read, there is too little text to hold anything out, or another run is packing
-            the same corpus.
+        InputError: a source cannot be read, there is too little text to hold anything out or to make pairs, or another
+            run is packing the same corpus.
         OutputError: the rows cannot be written.
     """
     settings = {
@@ -109,24 +120,35 @@ def pack_corpus(
         "max_seq_len": max_seq_len,
         "held_out_fraction": held_out_fraction,
         "whole_words": whole_words,
+        "next_sentence": next_sentence,
         "max_documents": max_documents,
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     folder = Path(cache_folder, digest[:16])
+    names = ("input_ids", *["continues_word"] * whole_words, *["pairs"] * next_sentence)
     if not (folder / "counts.json").is_file():
         check_writable(folder / "counts.json")
         with owned(folder, "wait until it has packed the same corpus; this run will use the result"):
             if not (folder / "counts.json").is_file():  # another run may have packed it in between
                 texts = itertools.islice(iter_texts(sources, text_column, exclude), max_documents)
-                _write_rows(texts, tokenizer, max_seq_len, folder, held_out_fraction, whole_words)
+                _write_rows(texts, tokenizer, max_seq_len, folder, held_out_fraction, names)
     counts = json.loads((folder / "counts.json").read_text())
-    train, held_out = (_load_rows(folder, name, whole_words, counts[name]) for name in SPLIT_NAMES)
+    train, held_out = (_load_rows(folder, split, names, counts[split]) for split in SPLIT_NAMES)
+    _require_rows(train, held_out, sources)
+    return PackedCorpus(train, held_out, digest)
+
+
+def _require_rows(train: PackedRows, held_out: PackedRows, sources: list[str]) -> None:
     if not len(train.input_ids) or not len(held_out.input_ids):
         raise InputError(
             f"{', '.join(sources)}: too little text ({train.documents + held_out.documents} documents) to split into "
             "training and held-out rows; add text, or hold out another fraction"
         )
-    return PackedCorpus(train, held_out, digest)
+    if train.pairs is not None and not (train.num_pairs and held_out.num_pairs):
+        raise InputError(
+            f"{', '.join(sources)}: too few documents of several sentences for training and held-out pairs "
+            f"({train.num_pairs} and {held_out.num_pairs}); add text, or leave out --next-sentence"
+        )
 
 
 class _RowWriter:
@@ -135,20 +157,26 @@ class _RowWriter:
     The rows lie in `raw_folder` until their number is known, because a file of an array begins with its shape.
     """
 
-    def __init__(self, folder: Path, raw_folder: Path, split: str, packer: RowPacker, dtype: type, whole_words: bool):
+    def __init__(
+        self,
+        folder: Path,
+        raw_folder: Path,
+        split: str,
+        packer: RowPacker | PairPacker,
+        dtypes: dict[str, np.dtype],
+    ):
         self.packer = packer
-        self.dtype = dtype
-        names = ("input_ids", "continues_word") if whole_words else ("input_ids",)
-        self.paths = {name: folder / f"{split}_{name}.npy" for name in names}
-        self.raw_files = {name: open(raw_folder / f"{split}_{name}", "wb") for name in names}  # noqa: SIM115
+        self.dtypes = dtypes
+        self.paths = {name: folder / f"{split}_{name}.npy" for name in dtypes}
+        self.raw_files = {name: open(raw_folder / f"{split}_{name}", "wb") for name in dtypes}  # noqa: SIM115
         self.counts = {"documents": 0, "characters": 0, "tokens": 0}
 
-    def add(self, text: str, ids: list[int], continues_word: list[bool]) -> None:
-        """Add one document."""
+    def add(self, text: str, ids: list[int], *details: list[bool] | Borders) -> None:
+        """Add one document, with what the packer needs beside its tokens."""
         self.counts["documents"] += 1
         self.counts["characters"] += len(text)
         self.counts["tokens"] += len(ids)
-        self._write(self.packer.add(ids, continues_word))
+        self._write(self.packer.add(ids, *details))
 
     def finish(self) -> None:
         """Write the files of the split."""
@@ -157,9 +185,9 @@ class _RowWriter:
             raw_file = self.raw_files[name]
             raw_file.close()
             raw_path = Path(raw_file.name)
-            dtype = np.dtype(self.dtype if name == "input_ids" else bool)
-            rows = raw_path.stat().st_size // (dtype.itemsize * self.packer.max_seq_len)
-            header = {"descr": dtype.str, "fortran_order": False, "shape": (rows, self.packer.max_seq_len)}
+            dtype, columns = self.dtypes[name], 2 if name == "pairs" else self.packer.max_seq_len
+            rows = raw_path.stat().st_size // (dtype.itemsize * columns)
+            header = {"descr": dtype.str, "fortran_order": False, "shape": (rows, columns)}
             # Copied, not loaded: the rows of an encyclopaedia may not fit into memory.
             with write_atomically(path, "wb") as file, open(raw_path, "rb") as raw_rows:
                 np.lib.format.write_array_header_1_0(file, header)
@@ -171,18 +199,20 @@ class _RowWriter:
             with contextlib.suppress(OSError):  # a full disk has no room for what is still buffered
                 raw_file.close()
 
-    def _write(self, rows: Iterable[TokenRow]) -> None:
+    def _write(self, rows: Iterable[TokenRow] | Iterable[tuple[TokenRow, int]]) -> None:
         for row in rows:
-            padded = row + [(0, False)] * (self.packer.max_seq_len - len(row))
-            ids, continues_word = zip(*padded, strict=True)
-            np.array(ids, self.dtype).tofile(self.raw_files["input_ids"])
-            if "continues_word" in self.raw_files:
-                np.array(continues_word, bool).tofile(self.raw_files["continues_word"])
+            tokens, second_start = row if "pairs" in self.raw_files else (row, 0)
+            padded = tokens + [(0, False)] * (self.packer.max_seq_len - len(tokens))
+            ids, continues = zip(*padded, strict=True)
+            pair = (second_start, self.counts["documents"])
+            values = {"input_ids": ids, "continues_word": continues, "pairs": pair}
+            for name, file in self.raw_files.items():
+                np.array(values[name], self.dtypes[name]).tofile(file)
 
 
-def _load_rows(folder: Path, split: str, whole_words: bool, counts: dict[str, int]) -> PackedRows:
-    continues_word = np.load(folder / f"{split}_continues_word.npy", mmap_mode="r") if whole_words else None
-    return PackedRows(np.load(folder / f"{split}_input_ids.npy", mmap_mode="r"), continues_word, **counts)
+def _load_rows(folder: Path, split: str, names: Sequence[str], counts: dict[str, int]) -> PackedRows:
+    arrays = {name: np.load(folder / f"{split}_{name}.npy", mmap_mode="r") for name in names}
+    return PackedRows(**{"continues_word": None} | arrays | counts)
 
 
 def _write_rows(
@@ -191,20 +221,27 @@ def _write_rows(
     max_seq_len: int,
     folder: Path,
     held_out_fraction: float,
-    whole_words: bool,
+    names: Sequence[str],
 ) -> None:
-    """Pack the texts into the files of `folder`, which the caller owns; `counts.json` comes last."""
+    """Pack the texts into the files of `folder`, which the caller owns; `counts.json` comes last.
+
+    `names` are the arrays to write, see `PackedRows`.
+    """
     for leftover in folder.glob(".*"):  # of a run that was killed
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-    dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
+    token_dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
+    dtypes = {"input_ids": token_dtype, "continues_word": bool, "pairs": np.uint32}
     with tempfile.TemporaryDirectory(prefix=".raw.", dir=folder) as raw_folder, contextlib.ExitStack() as stack:
         writers = {}
-        for name in SPLIT_NAMES:
-            packer = RowPacker(max_seq_len, tokenizer.token_to_id(CLASSIFY), tokenizer.token_to_id(SEPARATE))
-            writers[name] = _RowWriter(folder, Path(raw_folder), name, packer, dtype, whole_words)
-            stack.callback(writers[name].close)
+        packer_class = PairPacker if "pairs" in names else RowPacker
+        for split in SPLIT_NAMES:
+            packer = packer_class(max_seq_len, tokenizer.token_to_id(CLASSIFY), tokenizer.token_to_id(SEPARATE))
+            writers[split] = _RowWriter(
+                folder, Path(raw_folder), split, packer, {name: np.dtype(dtypes[name]) for name in names}
+            )
+            stack.callback(writers[split].close)
         try:
-            _fill_rows(texts, tokenizer, max_seq_len, writers, held_out_fraction, whole_words)
+            _fill_rows(texts, tokenizer, max_seq_len, writers, held_out_fraction, names)
             for writer in writers.values():
                 writer.finish()
         except OSError as error:
@@ -221,28 +258,22 @@ def _fill_rows(
     max_seq_len: int,
     writers: dict[str, _RowWriter],
     held_out_fraction: float,
-    whole_words: bool,
+    names: Sequence[str],
 ) -> None:
+    has_words, has_pairs = "continues_word" in names, "pairs" in names
     with tqdm(desc="packing", unit=" documents", unit_scale=True) as progress:
         for block in _blocks(texts, DOCUMENTS_PER_BLOCK):
-            # The fast method omits the offsets, which only whole words need.
-            encode = tokenizer.encode_batch if whole_words else tokenizer.encode_batch_fast
+            # The fast method omits the offsets, which only words and sentences need.
+            encode = tokenizer.encode_batch if has_words or has_pairs else tokenizer.encode_batch_fast
             encodings = encode(block, add_special_tokens=False)
             # Best fit wastes less room if the long chunks come first (best fit decreasing).
             longest_first = sorted(range(len(block)), key=lambda n: len(encodings[n]) % (max_seq_len - 2), reverse=True)
             for text, encoding in ((block[number], encodings[number]) for number in longest_first):
-                continues = _continues_word(text, encoding.offsets) if whole_words else [False] * len(encoding.ids)
+                continues = begins_inside_word(text, encoding.offsets) if has_words else [False] * len(encoding.ids)
+                borders = [borders_of(text, encoding.offsets)] if has_pairs else []
                 split = "held_out" if _is_held_out(text, held_out_fraction) else "train"
-                writers[split].add(text, encoding.ids, continues)
+                writers[split].add(text, encoding.ids, continues, *borders)
             progress.update(len(block))
-
-
-def _continues_word(text: str, offsets: list[tuple[int, int]]) -> list[bool]:
-    """Return, for each token, whether it begins inside a word, by jieba's segmentation of the text into words."""
-    import rjieba
-
-    word_starts = {0, *itertools.accumulate(len(word) for word in rjieba.cut(text))}
-    return [start not in word_starts for start, _ in offsets]
 
 
 def _is_held_out(text: str, fraction: float) -> bool:

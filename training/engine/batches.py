@@ -7,8 +7,10 @@ import numpy as np
 
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedRows
+from training.engine.next_sentence import draw_pairs
 
 Inputs = np.ndarray | dict[str, np.ndarray]
+Targets = np.ndarray | dict[str, np.ndarray]
 
 
 class EpochBatches(keras.utils.PyDataset):
@@ -89,11 +91,14 @@ def _drawn_rows(frequencies: np.ndarray, generator: np.random.Generator) -> np.n
 class MaskedBatches(EpochBatches):
     """Packed rows with masked tokens, which change from epoch to epoch.
 
+    For rows packed as pairs of texts, targets and weights are dicts with those of both tasks, "masked_lm" and
+    "next_sentence"; see `draw_pairs`.
+
     Args:
         rows: the packed rows.
         masker: masks the tokens.
         batch_size: rows per batch.
-        mask_seed: seed of the masks, together with the epoch and the number of the batch.
+        mask_seed: seed of masks and pairs, together with the epoch and the number of the batch.
         targets_as_input: whether the masked tokens are an input, for `training.masked_lm.sampled_masked_lm`; the
             correct prediction is then 0.
         options: see `EpochBatches`.
@@ -115,18 +120,30 @@ class MaskedBatches(EpochBatches):
         self.mask_seed = mask_seed
         self.targets_as_input = targets_as_input
 
-    def batch(self, rows: np.ndarray, number: int) -> tuple[Inputs, np.ndarray, np.ndarray]:
+    def batch(self, rows: np.ndarray, number: int) -> tuple[Inputs, Targets, Targets]:
+        input_ids = self.rows.input_ids[rows]
         continues_word = None if self.rows.continues_word is None else self.rows.continues_word[rows]
         generator = np.random.default_rng((self.mask_seed, self.epoch, number))
-        masked = self.masker(self.rows.input_ids[rows], generator, continues_word)
+        drawn = None
+        if self.rows.pairs is not None:
+            drawn = draw_pairs(input_ids, continues_word, self.rows.pairs[rows], generator)
+            input_ids, continues_word = drawn.input_ids, drawn.continues_word
+        masked = self.masker(input_ids, generator, continues_word)
         inputs = {
             "input_ids": masked.input_ids,
-            "token_type_ids": np.zeros_like(masked.input_ids),
+            "token_type_ids": drawn.token_type_ids if drawn else np.zeros_like(masked.input_ids),
             "masked_positions": masked.positions,
         }
+        targets = masked.targets
         if self.targets_as_input:
-            return inputs | {"targets": masked.targets}, np.zeros_like(masked.targets), masked.weights
-        return inputs, masked.targets, masked.weights
+            inputs["targets"], targets = targets, np.zeros_like(targets)
+        if drawn is None:
+            return inputs, targets, masked.weights
+        return (
+            inputs,
+            {"masked_lm": targets, "next_sentence": drawn.labels},
+            {"masked_lm": masked.weights, "next_sentence": drawn.weights},
+        )
 
 
 class LabelledBatches(EpochBatches):

@@ -80,6 +80,11 @@ class PretrainingPlan:
     learning_rate: float = _training(type=positive_float, help="peak learning rate")
     mask_rate: float = _training(type=fraction, help="fraction of the tokens to mask")
     whole_words: bool = _training(False, help="mask whole words instead of single tokens")
+    next_sentence: bool = _training(
+        False,
+        help="also predict whether the second text of a row follows the first one in their document; half of the rows "
+        "get the second text of another document",
+    )
     precision: str = _training("float32", choices=PRECISIONS, help=PRECISION_HELP)
     no_xla: bool = _training(False, help="do not compile the training step with XLA")
     seed: int = _training(type=seed, help="seed for initial weights, order of the rows and masks")
