@@ -10,9 +10,9 @@ from system.libraries import quiet_imports
 from training.plans.fine_tuning import FineTuningPlan
 
 if __name__ != "__main__":  # the --help of the script need not wait for Keras
-    from network.bert import (  # noqa: F401  (programs get the classes by `import model`)
+    from network.backbone import BertConfig  # noqa: F401  (programs get the classes by `import model`)
+    from network.bert import (  # noqa: F401
         BertClassifier,
-        BertConfig,
         BertMaskedLM,
         BertModel,
         TokenizerAsset,

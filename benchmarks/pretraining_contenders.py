@@ -27,7 +27,8 @@ from system.libraries import quiet_imports
 with quiet_imports():
     import keras
 
-    from network.bert import BertConfig, BertMaskedLM
+    from network.backbone import BertConfig
+    from network.bert import BertMaskedLM
     from text.sources import iter_texts
     from text.tokens.masking import Masker
     from text.tokens.packing import PackedRows, pack_corpus

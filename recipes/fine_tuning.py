@@ -20,14 +20,8 @@ from evaluation.report.label_scores import plot_label_scores
 from evaluation.report.multi_label import most_frequent_labels
 from evaluation.report.plots import confusion_legend, plot_confusion_matrix, plot_training_curves
 from evaluation.report.terminal import write_metrics
-from network.bert import (
-    BertClassifier,
-    BertMaskedLM,
-    BertModel,
-    classifier_from_pretrained,
-    copy_backbone,
-    logits_model,
-)
+from network.backbone import copy_backbone
+from network.bert import BertClassifier, BertMaskedLM, BertModel, classifier_from_pretrained, logits_model
 from network.metadata import Metadata
 from network.model_file import load_model, save_model
 from recipes.run_folder import (

@@ -11,7 +11,8 @@ from tokenizers import Tokenizer
 
 from evaluation.report.plots import plot_training_curves
 from evaluation.report.terminal import write_metrics
-from network.bert import BertConfig, BertMaskedLM, with_next_sentence
+from network.backbone import BertConfig
+from network.bert import BertMaskedLM, with_next_sentence
 from network.model_file import load_model, save_model
 from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, previous_model_remark, run_in_folder
 from text.sources import source_name

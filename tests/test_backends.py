@@ -50,7 +50,8 @@ class Reports:
 def reports(tmp_path_factory):
     from layer_checks import randomize
 
-    from network.bert import BertClassifier, BertConfig
+    from network.backbone import BertConfig
+    from network.bert import BertClassifier
     from network.model_file import save_model
 
     classifier = BertClassifier(BertConfig(vocab_size=100, max_seq_len=12, d_model=16, dff=32))

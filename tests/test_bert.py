@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from keras import ops
 from layer_checks import as_array, randomize
 
+from network.backbone import BertConfig, backbone_layers
 from network.bert import (
     BertClassifier,
-    BertConfig,
     BertMaskedLM,
     TokenizerAsset,
-    backbone_layers,
     classifier_from_pretrained,
     logits_model,
     with_next_sentence,
@@ -251,46 +250,46 @@ class TestPooling:
 
 
 @pytest.fixture(scope="module")
-def pretrained():
+def without_dropout():
     model = BertClassifier(BertConfig(vocab_size=100, max_seq_len=12, d_model=16, dff=32, dropout_rate=0.0))
     randomize(model)
     return model
 
 
 class TestHeadDropout:
-    def models(self, pretrained, head_dropout_rate):
+    def models(self, without_dropout, head_dropout_rate):
         """Return a classifier without other dropout and with a random head, and the model of its logits."""
         classifier = classifier_from_pretrained(
-            pretrained, "all", dropout_rate=0.0, pooling="max", head_dropout_rate=head_dropout_rate
+            without_dropout, "all", dropout_rate=0.0, pooling="max", head_dropout_rate=head_dropout_rate
         )
         randomize(classifier.get_layer("classification_output"))
         return classifier, logits_model(classifier)
 
-    def test_a_classifier_without_it_has_no_layer_for_it(self, pretrained):
-        assert "head_dropout" not in [layer.name for layer in self.models(pretrained, 0.0)[0].layers]
+    def test_a_classifier_without_it_has_no_layer_for_it(self, without_dropout):
+        assert "head_dropout" not in [layer.name for layer in self.models(without_dropout, 0.0)[0].layers]
 
-    def test_acts_before_the_logits_in_training(self, pretrained):
+    def test_acts_before_the_logits_in_training(self, without_dropout):
         """At rate 1 the whole vector is dropped, so the bias remains."""
-        classifier, logits = self.models(pretrained, 1.0)
+        classifier, logits = self.models(without_dropout, 1.0)
         bias = as_array(classifier.get_layer("classification_output").bias)
         dropped = as_array(logits(INPUTS, training=True))
         np.testing.assert_allclose(dropped, np.tile(bias, (8, 1)), rtol=1e-6)
         probabilities = as_array(classifier(INPUTS, training=True))
         np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-dropped)), rtol=1e-5)
 
-    def test_is_random_in_training(self, pretrained):
-        _, logits = self.models(pretrained, 0.5)
+    def test_is_random_in_training(self, without_dropout):
+        _, logits = self.models(without_dropout, 0.5)
         first, second = (as_array(logits(INPUTS, training=True)) for _ in range(2))
         assert (first != second).any()
 
-    def test_is_off_at_inference(self, pretrained):
-        (classifier, logits), (_, without) = self.models(pretrained, 0.5), self.models(pretrained, 0.0)
+    def test_is_off_at_inference(self, without_dropout):
+        (classifier, logits), (_, without) = self.models(without_dropout, 0.5), self.models(without_dropout, 0.0)
         expected = as_array(without(INPUTS))
         np.testing.assert_array_equal(as_array(logits(INPUTS)), expected)
         np.testing.assert_allclose(logits.predict(INPUTS, verbose=0), expected, rtol=1e-5)
         np.testing.assert_allclose(as_array(classifier(INPUTS)), 1 / (1 + np.exp(-expected)), rtol=1e-5)
 
-    def test_pooled_output_is_the_vector_before_the_dropout(self, pretrained):
-        classifier, _ = self.models(pretrained, 0.5)
+    def test_pooled_output_is_the_vector_before_the_dropout(self, without_dropout):
+        classifier, _ = self.models(without_dropout, 0.5)
         features = keras.Model(classifier.input, classifier.get_layer("pooled_output").output)
         np.testing.assert_array_equal(as_array(features(INPUTS, training=True)), as_array(features(INPUTS)))

@@ -11,7 +11,8 @@ from small_runs import Killed
 
 import fine_tuning
 from evaluation.assessment import validation_of
-from network.bert import BertClassifier, BertConfig, backbone_layers, logits_model
+from network.backbone import BertConfig, backbone_layers
+from network.bert import BertClassifier, logits_model
 from system.errors import InputError
 from text.dataset.splits import Split, Splits
 from text.labels import SENTIMENT, LabelSet

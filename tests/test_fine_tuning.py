@@ -24,7 +24,8 @@ from tiny_models import config, masked_lm
 import fine_tuning
 import recipes.fine_tuning
 import training.engine.loop
-from network.bert import BertClassifier, BertMaskedLM, backbone_layers
+from network.backbone import backbone_layers
+from network.bert import BertClassifier, BertMaskedLM
 from network.model_file import load_model, save_model
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
 from system.command_line import parse_plan

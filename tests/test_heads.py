@@ -17,7 +17,8 @@ from layer_checks import (
 )
 
 from layers import BertEmbedding
-from network.bert import BertConfig, BertMaskedLM
+from network.backbone import BertConfig
+from network.bert import BertMaskedLM
 from network.heads import (
     POOLING_LAYERS,
     ClassificationLogits,

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layer_checks import as_array, randomize
 
-from network.bert import BertClassifier, BertConfig, BertMaskedLM, BertModel, classifier_from_pretrained
+from network.backbone import BertConfig
+from network.bert import BertClassifier, BertMaskedLM, BertModel, classifier_from_pretrained
 from network.model_file import load_model, save_model
 from system.errors import InputError
 

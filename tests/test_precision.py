@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from network.bert import BertClassifier, BertConfig, backbone_layers, logits_model
+from network.backbone import BertConfig, backbone_layers
+from network.bert import BertClassifier, logits_model
 from training.engine.precision import in_precision
 
 CONFIG = BertConfig(vocab_size=30, max_seq_len=8, d_model=16, dff=32)

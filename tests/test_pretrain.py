@@ -19,7 +19,8 @@ from tiny import sample_tokenizer
 
 import pretrain
 import recipes.pretraining
-from network.bert import BertConfig, BertMaskedLM
+from network.backbone import BertConfig
+from network.bert import BertMaskedLM
 from network.model_file import load_model
 from recipes.pretraining import SENTENCES
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME

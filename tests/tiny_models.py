@@ -7,7 +7,8 @@ import numpy as np
 from layer_checks import randomize
 from tiny import sample_tokenizer
 
-from network.bert import BertClassifier, BertConfig, BertMaskedLM, logits_model
+from network.backbone import BertConfig
+from network.bert import BertClassifier, BertMaskedLM, logits_model
 from network.model_file import load_model, save_model
 from serving.export.onnx_file import export_onnx
 from text.sources import iter_texts

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from network.bert import BertClassifier, backbone_layers, logits_model
+from network.backbone import backbone_layers
+from network.bert import BertClassifier, logits_model
 from network.heads import ClassificationLogits
 from system.errors import InputError
 from text.dataset.splits import Split, Splits

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import keras
 from keras import KerasTensor, ops
 
-from network.bert import BertMaskedLM, backbone_layers
+from network.backbone import backbone_layers
+from network.bert import BertMaskedLM
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedCorpus
 from training.engine.batches import MaskedBatches

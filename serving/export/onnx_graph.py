@@ -17,7 +17,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from layers import BertEmbedding, TransformerEncoder
-from network.bert import PADDING_ID, BertClassifier, backbone_layers
+from network.backbone import PADDING_ID, backbone_layers
+from network.bert import BertClassifier
 from serving.runtimes.onnx_runtime import INPUT, OUTPUT
 
 OPSET = 17  # the first with LayerNormalization

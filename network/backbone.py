@@ -1,0 +1,80 @@
+"""The network without a head: its sizes, its layers, and copies of their weights."""
+
+import dataclasses
+
+import keras
+from keras import layers, ops
+
+from layers import BertEmbedding, TransformerEncoder
+
+PADDING_ID = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig:
+    """The sizes of the network.
+
+    Attributes:
+        vocab_size: number of tokens.
+        max_seq_len: maximum number of tokens that the network reads at once.
+        d_model: width of the network.
+        num_layers: number of encoders.
+        num_heads: number of attention heads per encoder; divides `d_model`.
+        dff: width of the hidden layer of the feed-forward networks.
+        type_vocab_size: number of segments.
+        dropout_rate: fraction of the values dropped in training; fine-tuning may use another one than pre-training.
+        normalize_first: whether layer normalisation comes before each sub-layer, not after its residual sum.
+    """
+
+    vocab_size: int = 21_128
+    max_seq_len: int = 64
+    d_model: int = 64
+    num_layers: int = 2
+    num_heads: int = 4
+    dff: int = 256
+    type_vocab_size: int = 2
+    dropout_rate: float = 0.1
+    normalize_first: bool = True
+
+
+def build_backbone(config: BertConfig) -> keras.Model:
+    """Build the network without a head.
+
+    Returns:
+        A model from a dict of `input_ids` and `token_type_ids`, int32, (batch, max_seq_len), to a dict of
+        `sequence_output`, (batch, max_seq_len, d_model), and `padding_mask`, bool, (batch, max_seq_len), True at real
+        tokens.
+    """
+    inputs = {
+        name: keras.Input((config.max_seq_len,), dtype="int32", name=name) for name in ("input_ids", "token_type_ids")
+    }
+    padding_mask = ops.not_equal(inputs["input_ids"], PADDING_ID)
+    sequence = BertEmbedding(
+        config.vocab_size,
+        config.max_seq_len,
+        config.d_model,
+        config.type_vocab_size,
+        config.dropout_rate,
+        name="bert_embedding",
+    )(inputs["input_ids"], inputs["token_type_ids"])
+    for number in range(config.num_layers):
+        sequence = TransformerEncoder(
+            config.d_model,
+            config.num_heads,
+            config.dff,
+            config.dropout_rate,
+            config.normalize_first,
+            name=f"transformer_encoder_{number}" if number else "transformer_encoder",
+        )(sequence, padding_mask)
+    return keras.Model(inputs, {"sequence_output": sequence, "padding_mask": padding_mask}, name="bert_backbone")
+
+
+def backbone_layers(model: keras.Model) -> list[layers.Layer]:
+    """Return the layers with pre-trained weights: the embedding, then the encoders from the bottom up."""
+    return [layer for layer in model.layers if isinstance(layer, BertEmbedding | TransformerEncoder)]
+
+
+def copy_backbone(source: keras.Model, target: keras.Model) -> None:
+    """Copy the weights of the embedding and the encoders of `source` to those of `target`."""
+    for source_layer, target_layer in zip(backbone_layers(source), backbone_layers(target), strict=True):
+        target_layer.set_weights(source_layer.get_weights())
