@@ -18,7 +18,7 @@ from recipes.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, environment, fini
 from serving.predictor import Predictor
 from system.errors import InputError
 from system.files import write_atomically
-from text.dataset.splits import read_rows, split_rows
+from text.dataset.splits import read_rows, rows_of_splits
 from text.labels import LabelSet
 from training.plans.fine_tuning import FineTuningPlan
 
@@ -65,7 +65,7 @@ def _study(plan: FineTuningPlan, plot_name: str) -> Results | None:
         print(f"The study would repeat this with {plan.seeds} seeds, from {plan.seed} on, each in a folder of its own.")
         return None
     labelled = read_rows(plan)
-    rows = split_rows(labelled, plan.test_size, stratify=plan.stratify)[1]
+    rows = rows_of_splits(labelled, plan).test
     texts, labels = [labelled.texts[row] for row in rows], [int(labelled.labels[row]) for row in rows]
     progress = _Progress(folder / PROGRESS_NAME, data_sha256(labelled, plan.pretrained), plan.resume)
     results = progress.results

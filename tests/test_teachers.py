@@ -17,6 +17,7 @@ from network.model_file import load_model
 from recipes.teachers import MAX_CHARACTERS, MIN_CHARACTERS, distillation_split, mixed_texts
 from serving.predictor import Predictor
 from system.errors import InputError
+from text.cleaning import with_cleaning
 from text.dataset.options import DataOptions
 from text.dataset.splits import load_splits
 from text.labels import SENTIMENT
@@ -121,6 +122,17 @@ class TestDistillationSplit:
         logits = (baseline + Predictor(tiny_emotions).logits(distilled.texts)) / 2
         assert distilled.targets.shape == (20, len(names))
         np.testing.assert_allclose(distilled.targets, splits.label_set.probabilities(logits), rtol=1e-4, atol=1e-6)
+
+    def test_tfidf_reads_texts_as_the_student_cleans_them(self, plan, splits, student):
+        plain = distillation_split(plan, splits, student)
+        Path(plan.unlabelled[0]).write_text(
+            "\n".join(f"http://t.cn/a {text}" for text in plain.texts), encoding="utf-8"
+        )
+        student.tokenizer_asset.json = with_cleaning(tokenizer_from_json(student.tokenizer_json), ["urls"]).to_str()
+        cleaned = distillation_split(plan, splits, student)
+        assert len(cleaned.texts) == len(plain.texts)
+        np.testing.assert_allclose(cleaned.targets, plain.targets, rtol=1e-4)
+        np.testing.assert_array_equal(cleaned.windows.input_ids, plain.windows.input_ids)
 
     def test_mixtures_alone(self, splits, student):
         distilled = distillation_split(dataclasses.replace(fine_tuning.PLAN, mixtures=30), splits, student)

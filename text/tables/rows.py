@@ -29,12 +29,14 @@ class Table:
         columns: the names of the columns.
         rows: the rows.
         file: the text file of the rows; None if they come from elsewhere.
+        other_splits: the names of the splits of the source that are not in this table.
     """
 
     name: str
     columns: list[str]
     rows: Iterator[Row]
     file: TextFile | None = None
+    other_splits: tuple[str, ...] = ()
 
 
 def unique_names(columns: list[str]) -> list[str]:
