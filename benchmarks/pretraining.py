@@ -21,7 +21,7 @@ import tempfile
 
 from system.command_line import Parser, exits_with_status, positive_int
 from system.errors import InputError
-from text.sources import corpus_files
+from text.corpus import corpus_files
 from text.tokens.tokenizer import BERT_BASE_CHINESE
 
 OURS = "this project"

@@ -29,7 +29,7 @@ with quiet_imports():
 
     from network.backbone import BertConfig
     from network.bert import BertMaskedLM
-    from text.sources import iter_texts
+    from text.corpus import iter_texts
     from text.tokens.masking import Masker
     from text.tokens.packing import PackedRows, pack_corpus
     from text.tokens.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN, load_tokenizer, special_ids

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
 
-    from text.dataset.splits import Splits
+    from text.dataset.splits import Split, Splits
 
 ClassWeight = Literal["balanced"] | None
 CHARACTERS = {"analyzer": "char", "ngram_range": (1, 2)}
@@ -106,7 +106,7 @@ def baseline_test_logits(splits: Splits) -> TestedBaseline:
     label_set, train, validation = splits.test.label_set, splits.train, splits.validation
     max_features = _max_features(len(label_set.names))
     vectorizer = CountVectorizer(**CHARACTERS, max_features=max_features, dtype=np.float64)
-    counts = vectorizer.fit_transform([*train.texts, *validation.texts])
+    counts = vectorizer.fit_transform([*_texts_of(train), *_texts_of(validation)])
     class_weight = threshold = None
     if not label_set.is_binary:
         num_train = len(train.texts)
@@ -115,8 +115,13 @@ def baseline_test_logits(splits: Splits) -> TestedBaseline:
         )
     tfidf = TfidfTransformer()
     labels = np.concatenate([train.labels, validation.labels])
-    known, features = tfidf.fit_transform(counts), tfidf.transform(vectorizer.transform(splits.test.texts))
+    known, features = tfidf.fit_transform(counts), tfidf.transform(vectorizer.transform(_texts_of(splits.test)))
     return TestedBaseline(_fitted_logits(label_set, known, labels, features, class_weight), class_weight, threshold)
+
+
+def _texts_of(split: Split) -> list[str]:
+    """Return the texts of a split, cleaned as the model cleans them."""
+    return split.texts if split.cleaned is None else split.cleaned
 
 
 def _best_settings(

@@ -37,7 +37,9 @@ from serving.export.onnx_file import export_onnx, onnx_path
 from system.command_line import option_name
 from system.errors import InputError
 from system.files import check_writable, sha256_of_file
+from text.cleaning import cleanings_of, with_cleaning
 from text.dataset.labelled_texts import LabelledTexts
+from text.dataset.origins import DATASET
 from text.dataset.saving import save_splits
 from text.dataset.splits import Split, Splits, load_splits, print_splits
 from text.labels import EVEN_THRESHOLD, LabelSet
@@ -100,11 +102,11 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
     for path in (plan.backbone_output or plan.output, Path(plan.report_folder, plot_name)):
         check_writable(path)
     keras.utils.set_random_seed(plan.seed)
-    pretrained = load_model(plan.pretrained, BertMaskedLM if plan.backbone_output else BertModel)
+    pretrained = _load_pretrained(plan)
     splits = _load_splits(plan, pretrained)
     classifier = _new_classifier(plan, pretrained, splits.label_set)
     if plan.save_splits:
-        save_splits(splits.labelled, plan)
+        save_splits(splits, plan)
     classifier.summary()
     if plan.dry_run:
         _print_dry_run(plan, classifier, splits, plot_name, test=test)
@@ -144,7 +146,7 @@ def train_basic(plan: FineTuningPlan) -> FineTuningResult:
     """
     with owned_output(plan.output):
         keras.utils.set_random_seed(plan.seed)
-        pretrained = load_model(plan.pretrained)
+        pretrained = _load_pretrained(plan)
         splits = _load_splits(plan, pretrained)
         classifier = _new_classifier(plan, pretrained, splits.label_set)
         history = train_classifier(classifier, splits, plan, validation_of(splits))
@@ -193,9 +195,24 @@ def _print_dry_run(
         )
 
 
+def _load_pretrained(plan: FineTuningPlan) -> BertModel:
+    """Load the pre-trained model, and let its tokenizer clean texts as `--clean` says.
+
+    So the classifier and the model of `--backbone-output` clean texts as those of their training were cleaned.
+    """
+    pretrained = load_model(plan.pretrained, BertMaskedLM if plan.backbone_output else BertModel)
+    if plan.clean:
+        tokenizer = with_cleaning(tokenizer_from_json(pretrained.tokenizer_json), plan.clean)
+        pretrained.tokenizer_asset.json = tokenizer.to_str()
+    return pretrained
+
+
 def _load_splits(plan: FineTuningPlan, pretrained: BertModel) -> Splits:
-    splits = load_splits(plan, tokenizer_from_json(pretrained.tokenizer_json), pretrained.config.max_seq_len)
+    tokenizer = tokenizer_from_json(pretrained.tokenizer_json)
+    splits = load_splits(plan, tokenizer, pretrained.config.max_seq_len)
     print_splits(splits)
+    if cleanings := cleanings_of(tokenizer):
+        print(f"removed from every text: {', '.join(cleanings)}")
     if plan.threshold is not None and not (splits.label_set.is_binary or splits.label_set.multi_label):
         raise InputError(f"--threshold needs two labels, and {plan.dataset} has {len(splits.label_set.names)}")
     return splits
@@ -223,7 +240,7 @@ def _test(plan: FineTuningPlan, classifier: BertClassifier, splits: Splits) -> d
     """Test the classifier on the test split, print its metrics and return them."""
     threshold = splits.label_set.default_threshold if plan.threshold is None else plan.threshold
     assessment = assess(functools.partial(document_logits, logits_model(classifier)), splits, threshold)
-    print_assessment(assessment, source_name(splits.labelled.name))
+    print_assessment(assessment, splits.test_name)
     return assessment
 
 
@@ -246,7 +263,8 @@ def _save(plan: FineTuningPlan, result: FineTuningResult, splits: Splits) -> str
         labels=labelled.label_set,
         **result.assessment["calibration"],
         windows=plan.windows,
-        data={"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256},
+        data={"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256}
+        | {part: name for part, name in labelled.origins.names.items() if part != DATASET},
         test=result.assessment["test"],
     ).to_json()
     save_model(result.classifier, plan.output)

@@ -9,9 +9,11 @@ from evaluation.baseline import baseline_logits
 from network.bert import BertClassifier
 from serving.predictor import Predictor
 from system.errors import InputError
+from text.cleaning import cleaned_texts
+from text.corpus import iter_texts
+from text.dataset.duplicates import leave_out
 from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
-from text.sources import iter_texts, leave_out
 from text.tokens.tokenizer import tokenizer_from_json
 from text.tokens.windows import encode_windows
 from training.plans.fine_tuning import FineTuningPlan
@@ -26,7 +28,7 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
     """Return the texts of `--unlabelled` and `--mixtures`, with the probabilities of the teachers as targets.
 
     TF-IDF with logistic regression, trained on the training split, is one teacher; the models of `--teachers` together
-    are another. Their logits are averaged.
+    are another. Their logits are averaged. TF-IDF reads texts as the student's tokenizer cleans them.
 
     Args:
         splits: texts of its validation and test split are left out.
@@ -47,11 +49,12 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
     if plan.mixtures:
         texts += mixed_texts(splits.train.texts + texts, plan.mixtures, plan.seed)
     print(f"the teachers label {len(texts):,} texts", flush=True)
-    logits = [baseline_logits(splits.label_set, splits.train.texts, splits.train.labels, texts)]
+    tokenizer = tokenizer_from_json(student.tokenizer_json)
+    train_texts, cleaned = cleaned_texts(tokenizer, splits.train.texts), cleaned_texts(tokenizer, texts)
+    logits = [baseline_logits(splits.label_set, train_texts, splits.train.labels, cleaned)]
     if teachers:
         # Together they count as much as TF-IDF does: the two kinds of model err differently.
         logits.append(np.mean([teacher.logits(texts) for teacher in teachers], axis=0))
-    tokenizer = tokenizer_from_json(student.tokenizer_json)
     windows = encode_windows(tokenizer, texts, student.config.max_seq_len, plan.windows)
     probabilities = splits.label_set.probabilities(np.mean(logits, axis=0))
     return Split(texts, splits.label_set.soft_targets(probabilities), windows, label_set=splits.label_set)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from system.command_line import Parser, exits_with_status, positive_int
 from system.files import check_writable, write_atomically
-from text.sources import iter_texts
+from text.corpus import iter_texts
 from text.tokens.vocabulary import train_unigram
 
 

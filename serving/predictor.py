@@ -14,7 +14,7 @@ from serving.runtimes.selection import open_runtime
 from system.errors import InputError
 from system.files import sha256_of_file
 from text.labels import Threshold
-from text.problems import text_problem
+from text.tables.problems import text_problem
 from text.tokens.tokenizer import special_ids, tokenizer_from_json
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import Windows, encode_windows, windows_of

@@ -13,7 +13,7 @@ import pyarrow.parquet
 from serving.predictor import Prediction
 from serving.scoring.local_engine import ScoringPlan, score_file
 from text.labels import SENTIMENT
-from text.problems import EMPTY
+from text.tables.problems import EMPTY
 
 
 class FakePredictor:

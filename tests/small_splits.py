@@ -15,6 +15,7 @@ class SmallSplit:
     labels: np.ndarray
     label_set: LabelSet
     groups: np.ndarray | None = None
+    cleaned: list[str] | None = None
 
 
 def small_split(texts_by_label, label_set, labels, groups=None):

@@ -1,6 +1,7 @@
 """The baseline: on a few reviews written here, and on the published split where its data is available."""
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,17 @@ class TestBaselineOfATest:
         expected = baseline_logits(SENTIMENT, train.texts + validation.texts, known, test.texts)
         np.testing.assert_array_equal(logits, expected)
         assert class_weight is threshold is None
+
+    def test_it_reads_the_texts_as_the_model_cleans_them(self):
+        plain = [SmallSplit(REVIEWS[start::3], np.array(LABELS[start::3]), SENTIMENT) for start in range(3)]
+        decorated = [
+            dataclasses.replace(
+                split, texts=[f"#{split.labels.sum()}#{text}" for text in split.texts], cleaned=split.texts
+            )
+            for split in plain
+        ]
+        of_plain, of_decorated = (baseline_test_logits(Splits(None, *splits))[0] for splits in (plain, decorated))
+        np.testing.assert_array_equal(of_plain, of_decorated)
 
     @pytest.mark.parametrize(("counts", "expected"), [((60, 4, 4, 4), "balanced"), ((20, 20, 20, 20), None)])
     def test_more_labels_get_the_better_class_weight_on_the_validation_split(self, counts, expected):

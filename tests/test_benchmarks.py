@@ -13,7 +13,7 @@ from benchmarks import serving
 from benchmarks.pretraining import main
 from benchmarks.serving_contenders import repeat_to_file
 from system.errors import InputError
-from text.sources import iter_texts
+from text.corpus import iter_texts
 from text.tokens.tokenizer import SPECIAL_TOKENS
 
 ROOT = Path(__file__).resolve().parents[1]

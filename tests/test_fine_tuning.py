@@ -30,9 +30,10 @@ from network.model_file import load_model, save_model
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
 from system.command_line import parse_plan
 from system.errors import InputError
+from text.dataset.draws import split_rows
 from text.dataset.options import DataOptions
 from text.dataset.saving import write_rows
-from text.dataset.splits import load_splits, split_rows
+from text.dataset.splits import load_splits
 from text.sources import SAMPLE_REVIEWS, read_labelled
 from text.tokens.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
 from text.tokens.window_settings import WindowSettings

@@ -13,8 +13,9 @@ from hub_servers import refusing_server, silent_server
 from system import hub
 from system.errors import InputError
 from text import hub_datasets
+from text.corpus import iter_texts
 from text.hub_datasets import HubId, open_folder, open_hub, parse_hub_id
-from text.sources import iter_texts, read_labelled
+from text.sources import read_labelled
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 
@@ -92,6 +93,47 @@ class TestFolders:
     def test_the_only_split_is_read(self, reviews):
         (reviews / "train.csv").rename(reviews / "test.csv")
         assert len(list(open_folder(reviews).rows)) == 3
+
+    @pytest.fixture
+    def with_splits(self, tmp_path):
+        """A folder that `save_to_disk` wrote, with three splits."""
+        splits = {"train": ["好", "坏"] * 3, "dev": ["行", "差"], "test": ["妙", "糟", "赞"]}
+        made = {
+            name: datasets.Dataset.from_dict({"text": texts, "label": [1 - number % 2 for number in range(len(texts))]})
+            for name, texts in splits.items()
+        }
+        datasets.DatasetDict(made).save_to_disk(tmp_path / "saved")
+        return tmp_path / "saved"
+
+    def test_its_own_splits_are_read_if_it_is_named_for_them(self, with_splits, caplog):
+        labelled = read_labelled(with_splits, validation_source=with_splits, test_source=with_splits)
+        assert labelled.texts == ["好", "坏"] * 3 + ["行", "差", "妙", "糟", "赞"]
+        assert list(labelled.origins.names.values()) == ["saved", "saved (dev)", "saved (test)"]
+        assert caplog.messages == []
+
+    def test_splits_that_are_not_read_are_named(self, with_splits, caplog):
+        assert read_labelled(with_splits).texts == ["好", "坏"] * 3
+        assert caplog.messages == [
+            f"{with_splits}: not read: dev, test; to use official splits, give the same source as --validation-dataset "
+            "and --test-dataset"
+        ]
+        caplog.clear()
+        read_labelled(with_splits, test_source=with_splits)
+        assert caplog.messages[0].startswith(f"{with_splits}: not read: dev; ")
+
+    def test_one_file_of_a_folder_may_be_the_test_split(self, reviews):
+        (reviews / "test.csv").write_text("text,label\n妙,1\n", encoding="utf-8")
+        labelled = read_labelled(reviews, test_source=reviews / "test.csv")
+        assert labelled.texts == ["好", "", "坏", "妙"]
+
+    def test_a_folder_of_one_split_is_not_two(self, reviews):
+        with pytest.raises(InputError, match="--test-dataset .*reviews is the data of --dataset"):
+            read_labelled(reviews, test_source=reviews)
+
+    def test_a_split_that_is_not_there_is_an_error(self, with_splits, reviews):
+        (reviews / "validation.csv").write_text("text,label\n好,1\n", encoding="utf-8")
+        with pytest.raises(InputError, match="no split 'test', only train, validation; save one of them as a file"):
+            read_labelled(with_splits, test_source=reviews)
 
     def test_several_splits_without_train_are_an_error(self, reviews):
         (reviews / "train.csv").rename(reviews / "test.csv")

@@ -11,7 +11,8 @@ from table_files import ADDED_TYPES, csv_of, labelled_rows, write
 
 from serving.scoring.columns import PREDICTION_TYPES
 from system.errors import InputError
-from text.sources import CORPUS_SUFFIXES, iter_texts, read_labelled
+from text.corpus import iter_texts
+from text.sources import CORPUS_SUFFIXES, read_labelled
 from text.tables import kinds
 from text.tables.kinds import KIND_NAMES, KINDS, TABLE_SUFFIXES, kind_of, open_table
 

@@ -14,8 +14,8 @@ from serving.predictor import Predictor
 from serving.runtimes.keras_runtime import KerasRuntime
 from serving.runtimes.onnx_runtime import OnnxRuntime
 from system.errors import InputError
+from text.corpus import iter_texts
 from text.labels import SENTIMENT
-from text.sources import iter_texts
 
 
 def test_the_file_has_what_the_keras_file_has(tiny_model):

@@ -13,7 +13,8 @@ import rjieba
 from packed_rows import CLASSIFY, PAD, SEPARATE, chunks_in
 
 from system.errors import InputError
-from text.sources import SAMPLE_CORPUS, iter_texts
+from text.corpus import iter_texts
+from text.sources import SAMPLE_CORPUS
 from text.tokens import packing
 from text.tokens.packing import pack_corpus
 from text.tokens.tokenizer import OWN_TOKENIZER, SPECIAL_TOKENS, load_tokenizer, wordpiece_tokenizer

@@ -25,7 +25,7 @@ from network.model_file import load_model
 from recipes.pretraining import SENTENCES
 from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
 from system.command_line import option_name
-from text.sources import iter_texts
+from text.corpus import iter_texts
 from training.engine.checkpoint import Checkpoint
 
 # One encoder: XLA compiles it in half the time.

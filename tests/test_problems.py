@@ -2,7 +2,7 @@
 
 import pytest
 
-from text.problems import EMPTY, NOT_A_STRING, NOT_UNICODE, is_blank, row_problem, text_problem
+from text.tables.problems import EMPTY, NOT_A_STRING, NOT_UNICODE, is_blank, row_problem, text_problem
 from text.tables.rows import Row
 
 

@@ -11,9 +11,11 @@ import pytest
 from table_files import write
 
 from system.errors import InputError
-from text.dataset.splits import train_test_split
-from text.sources import LABEL_COLUMNS, TEXT_COLUMNS, choose_column, corpus_files, iter_texts, read_labelled
+from text.corpus import corpus_files, iter_texts
+from text.dataset.draws import train_test_split
+from text.sources import LABEL_COLUMNS, TEXT_COLUMNS, read_labelled
 from text.tables.kinds import open_table
+from text.tables.rows import choose_column
 
 
 class TestLabels:

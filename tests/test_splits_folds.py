@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from tiny import tokenizer_of
 
 from system.errors import InputError
+from text.dataset.draws import SPLIT_SEED, fold_rows, rows_of_splits
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.options import DataOptions
-from text.dataset.splits import SPLIT_SEED, fold_rows, load_splits, read_rows, rows_of_splits
+from text.dataset.splits import load_splits, read_rows
 from text.labels import SENTIMENT, UNUSABLE, LabelSet
 
 TOKENIZER = tokenizer_of(("好", "差", *"0123456789"))

@@ -17,6 +17,7 @@ from network.model_file import load_model
 from recipes.teachers import MAX_CHARACTERS, MIN_CHARACTERS, distillation_split, mixed_texts
 from serving.predictor import Predictor
 from system.errors import InputError
+from text.cleaning import with_cleaning
 from text.dataset.options import DataOptions
 from text.dataset.splits import load_splits
 from text.labels import SENTIMENT
@@ -139,6 +140,17 @@ class TestDistillationSplit:
             InputError, match=r"has the labels .*, 平静, but the data set has .*, 平静 \(several per text\)"
         ):
             distillation_split(dataclasses.replace(plan, teachers=[str(tiny_emotions)]), splits, student)
+
+    def test_tfidf_reads_texts_as_the_student_cleans_them(self, plan, splits, student):
+        plain = distillation_split(plan, splits, student)
+        Path(plan.unlabelled[0]).write_text(
+            "\n".join(f"http://t.cn/a {text}" for text in plain.texts), encoding="utf-8"
+        )
+        student.tokenizer_asset.json = with_cleaning(tokenizer_from_json(student.tokenizer_json), ["urls"]).to_str()
+        cleaned = distillation_split(plan, splits, student)
+        assert len(cleaned.texts) == len(plain.texts)
+        np.testing.assert_allclose(cleaned.targets, plain.targets, rtol=1e-4)
+        np.testing.assert_array_equal(cleaned.windows.input_ids, plain.windows.input_ids)
 
     def test_mixtures_alone(self, splits, student):
         distilled = distillation_split(dataclasses.replace(fine_tuning.PLAN, mixtures=30), splits, student)

@@ -4,7 +4,7 @@ import functools
 
 from tokenizers import Tokenizer, decoders, models
 
-from text.sources import iter_texts
+from text.corpus import iter_texts
 from text.tokens.tokenizer import BORDERS, SPECIAL_TOKENS, UNKNOWN, load_tokenizer, with_special_tokens
 
 WORDS = ("房间", "干净", "热情", "服务", "早餐", "难吃", "酒店", "位置", "隔音", "前台", "很好", "不错", "下次", "再来")

@@ -11,7 +11,7 @@ from network.backbone import BertConfig
 from network.bert import BertClassifier, BertMaskedLM, logits_model
 from network.model_file import load_model, save_model
 from serving.export.onnx_file import export_onnx
-from text.sources import iter_texts
+from text.corpus import iter_texts
 from text.tokens.windows import encode_windows
 
 EMOTIONS = ("愤怒", "悲伤", "喜悦", "惊讶", "恐惧", "平静")

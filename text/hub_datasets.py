@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +19,7 @@ from text.tables.rows import Row, Table
 if TYPE_CHECKING:
     import datasets
 
+TRAIN = "train"
 HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?")
 
 logger = logging.getLogger(__name__)
@@ -40,10 +41,13 @@ def parse_hub_id(source: str) -> HubId | None:
     return HubId(match["name"], match["config"]) if match else None
 
 
-def open_folder(folder: Path) -> Table:
+def open_folder(folder: Path, splits: Sequence[str] = (TRAIN,)) -> Table:
     """Return the table in a folder, which `save_to_disk` wrote or which holds data files for `load_dataset`.
 
     Rows are numbered from 1.
+
+    Args:
+        splits: the names of the split to read; the first one that there is, or else the only split.
 
     Raises:
         InputError: the folder cannot be read.
@@ -52,17 +56,18 @@ def open_folder(folder: Path) -> Table:
     saved_to_disk = (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
     with _as_input_error(f"cannot read the folder {folder} as a data set"):
         loaded = datasets.load_from_disk(folder) if saved_to_disk else datasets.load_dataset(str(folder))
-    return _table(str(folder), loaded)
+    return _table(str(folder), loaded, splits)
 
 
-def open_hub(hub_id: HubId, option: str, streaming: bool = False) -> Table:
-    """Return the table of a data set on the hub: its split "train", or its only split.
+def open_hub(hub_id: HubId, option: str, streaming: bool = False, splits: Sequence[str] = (TRAIN,)) -> Table:
+    """Return the table of a split of a data set on the hub.
 
     Rows are numbered from 1. If the hub does not answer within seconds, an earlier download is used, with a warning.
 
     Args:
         option: the command line option that gave the id, for the error message.
         streaming: whether rows are fetched as they are read, and not downloaded first.
+        splits: the names of the split to read; the first one that there is, or else the only split.
 
     Raises:
         InputError: there is no earlier download, or the hub does not have the data set or denies access to it.
@@ -82,7 +87,7 @@ def open_hub(hub_id: HubId, option: str, streaming: bool = False) -> Table:
         raise _not_loaded(hub_id, reason, option) from error
     if not reachable:
         logger.warning("the hub could not be reached: using the copy of %s downloaded earlier", hub_id)
-    return _table(str(hub_id), loaded)
+    return _table(str(hub_id), loaded, splits)
 
 
 def _not_loaded(hub_id: HubId, reason: str, option: str) -> InputError:
@@ -112,21 +117,35 @@ def _as_input_error(message: str) -> Iterator[None]:
         raise InputError(f"{message}: {first_line(error)}") from error
 
 
+def split_name(name: str, split: str) -> str:
+    """Return the name of a table that holds one of several splits of a source; that of the training has none."""
+    return name if split == TRAIN else f"{name} ({split})"
+
+
 def _table(
-    name: str, loaded: datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict | datasets.IterableDatasetDict
+    name: str,
+    loaded: datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict | datasets.IterableDatasetDict,
+    splits: Sequence[str],
 ) -> Table:
+    others = ()
     if isinstance(loaded, dict):
-        if "train" not in loaded and len(loaded) != 1:
-            splits = ", ".join(loaded)
-            raise InputError(f"{name} has no split 'train', only {splits}; save one of them as a file and use that")
-        loaded = loaded["train"] if "train" in loaded else next(iter(loaded.values()))
+        chosen = next((split for split in splits if split in loaded), None)
+        if len(loaded) == 1:
+            (chosen,) = loaded
+        if chosen is None:
+            found = ", ".join(loaded)
+            raise InputError(
+                f"{name} has no split {splits[0]!r}, only {found}; save one of them as a file and use that"
+            )
+        others = tuple(split for split in loaded if split != chosen)
+        loaded, name = loaded[chosen], split_name(name, chosen) if others else name
     rows = _rows(name, loaded)
     columns = loaded.column_names
     if columns is None:  # some streams know their columns only after the first row
         first = list(itertools.islice(rows, 1))
         columns = list(first[0].values) if first else []
         rows = itertools.chain(first, rows)
-    return Table(name, columns, rows)
+    return Table(name, columns, rows, other_splits=others)
 
 
 def _rows(name: str, dataset: datasets.Dataset | datasets.IterableDataset) -> Iterator[Row]:

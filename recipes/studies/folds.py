@@ -5,8 +5,8 @@ from typing import Any
 from evaluation.metrics import pooled_metrics
 from recipes.studies.results import MODEL, measure_run, runs_table, summary_table, unseen_texts
 from recipes.studies.runs import MODEL_NAME, Report, Results, Run, run_of
+from text.dataset.draws import rows_of_splits
 from text.dataset.labelled_texts import LabelledTexts
-from text.dataset.splits import rows_of_splits
 from training.plans.fine_tuning import FineTuningPlan
 
 
@@ -28,7 +28,7 @@ class FoldStudy:
         self.intention = f"The study would train one model for each of {plan.folds} folds, each in a folder of its own."
         self._folder, self._labelled = plan.run_folder, labelled
         # All of them, so that a fold that cannot be tested is known before the first is trained.
-        self._rows = {run.key: rows_of_splits(labelled, run.plan)[2] for run in self.runs}
+        self._rows = {run.key: rows_of_splits(labelled, run.plan).test for run in self.runs}
 
     def measure(self, run: Run) -> dict[str, Any]:
         """Return the metrics of a run by row of the table."""

@@ -8,16 +8,16 @@ from evaluation.report.markdown import markdown_table
 from recipes.fine_tuning import METRICS_NAME
 from recipes.studies.results import metrics_of
 from recipes.studies.runs import Report, Results, Run, run_of
+from text.dataset.draws import rows_of_splits
 from text.dataset.labelled_texts import LabelledTexts
-from text.dataset.splits import rows_of_splits
 from training.plans.fine_tuning import FineTuningPlan
 from training.plans.grid import Combination, combinations, command_of
 from training.plans.training_options import MONITORS
 
 MOST_CHARACTERS_OF_A_FOLDER = 100
 # The metrics of the table by the name that --monitor gives them, and their titles.
-METRICS = dict(zip(MONITORS, ("log_loss", "accuracy", "macro_f1"), strict=True))
-TITLES = dict(zip(MONITORS, ("loss", "accuracy", "macro-F1"), strict=True))
+METRICS = dict(zip(MONITORS, ("log_loss", "accuracy", "macro_f1", "micro_f1"), strict=True))
+TITLES = dict(zip(MONITORS, ("loss", "accuracy", "macro-F1", "micro-F1"), strict=True))
 
 
 class GridStudy:
@@ -95,10 +95,12 @@ class GridStudy:
     def _table(self, results: Results, keys: list[str]) -> str:
         """Return the table of the runs in the order of `keys`."""
         names = list(next(iter(self._combinations.values())).texts)
-        lines = [["", "run", *names, *TITLES.values()]]
-        for number, key in enumerate(keys):
-            metrics = results[key].get("validation", {})
-            values = [f"{metrics[name]:.4f}" if name in metrics else "failed" for name in METRICS.values()]
+        measured = [results[key].get("validation", {}) for key in keys]
+        # Only a text of several labels has a micro-F1.
+        monitors = [name for name in MONITORS if name != "micro_f1" or any("micro_f1" in of_run for of_run in measured)]
+        lines = [["", "run", *names, *(TITLES[name] for name in monitors)]]
+        for number, (key, metrics) in enumerate(zip(keys, measured, strict=True)):
+            values = [f"{metrics[METRICS[name]]:.4f}" if metrics else "failed" for name in monitors]
             texts = self._combinations[key].texts
             lines.append(["best" if number == 0 and metrics else "", key, *(texts[name] for name in names), *values])
         return markdown_table(lines)

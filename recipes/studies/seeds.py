@@ -12,8 +12,8 @@ from recipes.studies.results import (
     unseen_texts,
 )
 from recipes.studies.runs import MODEL_NAME, Report, Results, Run, run_of
+from text.dataset.draws import rows_of_splits
 from text.dataset.labelled_texts import LabelledTexts
-from text.dataset.splits import rows_of_splits
 from training.plans.fine_tuning import FineTuningPlan
 
 CONVERSIONS = {"s2t": "in Traditional characters", "s2hk": "in Hong Kong's characters"}  # by conversion of OpenCC
@@ -45,7 +45,7 @@ class SeedStudy:
             f"The study would repeat this with {plan.seeds} seeds, from {plan.seed} on, each in a folder of its own."
         )
         self._folder = plan.run_folder
-        self._test = unseen_texts(labelled, rows_of_splits(labelled, plan)[2])
+        self._test = unseen_texts(labelled, rows_of_splits(labelled, plan).test)
 
     def measure(self, run: Run) -> dict[str, Any]:
         """Return the metrics of a run by row of the table, those with converted characters too."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from system.errors import InputError
 from system.files import refuse_folder, sha256_of_file
-from text.problems import row_problem
-from text.sources import TEXT_COLUMNS, choose_column
+from text.sources import TEXT_COLUMNS
 from text.tables.kinds import kind_of, open_table
-from text.tables.rows import Row, Table
+from text.tables.problems import row_problem
+from text.tables.rows import Row, Table, choose_column
 
 if TYPE_CHECKING:
     import pyarrow

@@ -6,7 +6,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from system.command_line import exits_with_status
-from text.sources import iter_texts, read_labelled
+from text.corpus import iter_texts
+from text.sources import read_labelled
 from text.tokens.tokenizer import load_tokenizer
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from system.errors import InputError
+from text.dataset.origins import DATASET, Origins
 from text.labels import (
     LABEL_CHARACTERS_SHOWN,
     SENTIMENT,
@@ -47,6 +48,7 @@ class LabelledTexts:
         groups: the values of the group column, such as the domain; None without such a column.
         label_set: the labels.
         rare_labels: the number of rows of each label that is left out because it is too rare.
+        origins: the sources of the rows.
     """
 
     name: str
@@ -57,6 +59,7 @@ class LabelledTexts:
     groups: list[str] | None = None
     label_set: LabelSet = SENTIMENT
     rare_labels: Mapping[str, int] = field(default_factory=dict)
+    origins: Origins = field(kw_only=True)
 
     @property
     def usable(self) -> np.ndarray:
@@ -64,11 +67,17 @@ class LabelledTexts:
         is_usable = self.labels != UNUSABLE
         return is_usable.all(axis=1) if self.label_set.multi_label else is_usable
 
-    def describe_problems(self, limit: int = 5) -> str:
-        """Return one line with the number of rows, the number of unusable ones, and the first `limit` reasons."""
-        counted = f"{len(self.texts):,} rows, {len(self.problems):,} unusable"
-        shown = "; ".join(list(self.problems.values())[:limit])
-        more = "; …" if len(self.problems) > limit else ""
+    def describe_problems(self, limit: int = 5, part: str = DATASET) -> str:
+        """Return one line with the number of rows, the number of unusable ones, and the first `limit` reasons.
+
+        Args:
+            part: the part of `origins` to describe.
+        """
+        rows = self.origins.rows_of(part)
+        problems = [self.problems[row] for row in rows.tolist() if row in self.problems]
+        counted = f"{len(rows):,} rows, {len(problems):,} unusable"
+        shown = "; ".join(problems[:limit])
+        more = "; …" if len(problems) > limit else ""
         return f"{counted}: {shown}{more}" if shown else counted
 
     def describe_rare_labels(self) -> str:
@@ -81,6 +90,8 @@ class LabelledTexts:
     def explain_shortage(self) -> str:
         """Return the end of an error message about too few usable rows."""
         described = self.describe_problems()
+        for part, name in list(self.origins.names.items())[1:]:
+            described += f"; {name}: {self.describe_problems(part=part)}"
         accepted = accepted_labels() if self.label_set == SENTIMENT else ", ".join(self.label_set.names)
         return f"{described} (accepted labels: {accepted})" if self.problems else described
 
@@ -107,9 +118,12 @@ class LabelOptions:
     columns: tuple[str, ...] = ()
 
 
-def hash_of(texts: list[str], labels: np.ndarray, label_set: LabelSet) -> str:
-    """Return the SHA-256 of all texts and labels, in hexadecimal."""
+def hash_of(texts: list[str], labels: np.ndarray, label_set: LabelSet, origins: Origins) -> str:
+    """Return the SHA-256 of all texts and labels, and of the splits that have official files, in hexadecimal."""
     digest = hashlib.sha256(labels.tobytes())
+    if len(origins.names) > 1:
+        digest.update("\t".join(origins.names).encode())
+        digest.update(origins.parts.tobytes())
     if label_set != SENTIMENT:
         digest.update("\t".join(label_set.names).encode("utf-8", errors="surrogatepass"))
     if label_set.multi_label:
@@ -165,7 +179,8 @@ def index_labels(
 
     Args:
         labels: the label of each row, as `label_text` returns it.
-        is_usable: whether a row is usable apart from its label.
+        is_usable: whether a row counts: it is in the data set itself, not in an official file of a split, and is usable
+            apart from its label.
         options: how to read the labels.
 
     Returns:
@@ -179,7 +194,7 @@ def index_labels(
     counts = Counter(label for label, usable in zip(labels, is_usable, strict=True) if usable and label)
     label_set = LabelSet(options.names) if options.names else _label_set_of(counts)
     if label_set == SENTIMENT:
-        index_of = {label: index for label in counts if (index := parse_sentiment(label)) != UNUSABLE}
+        index_of = {label: index for label in set(labels) if label and (index := parse_sentiment(label)) != UNUSABLE}
     else:
         index_of = {name: index for index, name in enumerate(label_set.names)}
         require_labels(label_set.names, counts)
@@ -237,6 +252,8 @@ def _problem(label: str | None, counts: Counter[str], are_named: bool) -> str:
         return "the label map leaves out its label"
     if are_named:
         return f"unknown label {_quoted(label)}"
+    if not counts[label]:
+        return f"no usable row of --dataset has the label {_quoted(label)}"
     rows = "1 row has" if counts[label] == 1 else f"{counts[label]:,} rows have"
     return f"only {rows} the label {_quoted(label)}"
 

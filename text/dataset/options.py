@@ -35,13 +35,14 @@ class DataOptions:
     validation_dataset: str | None = _data(
         None,
         metavar="SOURCE",
-        help="labelled texts of the validation split, of the same kinds",
+        help="labelled texts of the validation split, of the same kinds; of a folder or a hub id with several splits, "
+        "validation or dev is read",
         unset="a tenth of the training split",
     )
     test_dataset: str | None = _data(
         None,
         metavar="SOURCE",
-        help="labelled texts of the test split, of the same kinds",
+        help="labelled texts of the test split, of the same kinds; of several splits, test is read",
         unset="drawn from --dataset, see --test-size",
     )
     text_column: str | None = _data(None, metavar="NAME", help="text column", unset=USUAL_NAME)
@@ -77,15 +78,17 @@ class DataOptions:
     )
     drop_duplicates: bool = _data(
         False,
-        help="leave out rows whose text occurs in a later split or earlier in the same split, and texts with "
-        "contradicting labels; texts are compared by their letters and digits",
+        help="leave out texts of training and validation that occur in a later split, repeated texts of a split, and "
+        "texts of training and validation with contradicting labels; --test-dataset stays complete. Texts are compared "
+        "by their letters and digits",
     )
     clean: list[str] = _data(
         [],
         nargs="+",
         choices=("all", *CLEANINGS),
         metavar="WHAT",
-        help=f"what to remove from every text, in training and in use: {', '.join(CLEANINGS)}, or all",
+        help=f"what to remove from every text, in training and in use: {', '.join(CLEANINGS)}, or all; names are "
+        "@name, hashtags #topic#, reposts all from //@name on, emoticons [doge]. The model file contains the cleaning",
         unset="nothing",
     )
     stratify: bool = _data(
@@ -110,7 +113,8 @@ class DataOptions:
     save_splits: str | None = _data(
         None,
         metavar="FOLDER",
-        help="folder for the splits: train.csv (training and validation) and test.csv",
+        help="folder for the splits: train.csv (training and validation) and test.csv; an official validation split "
+        "is saved as validation.csv",
     )
     window: int | None = _window_option("window")
     stride: int | None = _window_option("stride")

@@ -75,13 +75,13 @@ def _labels_in_cell(value: object, separator: str) -> tuple[list[str], str | Non
 
 
 def index_rows(
-    labels: Sequence[Sequence[str]], is_usable: Sequence[bool], options: LabelOptions
+    labels: Sequence[Sequence[str]], is_counted: Sequence[bool], options: LabelOptions
 ) -> tuple[LabelSet, np.ndarray, dict[int, str], dict[str, int]]:
     """Find the label set of a data set, and the labels of each row.
 
     Args:
         labels: the labels of each row, as `row_labels` returns them.
-        is_usable: whether a row is usable apart from its labels.
+        is_counted: whether a row is usable apart from its labels, and the label set is that of such rows.
         options: how to read the labels.
 
     Returns:
@@ -93,22 +93,22 @@ def index_rows(
             ones and keeps the others.
     """
     if options.multi_label:
-        label_set, indicators, rare = _index_several(labels, is_usable, options)
+        label_set, indicators, rare = _index_several(labels, is_counted, options)
         return label_set, indicators, {}, rare
-    label_set, indices, problems = index_labels([next(iter(of_row), None) for of_row in labels], is_usable, options)
+    label_set, indices, problems = index_labels([next(iter(of_row), None) for of_row in labels], is_counted, options)
     if options.names or label_set == SENTIMENT:
         return label_set, indices, problems, {}
-    counts = _count(_renamed(labels, is_usable, options))
+    counts = _count(_renamed(labels, options), is_counted)
     rare = {label: count for label, count in counts.items() if label not in label_set.names}
     return label_set, indices, problems, rare
 
 
 def _index_several(
-    labels: Sequence[Sequence[str]], is_usable: Sequence[bool], options: LabelOptions
+    labels: Sequence[Sequence[str]], is_counted: Sequence[bool], options: LabelOptions
 ) -> tuple[LabelSet, np.ndarray, dict[str, int]]:
     """Return the label set; 1 where a row has a label, else 0, int8, (rows, labels); the rows of each rare label."""
-    labels = _renamed(labels, is_usable, options)
-    counts = _count(labels)
+    labels = _renamed(labels, options)
+    counts = _count(labels, is_counted)
     names, rare = options.names, {}
     if names:
         require_labels(names, counts)
@@ -126,16 +126,11 @@ def _index_several(
     return LabelSet(names, multi_label=True), indicators, rare
 
 
-def _renamed(
-    labels: Sequence[Sequence[str]], is_usable: Sequence[bool], options: LabelOptions
-) -> list[dict[str, None]]:
-    """Return the labels of each row under their new names, each once; an unusable row has none."""
-    return [
-        dict.fromkeys(filter(None, (options.new_labels.get(label, label) for label in of_row if usable)))
-        for of_row, usable in zip(labels, is_usable, strict=True)
-    ]
+def _renamed(labels: Sequence[Sequence[str]], options: LabelOptions) -> list[dict[str, None]]:
+    """Return the labels of each row under their new names, each once."""
+    return [dict.fromkeys(filter(None, (options.new_labels.get(label, label) for label in row))) for row in labels]
 
 
-def _count(labels: Sequence[dict[str, None]]) -> Counter[str]:
-    """Return the number of rows of each label."""
-    return Counter(itertools.chain.from_iterable(labels))
+def _count(labels: Sequence[dict[str, None]], is_counted: Sequence[bool]) -> Counter[str]:
+    """Return the number of rows of each label, of those that are counted."""
+    return Counter(itertools.chain.from_iterable(itertools.compress(labels, is_counted)))

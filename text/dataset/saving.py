@@ -6,31 +6,45 @@ from pathlib import Path
 
 import numpy as np
 
+from system.command_line import option_name
 from system.errors import InputError
 from system.files import check_writable, write_atomically
+from text.dataset.draws import split_rows
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.options import DataOptions
-from text.dataset.splits import split_rows
+from text.dataset.origins import VALIDATION
+from text.dataset.splits import Splits
 from text.labels import SENTIMENT
 
-SPLIT_NAMES = ("train.csv", "test.csv")
 
-
-def save_splits(labelled: LabelledTexts, options: DataOptions) -> None:
+def save_splits(splits: Splits, options: DataOptions) -> None:
     """Write the rows of the training and the validation split to train.csv, those of the test split to test.csv.
 
+    The rows of an official validation file go to validation.csv instead.
+
     Raises:
-        InputError: a file would overwrite that of --dataset.
+        InputError: a file would overwrite a source of the data.
         OutputError: a file cannot be written.
     """
-    paths = [Path(options.save_splits, name) for name in SPLIT_NAMES]
-    if Path(options.dataset).resolve() in [path.resolve() for path in paths]:
-        raise InputError(
-            f"--save-splits {options.save_splits}: it would overwrite the file of --dataset; choose another folder"
-        )
+    labelled, train = splits.labelled, splits.train.rows
+    tables = {"train.csv": train}
+    if VALIDATION in labelled.origins.names:
+        tables["validation.csv"] = splits.validation.rows
+    else:
+        drawn, _ = split_rows(labelled, options.test_size, stratify=options.stratify)
+        tables["train.csv"] = drawn[np.isin(drawn, np.concatenate([train, splits.validation.rows]))]
+    tables["test.csv"] = splits.test.rows
+    paths = [Path(options.save_splits, name) for name in tables]
+    for name in ("dataset", "validation_dataset", "test_dataset"):
+        source = getattr(options, name)
+        if source is not None and Path(source).resolve() in [path.resolve() for path in paths]:
+            raise InputError(
+                f"--save-splits {options.save_splits}: it would overwrite the file of {option_name(name)}; choose "
+                "another folder"
+            )
     for path in paths:
         check_writable(path)
-    for rows, path in zip(split_rows(labelled, options.test_size, stratify=options.stratify), paths, strict=True):
+    for rows, path in zip(tables.values(), paths, strict=True):
         write_rows(labelled, rows, path)
         print(f"{len(rows):,} rows saved to {path}")
 

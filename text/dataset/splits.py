@@ -5,23 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers import Tokenizer
 
-from system.errors import InputError
-from system.libraries import disable_telemetry
+from text.cleaning import cleaned_texts, cleanings_of
+from text.dataset.draws import SPLIT_SEED, rows_of_splits
 from text.dataset.labelled_texts import (
-    MIN_ROWS_OF_LABEL,
     LabelledTexts,
     LabelOptions,
     label_text,
     read_label_map,
 )
 from text.dataset.options import DataOptions
+from text.dataset.origins import TEST
 from text.labels import SENTIMENT, SEPARATOR, LabelSet
 from text.sources import read_labelled, source_name
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import Windows, encode_windows
 
-SPLIT_SEED = 42
-VALIDATION_FRACTION = 0.1
 LABELS_SHOWN = 6
 
 
@@ -35,6 +33,8 @@ class Split:
         windows: the texts as inputs of the network.
         groups: the values of the group column, (texts,); None without such a column.
         label_set: the labels.
+        rows: the indices of the texts in the data set, (texts,); None for texts from elsewhere.
+        cleaned: the texts as the tokenizer cleans them, for the baseline; None if it cleans nothing.
     """
 
     texts: list[str]
@@ -42,6 +42,8 @@ class Split:
     windows: Windows
     groups: np.ndarray | None = None
     label_set: LabelSet = SENTIMENT
+    rows: np.ndarray | None = None
+    cleaned: list[str] | None = None
 
     @property
     def labels(self) -> np.ndarray:
@@ -51,17 +53,27 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set and its three splits."""
+    """A data set and its three splits.
+
+    Attributes:
+        duplicates: lines about texts that occur more than once.
+    """
 
     labelled: LabelledTexts
     train: Split
     validation: Split
     test: Split
+    duplicates: tuple[str, ...] = ()
 
     @property
     def label_set(self) -> LabelSet:
         """The labels of the data set."""
         return self.train.label_set
+
+    @property
+    def test_name(self) -> str:
+        """The name of the source of the test split, for the report."""
+        return self.labelled.origins.names.get(TEST, source_name(self.labelled.name))
 
 
 def load_splits(
@@ -79,13 +91,9 @@ def load_splits(
         InputError: the data cannot be read, or a split lacks one of the labels.
     """
     labelled = read_rows(options)
-    return Splits(
-        labelled,
-        *(
-            _split(labelled, rows, tokenizer, max_seq_len, options.windows)
-            for rows in rows_of_splits(labelled, options, split_seed)
-        ),
-    )
+    rows = rows_of_splits(labelled, options, split_seed)
+    train, validation, test = (_split(labelled, each, tokenizer, max_seq_len, options.windows) for each in rows[:3])
+    return Splits(labelled, train, validation, test, rows.duplicates)
 
 
 def read_rows(options: DataOptions) -> LabelledTexts:
@@ -102,121 +110,14 @@ def read_rows(options: DataOptions) -> LabelledTexts:
         tuple(options.label_columns),
     )
     return read_labelled(
-        options.dataset, options.text_column, options.label_column, options.group_column, label_options
+        options.dataset,
+        options.text_column,
+        options.label_column,
+        options.group_column,
+        label_options,
+        validation_source=options.validation_dataset,
+        test_source=options.test_dataset,
     )
-
-
-def rows_of_splits(
-    labelled: LabelledTexts, options: DataOptions, split_seed: int = SPLIT_SEED
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the usable rows for training, for validation and for the test, as indices.
-
-    Raises:
-        InputError: there are too few rows, or a split lacks one of the labels.
-    """
-    try:
-        return _rows_of_splits(labelled, options, split_seed)
-    except InputError as error:
-        fold = "" if options.folds is None else f"fold {options.fold} of {options.folds}: "
-        raise InputError(f"{labelled.name}: {fold}{error}; {labelled.explain_shortage()}") from error
-
-
-def _rows_of_splits(
-    labelled: LabelledTexts, options: DataOptions, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if options.folds is None:
-        train, test = split_rows(labelled, options.test_size, seed, stratify=options.stratify)
-    else:
-        train, test = fold_rows(labelled, options.folds, options.fold, seed)
-    train, validation = _stratified_split(labelled, train, VALIDATION_FRACTION, seed)
-    for name, rows in (("training", train), ("validation", validation), ("test", test)):
-        missing = _missing_labels(labelled, rows)
-        if missing and (name == "training" or not labelled.label_set.multi_label):
-            lacked = "one of the two labels" if labelled.label_set.is_binary else labelled.label_set.names[min(missing)]
-            raise InputError(f"the {name} split ({len(rows):,} rows) lacks {lacked}")
-    return train, validation, test
-
-
-def split_rows(
-    labelled: LabelledTexts, test_size: float, seed: int = SPLIT_SEED, *, stratify: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the usable rows for training and for the test, as indices.
-
-    The split of two labels without groups is that of the original: it is drawn over all rows before the unusable ones
-    are left out, so it does not depend on which rows this project can use. With groups, with more labels, or with
-    `stratify`, the test split has the same fraction of every group and label.
-
-    Raises:
-        InputError: there are too few rows.
-    """
-    if stratify or labelled.groups is not None or not labelled.label_set.is_binary:
-        return _stratified_split(labelled, np.flatnonzero(labelled.usable), test_size, seed)
-    train, test = train_test_split(len(labelled.texts), test_size, seed)
-    return train[labelled.usable[train]], test[labelled.usable[test]]
-
-
-def fold_rows(labelled: LabelledTexts, folds: int, fold: int, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
-    """Return the usable rows for training and for the test in one fold of a cross-validation, as indices.
-
-    Every usable row is tested in one of the folds. Their sizes differ by one row at most, and so do their numbers of
-    rows of each label; with groups, of each group and label.
-
-    Args:
-        labelled: the rows.
-        folds: the number of folds.
-        fold: the one to test, counted from 0.
-        seed: seed of the draw.
-    """
-    rows = np.flatnonzero(labelled.usable)
-    shuffled = np.random.default_rng(seed).permutation(rows)
-    by_stratum = shuffled[np.argsort(_strata(labelled)[shuffled], kind="stable")]
-    # Dealt out like cards, one stratum after the other.
-    test = np.sort(by_stratum[fold::folds])
-    return np.setdiff1d(rows, test, assume_unique=True), test
-
-
-def _stratified_split(
-    labelled: LabelledTexts, rows: np.ndarray, fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows by `_strata` as `stratified_split` does; if a text may have several labels, the kept rows have all."""
-    kept, set_aside = stratified_split(_strata(labelled), rows, fraction, seed)
-    if not labelled.label_set.multi_label:
-        return kept, set_aside
-    # All rows of a label may belong to strata of rarer labels, and be set aside by chance.
-    for label in _missing_labels(labelled, kept):
-        candidates = np.flatnonzero(labelled.labels[set_aside, label] == 1)
-        if len(candidates) and len(set_aside) > 1 and label in _missing_labels(labelled, kept):
-            kept, set_aside = np.append(kept, set_aside[candidates[0]]), np.delete(set_aside, candidates[0])
-    return rows[np.isin(rows, kept)], set_aside
-
-
-def _missing_labels(labelled: LabelledTexts, rows: np.ndarray) -> list[int]:
-    """Return the labels that none of the rows has."""
-    labels = labelled.labels[rows]
-    found = np.flatnonzero((labels == 1).any(axis=0)) if labelled.label_set.multi_label else np.unique(labels)
-    return np.setdiff1d(np.arange(len(labelled.label_set.names)), found).tolist()
-
-
-def _strata(labelled: LabelledTexts) -> np.ndarray:
-    """Return what to stratify by, for each row: its label, or its group and label.
-
-    Of several labels it is the rarest one, because the others are frequent enough to be everywhere.
-    """
-    labels = labelled.labels
-    if labelled.label_set.multi_label:
-        counts = (labels == 1).sum(axis=0)
-        rarest = np.where(labels == 1, counts, np.iinfo(counts.dtype).max).argmin(axis=1)
-        labels = np.where((labels == 1).any(axis=1), rarest, len(counts))  # the last stratum: no label
-    if labelled.groups is None:
-        return labels
-    strata = np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labels, strict=True)])
-    if not labelled.label_set.is_binary:
-        # Too few rows of a group and label for three splits: those of all groups may be enough.
-        names, positions, counts = np.unique(strata[labelled.usable], return_inverse=True, return_counts=True)
-        is_rare = np.zeros(len(strata), bool)
-        is_rare[labelled.usable] = counts[positions] < MIN_ROWS_OF_LABEL
-        strata = np.where(is_rare, labels.astype(str), strata)
-    return strata
 
 
 def _split(
@@ -233,19 +134,33 @@ def _split(
         encode_windows(tokenizer, texts, max_seq_len, window_settings),
         None if labelled.groups is None else np.array(labelled.groups)[rows],
         labelled.label_set,
+        rows,
+        cleaned_texts(tokenizer, texts) if cleanings_of(tokenizer) else None,
     )
 
 
 def print_splits(splits: Splits) -> None:
-    """Print how many texts each split has, and which rows of the data set are unusable."""
-    print(f"{source_name(splits.labelled.name)}: {splits.labelled.describe_problems()}")
-    if described := splits.labelled.describe_rare_labels():
+    """Print how many texts each split has, which rows are unusable, and which texts occur more than once."""
+    labelled = splits.labelled
+    print(f"{source_name(labelled.name)}: {labelled.describe_problems()}")
+    for part, name in list(labelled.origins.names.items())[1:]:
+        print(f"{name}: {labelled.describe_problems(part=part)}")
+    if described := labelled.describe_rare_labels():
         print(described)
     for name, split in (("training", splits.train), ("validation", splits.validation), ("test", splits.test)):
         print(
             f"{name}: {len(split.texts):,} texts, {_fractions(split)}, "
             f"{len(split.windows.input_ids):,} windows, {split.windows.is_truncated.sum():,} texts truncated"
+            + _counted_blank(split.windows)
         )
+    for line in splits.duplicates:
+        print(line)
+
+
+def _counted_blank(windows: Windows) -> str:
+    """Return how many texts have no token, such as those that --clean empties; "" if all have one."""
+    count = (windows.num_tokens == 0).sum()
+    return f", {count:,} without a token" if count else ""
 
 
 def _fractions(split: Split) -> str:
@@ -261,61 +176,3 @@ def _fractions(split: Split) -> str:
     most_frequent = np.argsort(-fractions, kind="stable")[:LABELS_SHOWN]
     shown = ", ".join(f"{fractions[label]:.1%} {split.label_set.names[label]}" for label in most_frequent)
     return shown + (", …" if len(fractions) > LABELS_SHOWN else "") + unlabelled
-
-
-def train_test_split(count: int, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return shuffled row indices, int64, for training and for the test.
-
-    `datasets.Dataset.train_test_split` draws them, as in the original.
-
-    Args:
-        count: the number of rows.
-        test_size: the fraction of the rows for the test.
-
-    Raises:
-        InputError: the fraction is out of range, or leaves no row for training.
-    """
-    if not 0 < test_size < 1:
-        raise InputError(f"the test size must be above 0 and below 1, not {test_size:g}")
-    disable_telemetry()
-    from datasets import Dataset
-
-    rows = Dataset.from_dict({"row": np.arange(count)})
-    try:
-        splits = rows.train_test_split(test_size=test_size, shuffle=True, seed=seed)
-    except ValueError as error:  # its words name the parameters of scikit-learn
-        raise InputError(
-            f"a test size of {test_size:g} leaves none of {count:,} rows to train on; reduce it or add rows"
-        ) from error
-    train, test = (np.asarray(splits[name][:]["row"], dtype=np.int64) for name in ("train", "test"))
-    return train, test
-
-
-def stratified_split(
-    labels: np.ndarray, indices: np.ndarray, fraction: float = VALIDATION_FRACTION, seed: int = SPLIT_SEED
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into kept ones and ones that are set aside: the same fraction of every label.
-
-    A label with two rows or more has at least one on each side.
-
-    Args:
-        labels: the labels of all rows, of any type, (rows,).
-        indices: the rows to split. Their order is kept.
-        fraction: the fraction to set aside.
-
-    Returns:
-        The indices of the kept rows, and of those set aside.
-
-    Raises:
-        InputError: no label has two rows.
-    """
-    indices = np.asarray(indices)
-    generator = np.random.default_rng(seed)
-    is_set_aside = np.zeros(len(indices), dtype=bool)
-    for label in np.unique(labels[indices]):
-        positions = generator.permutation(np.flatnonzero(labels[indices] == label))
-        count = min(max(round(fraction * len(positions)), 1), len(positions) - 1)
-        is_set_aside[positions[:count]] = True
-    if not is_set_aside.any():
-        raise InputError(f"{len(indices):,} rows are too few to split: none of their labels or groups has two")
-    return indices[~is_set_aside], indices[is_set_aside]

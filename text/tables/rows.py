@@ -1,4 +1,4 @@
-"""Rows, tables, and the base class of the formats that write them."""
+"""Rows, tables, the choice of a column, and the base class of the formats that write them."""
 
 import json
 import math
@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from system.errors import InputError
 from text.tables.text_file import TextFile
+
+COLUMNS_SHOWN = 20
+COLUMN_CHARACTERS_SHOWN = 40
 
 
 class Row(NamedTuple):
@@ -29,12 +33,14 @@ class Table:
         columns: the names of the columns.
         rows: the rows.
         file: the text file of the rows; None if they come from elsewhere.
+        other_splits: the names of the splits of the source that are not in this table.
     """
 
     name: str
     columns: list[str]
     rows: Iterator[Row]
     file: TextFile | None = None
+    other_splits: tuple[str, ...] = ()
 
 
 def unique_names(columns: list[str]) -> list[str]:
@@ -49,6 +55,43 @@ def unique_names(columns: list[str]) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
+
+
+def choose_column(
+    table: Table, wanted: str | None, usual_names: tuple[str, ...], kind: str, option: str | None = None
+) -> str:
+    """Return the name of a column: the wanted one, or the first of the usual ones.
+
+    Args:
+        wanted: the name of the column, or None.
+        usual_names: the names to look for, in any case, if `wanted` is None.
+        kind: "text", "label" or "group", for the error message.
+        option: the option that names the column, for the error message; None: "--text-column" for the kind "text".
+
+    Raises:
+        InputError: there is no such column, or there are several of that name.
+    """
+    if wanted is None:
+        by_name = {column.strip().lower(): column for column in reversed(table.columns)}
+        chosen = next((by_name[name] for name in usual_names if name in by_name), None)
+    else:
+        chosen = wanted if wanted in table.columns else None
+    if chosen is not None and f"{chosen} (2)" not in table.columns:
+        return chosen
+    if _looks_binary(table):
+        raise InputError(f"{table.name} does not look like a text file: it has NUL bytes; save it as text in UTF-8")
+    number = "no" if chosen is None else "more than one"
+    described = f"column {wanted!r}" if wanted is not None else f"{kind} column (usual names: {', '.join(usual_names)})"
+    columns = ", ".join(repr(column[:COLUMN_CHARACTERS_SHOWN]) for column in table.columns[:COLUMNS_SHOWN])
+    option = option or f"--{kind}-column"
+    raise InputError(f"{table.name} has {number} {described}; its columns are {columns}; name one with {option}")
+
+
+def _looks_binary(table: Table) -> bool:
+    """Return whether a table was read from a file with NUL bytes whose header is not readable either."""
+    if table.file is None or not table.file.has_nul:
+        return False
+    return table.file.undecodable is not None or not "".join(table.columns).isprintable()
 
 
 class Format(ABC):

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from system.errors import InputError, OutputError, first_line
 from system.files import check_writable, sha256_of_file, write_atomically
 from system.locks import owned
-from text.sources import corpus_files, iter_texts
+from text.corpus import corpus_files, iter_texts
 from text.tokens.row_packer import Borders, PairPacker, RowPacker, TokenRow, begins_inside_word, borders_of
 from text.tokens.tokenizer import CLASSIFY, SEPARATE
 

@@ -1,0 +1,229 @@
+"""The rows of each split of a data set: the original's draw, draws by label, folds, and official files."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from system.errors import InputError
+from system.libraries import disable_telemetry
+from text.dataset.duplicates import describe_duplicates, drop_duplicates
+from text.dataset.labelled_texts import MIN_ROWS_OF_LABEL, LabelledTexts
+from text.dataset.options import DataOptions
+from text.dataset.origins import DATASET, TEST, VALIDATION
+
+SPLIT_SEED = 42
+VALIDATION_FRACTION = 0.1
+
+
+class SplitRows(NamedTuple):
+    """The usable rows of each split of a data set, as indices, and lines about texts that occur more than once."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    duplicates: tuple[str, ...]
+
+
+def rows_of_splits(labelled: LabelledTexts, options: DataOptions, seed: int = SPLIT_SEED) -> SplitRows:
+    """Return the usable rows for training, for validation and for the test, without duplicates if so desired.
+
+    Args:
+        labelled: the rows, as `text.dataset.splits.read_rows` returns them.
+        options: how to split them.
+        seed: seed of the draws.
+
+    Raises:
+        InputError: there are too few rows, or a split lacks one of the labels.
+    """
+    try:
+        return _rows_of_splits(labelled, options, seed)
+    except InputError as error:
+        fold = "" if options.folds is None else f"fold {options.fold} of {options.folds}: "
+        raise InputError(f"{labelled.name}: {fold}{error}; {labelled.explain_shortage()}") from error
+
+
+def _rows_of_splits(labelled: LabelledTexts, options: DataOptions, seed: int) -> SplitRows:
+    if options.folds is None:
+        train, test = split_rows(labelled, options.test_size, seed, stratify=options.stratify)
+    else:
+        train, test = fold_rows(labelled, options.folds, options.fold, seed)
+    if VALIDATION in labelled.origins.names:
+        validation = _usable_rows(labelled, VALIDATION)
+    else:
+        train, validation = _stratified_split(labelled, train, VALIDATION_FRACTION, seed)
+    rows = {"training": train, "validation": validation, "test": test}
+    if options.drop_duplicates:
+        rows, lines = drop_duplicates(labelled, rows)
+    else:
+        lines = describe_duplicates(labelled, rows)
+    _require_labels(labelled, rows)
+    return SplitRows(*rows.values(), tuple(lines))
+
+
+def _require_labels(labelled: LabelledTexts, rows: Mapping[str, np.ndarray]) -> None:
+    """Require all labels in the training split, and in the others if a text has one label.
+
+    An official file need have only two of them, because the user cannot change it.
+    """
+    for name, of_split in rows.items():
+        missing = _missing_labels(labelled, of_split)
+        if not missing or (labelled.label_set.multi_label and name != "training"):
+            continue
+        official = labelled.origins.names.get(name)
+        if official is None or len(missing) > len(labelled.label_set.names) - 2:
+            lacked = "one of the two labels" if labelled.label_set.is_binary else labelled.label_set.names[min(missing)]
+            rows_of_split = f"{len(of_split):,} rows" + (f" of {official}" if official else "")
+            raise InputError(f"the {name} split ({rows_of_split}) lacks {lacked}")
+
+
+def _usable_rows(labelled: LabelledTexts, part: str) -> np.ndarray:
+    """Return the usable rows of a part of a data set, see `text.dataset.origins`, as indices."""
+    rows = labelled.origins.rows_of(part)
+    return rows[labelled.usable[rows]]
+
+
+def split_rows(
+    labelled: LabelledTexts, test_size: float, seed: int = SPLIT_SEED, *, stratify: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the usable rows for training and for the test, as indices.
+
+    If the test split has an official file, all rows of the data set itself are for training. Rows of an official file
+    of the validation split are in neither split.
+
+    The split of two labels without groups is that of the original: it is drawn over all rows before the unusable ones
+    are left out, so it does not depend on which rows this project can use. With groups, with more labels, or with
+    `stratify`, the test split has the same fraction of every group and label.
+
+    Raises:
+        InputError: there are too few rows.
+    """
+    usable = _usable_rows(labelled, DATASET)
+    if TEST in labelled.origins.names:
+        return usable, _usable_rows(labelled, TEST)
+    if stratify or labelled.groups is not None or not labelled.label_set.is_binary:
+        return _stratified_split(labelled, usable, test_size, seed)
+    train, test = train_test_split(len(labelled.origins.rows_of(DATASET)), test_size, seed)
+    return train[labelled.usable[train]], test[labelled.usable[test]]
+
+
+def fold_rows(labelled: LabelledTexts, folds: int, fold: int, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
+    """Return the usable rows for training and for the test in one fold of a cross-validation, as indices.
+
+    Every usable row is tested in one of the folds. Their sizes differ by one row at most, and so do their numbers of
+    rows of each label; with groups, of each group and label.
+
+    Args:
+        labelled: the rows.
+        folds: the number of folds.
+        fold: the one to test, counted from 0.
+        seed: seed of the draw.
+    """
+    rows = _usable_rows(labelled, DATASET)
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    by_stratum = shuffled[np.argsort(_strata(labelled)[shuffled], kind="stable")]
+    # Dealt out like cards, one stratum after the other.
+    test = np.sort(by_stratum[fold::folds])
+    return np.setdiff1d(rows, test, assume_unique=True), test
+
+
+def _missing_labels(labelled: LabelledTexts, rows: np.ndarray) -> list[int]:
+    """Return the labels that none of the rows has."""
+    labels = labelled.labels[rows]
+    found = np.flatnonzero((labels == 1).any(axis=0)) if labelled.label_set.multi_label else np.unique(labels)
+    return np.setdiff1d(np.arange(len(labelled.label_set.names)), found).tolist()
+
+
+def _stratified_split(
+    labelled: LabelledTexts, rows: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows by `_strata` as `stratified_split` does; if a text may have several labels, the kept rows have all."""
+    kept, set_aside = stratified_split(_strata(labelled), rows, fraction, seed)
+    if not labelled.label_set.multi_label:
+        return kept, set_aside
+    # All rows of a label may belong to strata of rarer labels, and be set aside by chance.
+    for label in _missing_labels(labelled, kept):
+        candidates = np.flatnonzero(labelled.labels[set_aside, label] == 1)
+        if len(candidates) and len(set_aside) > 1 and label in _missing_labels(labelled, kept):
+            kept, set_aside = np.append(kept, set_aside[candidates[0]]), np.delete(set_aside, candidates[0])
+    return rows[np.isin(rows, kept)], set_aside
+
+
+def _strata(labelled: LabelledTexts) -> np.ndarray:
+    """Return what to stratify by, for each row: its label, or its group and label.
+
+    Of several labels it is the rarest one, because the others are frequent enough to be everywhere.
+    """
+    labels = labelled.labels
+    if labelled.label_set.multi_label:
+        counts = (labels == 1).sum(axis=0)
+        rarest = np.where(labels == 1, counts, np.iinfo(counts.dtype).max).argmin(axis=1)
+        labels = np.where((labels == 1).any(axis=1), rarest, len(counts))  # the last stratum: no label
+    if labelled.groups is None:
+        return labels
+    strata = np.array([f"{group}\t{label}" for group, label in zip(labelled.groups, labels, strict=True)])
+    if not labelled.label_set.is_binary:
+        # Too few rows of a group and label for three splits: those of all groups may be enough.
+        names, positions, counts = np.unique(strata[labelled.usable], return_inverse=True, return_counts=True)
+        is_rare = np.zeros(len(strata), bool)
+        is_rare[labelled.usable] = counts[positions] < MIN_ROWS_OF_LABEL
+        strata = np.where(is_rare, labels.astype(str), strata)
+    return strata
+
+
+def train_test_split(count: int, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return shuffled row indices, int64, for training and for the test.
+
+    `datasets.Dataset.train_test_split` draws them, as in the original.
+
+    Args:
+        count: the number of rows.
+        test_size: the fraction of the rows for the test.
+
+    Raises:
+        InputError: the fraction is out of range, or leaves no row for training.
+    """
+    if not 0 < test_size < 1:
+        raise InputError(f"the test size must be above 0 and below 1, not {test_size:g}")
+    disable_telemetry()
+    from datasets import Dataset
+
+    rows = Dataset.from_dict({"row": np.arange(count)})
+    try:
+        splits = rows.train_test_split(test_size=test_size, shuffle=True, seed=seed)
+    except ValueError as error:  # its words name the parameters of scikit-learn
+        raise InputError(
+            f"a test size of {test_size:g} leaves none of {count:,} rows to train on; reduce it or add rows"
+        ) from error
+    train, test = (np.asarray(splits[name][:]["row"], dtype=np.int64) for name in ("train", "test"))
+    return train, test
+
+
+def stratified_split(
+    labels: np.ndarray, indices: np.ndarray, fraction: float = VALIDATION_FRACTION, seed: int = SPLIT_SEED
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows into kept ones and ones that are set aside: the same fraction of every label.
+
+    A label with two rows or more has at least one on each side.
+
+    Args:
+        labels: the labels of all rows, of any type, (rows,).
+        indices: the rows to split. Their order is kept.
+        fraction: the fraction to set aside.
+
+    Returns:
+        The indices of the kept rows, and of those set aside.
+
+    Raises:
+        InputError: no label has two rows.
+    """
+    indices = np.asarray(indices)
+    generator = np.random.default_rng(seed)
+    is_set_aside = np.zeros(len(indices), dtype=bool)
+    for label in np.unique(labels[indices]):
+        positions = generator.permutation(np.flatnonzero(labels[indices] == label))
+        count = min(max(round(fraction * len(positions)), 1), len(positions) - 1)
+        is_set_aside[positions[:count]] = True
+    if not is_set_aside.any():
+        raise InputError(f"{len(indices):,} rows are too few to split: none of their labels or groups has two")
+    return indices[~is_set_aside], indices[is_set_aside]
