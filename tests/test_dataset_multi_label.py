@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_splits import labelled_texts
 from tiny import tokenizer_of
 
 from system.errors import InputError
 from text.dataset.draws import split_rows
-from text.dataset.labelled_texts import LabelledTexts, LabelOptions
+from text.dataset.labelled_texts import LabelOptions
 from text.dataset.options import DataOptions
 from text.dataset.saving import save_splits, write_rows
 from text.dataset.splits import load_splits, print_splits, read_rows
@@ -64,7 +65,7 @@ def test_every_split_has_the_same_fraction_of_each_label(path, group_column):
 def test_the_training_rows_have_every_label(labels, test_size, seed):
     label_set = LabelSet(tuple("abcdef"), multi_label=True)
     indicators = np.array([np.isin(np.arange(6), of_row) for of_row in labels], np.int8)
-    labelled = LabelledTexts("x", [""] * len(labels), indicators, {}, "", label_set=label_set)
+    labelled = labelled_texts(indicators, label_set)
     train, test = split_rows(labelled, test_size, seed)
     assert sorted([*train, *test]) == list(range(len(labels)))
     assert np.all(np.diff(train) > 0) and np.all(np.diff(test) > 0)
@@ -90,7 +91,7 @@ def test_the_printed_lines_name_the_labels_and_those_left_out(tmp_path, capsys):
 def test_saved_splits_are_read_back_to_the_same_data(path, tmp_path):
     options = DataOptions(dataset=str(path), test_size=0.2, multi_label=True, save_splits=str(tmp_path / "saved"))
     labelled = read_rows(options)
-    save_splits(labelled, options)
+    save_splits(load_splits(options, TOKENIZER, max_seq_len=6), options)
     for name, rows in zip(("train.csv", "test.csv"), split_rows(labelled, 0.2), strict=True):
         saved = read_labelled(tmp_path / "saved" / name, label_options=LabelOptions(names=NAMES, multi_label=True))
         assert saved.texts == [labelled.texts[row] for row in rows]

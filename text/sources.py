@@ -61,17 +61,12 @@ def read_labelled(
     sources = {DATASET: source, VALIDATION: validation_source, TEST: test_source}
     tables = _labelled_tables(sources)
     options = label_options or LabelOptions()
-    texts, labels, groups, row_problems, numbers, parts = [], [], [], [], [], []
-    for part, table in enumerate(tables.values()):
-        for number, text, of_row, group, problem in _labelled_rows(
-            table, text_column, label_column, group_column, options
-        ):
-            texts.append(text)
-            labels.append(of_row)
-            groups.append(group)
-            row_problems.append(problem)
-            numbers.append(number)
-            parts.append(part)
+    rows = [
+        (part, *row)
+        for part, table in enumerate(tables.values())
+        for row in _labelled_rows(table, text_column, label_column, group_column, options)
+    ]
+    parts, numbers, texts, labels, groups, row_problems = map(list, zip(*rows, strict=True)) if rows else [[]] * 6
     problems = {row: f"row {numbers[row]:,}: {problem}" for row, problem in enumerate(row_problems) if problem}
     # The labels are those of the data set itself: no model can learn one that only an official file has.
     is_counted = [problem is None and not part for problem, part in zip(row_problems, parts, strict=True)]
@@ -86,17 +81,8 @@ def read_labelled(
     problems = dict(sorted(problems.items()))
     indices[list(problems)] = UNUSABLE
     origins = Origins(_short_names(tables, sources), np.array(parts, np.int8), np.array(numbers, np.int64))
-    labelled = LabelledTexts(
-        name,
-        texts,
-        indices,
-        problems,
-        hash_of(texts, indices, label_set, origins),
-        groups if group_column else None,
-        label_set,
-        rare_labels,
-        origins=origins,
-    )
+    sha256, groups = hash_of(texts, indices, label_set, origins), groups if group_column else None
+    labelled = LabelledTexts(name, texts, indices, problems, sha256, groups, label_set, rare_labels, origins=origins)
     for part, table in tables.items():
         if not labelled.usable[origins.rows_of(part)].any():
             raise InputError(f"{table.name} has no usable rows: {labelled.explain_shortage()}")
