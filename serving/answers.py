@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from serving.predictor import TRUNCATED_REMARK, Prediction, Predictor
+from serving.predictor import Prediction, Predictor
 from system.files import check_writable, write_atomically
 from system.streams import is_stream
 
@@ -99,7 +99,7 @@ class Answers:
             self._is_page_announced = True  # the prompt writes the page after every text
 
     def _as_text(self, prediction: Prediction, explanation: Explanation | None) -> str:
-        remark = f"  {TRUNCATED_REMARK}" if prediction.is_truncated else ""
+        remark = f"  {self.predictor.truncated_remark}" if prediction.is_truncated else ""
         probabilities = f"probability {prediction.probability:.4f}  confidence {prediction.confidence:.4f}"
         others = [
             f" | {name} {value:.4f}" for name, value in self._most_probable(prediction) if name != prediction.label

@@ -21,6 +21,7 @@ from text.tokens.windows import Windows, encode_windows, windows_of
 CALIBRATED = "auto"
 BATCH_SIZE = 32
 TRUNCATED_REMARK = "(only the beginning of this long text was read)"
+SPREAD_REMARK = "(only parts of this long text were read, spread from its beginning to its end)"
 NOTHING_KNOWN = "the model knows no character of the text"
 
 
@@ -34,7 +35,7 @@ class Prediction:
         probability: a probability, 0..1; None without a prediction. Of two labels, it is that of the second one, such
             as 正面. Of more labels, it is that of the label.
         confidence: the probability of the label; for an undecided text that of the most probable label.
-        is_truncated: whether the text is longer than the model reads, so that its end was ignored.
+        is_truncated: whether the text is longer than the model reads, so that its end, or parts of it, were ignored.
         problem: why there is no prediction; None if there is one.
         probabilities: the probability of each label, in the order of `Predictor.labels.names`; None without a
             prediction.
@@ -83,7 +84,8 @@ class Predictor:
             label that probable.
         runtime: "auto", "onnx" or "keras"; see `serving.runtimes.selection.open_runtime`.
         batch_size: the maximum number of windows per batch.
-        windows: fields of `WindowSettings` to change from the settings of the model's training.
+        windows: fields of `WindowSettings` to change from the settings of the model's training; `max_windows` also
+            replaces their `spread_windows`, and the other way round.
 
     Attributes:
         model_path: the model file.
@@ -117,7 +119,7 @@ class Predictor:
         self._metadata = self._runtime.metadata
         self.labels = self._metadata.labels
         self.temperature = self._metadata.temperature
-        self.window_settings = dataclasses.replace(self._metadata.windows, **windows or {})
+        self.window_settings = self._metadata.windows.replaced(windows or {})
         self.window_settings.capacity(self._runtime.max_seq_len)  # raises an InputError if they do not fit
         self.batch_size = int(batch_size)
         self.abstain = abstain
@@ -127,6 +129,11 @@ class Predictor:
     def runtime(self) -> str:
         """The name of the runtime in use: "onnx" or "keras"."""
         return self._runtime.name
+
+    @property
+    def truncated_remark(self) -> str:
+        """What to say about a text of which parts were ignored."""
+        return TRUNCATED_REMARK if self.window_settings.spread_windows is None else SPREAD_REMARK
 
     @property
     def threshold(self) -> float | None:

@@ -9,7 +9,7 @@ import pytest
 
 from serving.answers import ALL_LABELS, Answers
 from serving.explanation.occlusion import explain
-from serving.predictor import Predictor
+from serving.predictor import SPREAD_REMARK, TRUNCATED_REMARK, Predictor
 from system.errors import InputError
 
 GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"
@@ -45,6 +45,13 @@ def test_a_line_for_each_text_in_order(answer, predictor):
         assert float(probability) == pytest.approx(prediction.probability, abs=1e-4)
         assert float(confidence) == pytest.approx(prediction.confidence, abs=1e-4)
     assert [line.endswith("was read)") for line in lines] == [False, False, True, False]
+
+
+def test_a_long_text_has_a_remark_on_what_was_read(tiny_model, capsys):
+    for windows, remark in (({"max_windows": 2}, TRUNCATED_REMARK), ({"spread_windows": 2}, SPREAD_REMARK)):
+        Answers(Predictor(tiny_model, runtime="onnx", windows=windows)).answer([GOOD, GOOD * 9])
+        short, long = capsys.readouterr().out.splitlines()
+        assert long.endswith(f"  {remark}") and not short.endswith(remark)
 
 
 def test_an_undecided_text(answer, predictor):

@@ -10,7 +10,6 @@ from itertools import zip_longest
 from typing import IO
 
 from serving.explanation.occlusion import Explanation, Word
-from serving.predictor import TRUNCATED_REMARK
 from system.display import display_width, ljust
 
 STRONGEST_SHOWN = 3  # in each direction
@@ -107,7 +106,7 @@ def _article(explanation: Explanation, name_label: bool) -> str:
     marked_for = ""
     if name_label and explanation.label != prediction.label:
         marked_for = f" (words marked for {html.escape(explanation.label)})"
-    remark = f" {TRUNCATED_REMARK}" if prediction.is_truncated else ""
+    remark = f" {explanation.remark}" if explanation.remark else ""
     heading = f"{html.escape(prediction.label)} {prediction.probability:.4f}{marked_for}{remark}"
     return f"<article><h2>{heading}</h2><p>{''.join(parts)}</p></article>"
 

@@ -47,6 +47,7 @@ class Explanation:
         logit: the log-odds of the label that is explained, after calibration.
         label: the name of that label; None without a prediction.
         other_label: the name of the other label, if there are two.
+        remark: what to say about the text if parts of it were ignored; else empty.
     """
 
     prediction: Prediction
@@ -54,6 +55,7 @@ class Explanation:
     logit: float = 0.0
     label: str | None = None
     other_label: str | None = None
+    remark: str = ""
 
     @property
     def directions(self) -> tuple[str, str]:
@@ -137,7 +139,8 @@ def explain(predictor: Predictor, text: str, label: str | None = None) -> Explan
     words = _words(text, [reading.offsets[token] for token in tokens], whole_logit - logits_without_token)
     names = predictor.labels.names
     other_label = names[1 - index] if predictor.labels.is_binary else None
-    return Explanation(prediction, words, float(whole_logit), names[index], other_label)
+    remark = predictor.truncated_remark if prediction.is_truncated else ""
+    return Explanation(prediction, words, float(whole_logit), names[index], other_label, remark)
 
 
 def _label_to_explain(labels: LabelSet, prediction: Prediction, label: str | None) -> int:

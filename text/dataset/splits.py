@@ -171,7 +171,18 @@ def print_splits(splits: Splits) -> None:
         print(
             f"{name}: {len(split.texts):,} texts, {_fractions(split)}, "
             f"{len(split.windows.input_ids):,} windows, {split.windows.is_truncated.sum():,} texts truncated"
+            f"{_unread(split)}"
         )
+
+
+def _unread(split: Split) -> str:
+    """Return which fraction of the tokens no window holds, if there are any."""
+    fraction = split.windows.unread_fraction
+    if not fraction:
+        return ""
+    return (
+        f", {fraction:.1%} of the tokens not read" if fraction >= 0.001 else ", less than 0.1% of the tokens not read"
+    )
 
 
 def _fractions(split: Split) -> str:
