@@ -38,7 +38,7 @@ def test_every_field_is_an_option(plan):
 class TestFineTuningPlan:
     def test_the_window_settings_are_those_of_the_options(self):
         assert fine_tuning.PLAN.windows == WindowSettings()
-        settings = {"window": 32, "stride": 5, "max_windows": 3, "aggregate": "max"}
+        settings = {"window": 32, "stride": 5, "spread_windows": 3, "aggregate": "max"}
         assert changed(fine_tuning.PLAN, **settings).windows == WindowSettings(**settings)
 
     def test_every_window_setting_is_an_option(self):
@@ -57,6 +57,9 @@ class TestFineTuningPlan:
             ({"output": "model"}, "model: the name of a model file must end with .keras"),
             ({"output": "model.onnx"}, "must end with .keras"),
             ({"backbone_output": "b.h5", "unfreeze": 1}, "must end with .keras"),
+            ({"max_windows": 2, "spread_windows": 2}, "--max-windows reads .* --spread-windows .*: leave out one"),
+            ({"document_loss": True, "aggregate": "max"}, "--aggregate max needs --unfreeze: the head alone"),
+            ({"document_loss": True, "aggregate": "logsumexp"}, "--aggregate logsumexp needs --unfreeze"),
             ({"seeds": 2, "output": "a.keras"}, "leave out --output"),
             ({"seeds": 2, "report_folder": "a"}, "leave out --report-folder"),
             ({"seeds": 2, "seed": 2**32 - 1}, "seeds end at 4294967295"),
@@ -73,6 +76,9 @@ class TestFineTuningPlan:
             {"teachers": ["a.keras"], "mixtures": 9},
             {"teachers": ["a.keras"], "unlabelled": ["a.txt"]},
             {"backbone_output": "b.keras", "unfreeze": "all"},
+            {"document_loss": True, "aggregate": "max", "unfreeze": 1},
+            {"document_loss": True, "aggregate": "mean"},
+            {"max_windows": None, "spread_windows": 2},
             {"seeds": 2, "seed": 2**32 - 2},
         ],
     )

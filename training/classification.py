@@ -10,7 +10,8 @@ from network.bert import BertClassifier, logits_model
 from network.heads import ClassificationLogits
 from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
-from training.engine.batches import LabelledBatches
+from training.document_loss import document_batches, document_model, most_windows
+from training.engine.batches import EpochBatches, LabelledBatches
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, ProgressBar, fit_epochs
 from training.engine.optimizer import fine_tuning_optimizer
@@ -34,7 +35,8 @@ def train_classifier(
 ) -> History:
     """Train the layers that are not frozen, in place.
 
-    All windows of a text have its target, and together they weigh as much as one text. Validation is by text.
+    All windows of a text have its target, and together they weigh as much as one text; with `document_loss` the loss is
+    that of the text. Validation is by text.
 
     Args:
         classifier: the model to train.
@@ -56,6 +58,8 @@ def train_classifier(
     if classifier.unfreeze == 0:
         return _train_head(classifier, trained_on, splits.validation, plan, validate, checkpoint, resume=resume)
     model = logits_model(classifier)
+    if plan.document_loss:
+        return _train_on_documents(model, splits, trained_on, plan, validate, checkpoint, resume=resume)
     weights = np.concatenate([split.windows.weights for split in trained_on])
     inputs = [split.windows.inputs for split in trained_on]
     batches_of = functools.partial(
@@ -76,6 +80,34 @@ def train_classifier(
         resume=resume,
         jit_compile=plan.jit_compile,
         unit=" windows",
+    )
+
+
+def _train_on_documents(
+    model: keras.Model,
+    splits: Splits,
+    trained_on: list[Split],
+    plan: FineTuningPlan,
+    validate: Validate,
+    checkpoint: Checkpoint | None,
+    *,
+    resume: bool,
+) -> History:
+    """Train on the logits of whole texts; `model` returns those of windows."""
+    batches_of = document_batches(trained_on, plan)
+    most_windows(batches_of, plan.epochs)  # raises before the first epoch
+    # Predicts the validation split; as the training, compiled with XLA.
+    model.compile(jit_compile=plan.jit_compile)
+    return _fit(
+        document_model(model, splits.train.windows.aggregate, batches_of().batch_size),
+        splits.label_set,
+        batches_of,
+        lambda: validate(document_logits(model, splits.validation)),
+        plan,
+        checkpoint,
+        resume=resume,
+        jit_compile=plan.jit_compile,
+        unit=" texts",
     )
 
 
@@ -168,7 +200,7 @@ def _whitening(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _fit(
     model: keras.Model,
     labels: LabelSet,
-    batches_of: Callable[..., LabelledBatches],
+    batches_of: Callable[..., EpochBatches],
     validate: Callable[[], dict[str, float]],
     plan: FineTuningPlan,
     checkpoint: Checkpoint | None,
