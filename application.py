@@ -147,6 +147,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--top-k cannot be used with --all-probabilities")
     if args.explain_label is not None and (args.file or args.text) and not explains:
         parser.error("--explain-label needs --explain, --explain-output or --explain-windows")
+    if None not in (getattr(args, "max_windows", None), getattr(args, "spread_windows", None)):
+        parser.error("--max-windows cannot be used with --spread-windows")
     if args.abstain is not None and len(args.abstain) > 2:
         parser.error("argument --abstain: expected one number or two")
     if is_closed(sys.stdout) and (args.file is None or is_standard_output(args.output or "-")):

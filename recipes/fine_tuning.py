@@ -46,6 +46,7 @@ from text.labels import EVEN_THRESHOLD, LabelSet
 from text.sources import source_name
 from text.tokens.tokenizer import tokenizer_from_json
 from training.classification import document_logits, train_classifier
+from training.document_loss import document_batches, most_windows
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History
 from training.plans.fine_tuning import FineTuningPlan
@@ -108,6 +109,8 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
     if plan.save_splits:
         save_splits(splits, plan)
     classifier.summary()
+    if plan.document_loss and plan.unfreeze == 0:
+        print("--document-loss changes nothing without --unfreeze: the head alone is always trained on whole texts")
     if plan.dry_run:
         _print_dry_run(plan, classifier, splits, plot_name, test=test)
         return None
@@ -183,6 +186,10 @@ def _print_dry_run(
     texts = f"{len(splits.train.texts):,} texts"
     if sources := [option for option in ("unlabelled", "mixtures") if getattr(plan, option)]:
         texts += " and those of " + " and ".join(map(option_name, sources))
+    if plan.document_loss and plan.unfreeze != 0:
+        batches_of = document_batches([splits.train], plan)
+        largest = most_windows(batches_of, plan.epochs)
+        texts += f" in batches of {batches_of().batch_size} whole texts (up to {largest:,} windows)"
     epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
     print(
         f"dry run: nothing was trained. The run would train {trainable:,} of {classifier.count_params():,} parameters "

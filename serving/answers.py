@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from serving.predictor import NO_LABEL, TRUNCATED_REMARK, Prediction, Predictor
+from serving.prediction import NO_LABEL, Prediction
+from serving.predictor import Predictor
 from system.files import check_writable, write_atomically
 from system.streams import is_stream
 from text.labels import SEPARATOR
@@ -105,7 +106,7 @@ class Answers:
             self._is_page_announced = True  # the prompt writes the page after every text
 
     def _as_text(self, prediction: Prediction, explanation: Explanation | None) -> str:
-        remark = f"  {TRUNCATED_REMARK}" if prediction.is_truncated else ""
+        remark = f"  {self.predictor.truncated_remark}" if prediction.is_truncated else ""
         decision, named = self._decision(prediction)
         others = [f" | {name} {value:.4f}" for name, value in self._most_probable(prediction) if name not in named]
         lines = [f"{decision}  confidence {prediction.confidence:.4f}{''.join(others)}{remark}"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from serving.prediction import NOTHING_KNOWN, SPREAD_REMARK, TRUNCATED_REMARK, Prediction
 from serving.runtimes.selection import open_runtime
 from system.errors import InputError
 from system.files import sha256_of_file
@@ -21,38 +21,6 @@ from text.tokens.windows import Windows, encode_windows, windows_of
 
 CALIBRATED = "auto"
 BATCH_SIZE = 32
-NO_LABEL = "(no label)"  # shown to a person; in files and JSON the label is ""
-TRUNCATED_REMARK = "(only the beginning of this long text was read)"
-NOTHING_KNOWN = "the model knows no character of the text"
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The prediction for one text.
-
-    Attributes:
-        text: the text, unchanged.
-        label: the name of the label, such as 正面, or of several, such as 愤怒|悲伤; "" if the text has none of the
-            labels; None without a prediction.
-        probability: a probability, 0..1; None without a prediction. Of two labels, it is that of the second one, such
-            as 正面. Otherwise it is that of the most probable label.
-        confidence: the probability that the decision is right; see `LabelSet.confidences`. Of an undecided text it is
-            that of the most probable label, or, with `multi_label`, of the labels that the text would have.
-        is_truncated: whether the text is longer than the model reads, so that its end was ignored.
-        problem: why there is no prediction; None if there is one.
-        probabilities: the probability of each label, in the order of `Predictor.labels.names`; None without a
-            prediction.
-        labels: the name of each label; empty without a label, for an undecided text and without a prediction.
-    """
-
-    text: str
-    label: str | None = None
-    probability: float | None = None
-    confidence: float | None = None
-    is_truncated: bool = False
-    problem: str | None = None
-    probabilities: tuple[float, ...] | None = None
-    labels: tuple[str, ...] = ()
 
 
 class Reading(NamedTuple):
@@ -89,7 +57,8 @@ class Predictor:
             of the second label is between the two, both excluded. Otherwise the lowest confidence of a decided text.
         runtime: "auto", "onnx" or "keras"; see `serving.runtimes.selection.open_runtime`.
         batch_size: the maximum number of windows per batch.
-        windows: fields of `WindowSettings` to change from the settings of the model's training.
+        windows: fields of `WindowSettings` to change from the settings of the model's training; `max_windows` also
+            replaces their `spread_windows`, and the other way round.
 
     Attributes:
         model_path: the model file.
@@ -140,9 +109,14 @@ class Predictor:
         names = [field.name for field in dataclasses.fields(WindowSettings)]
         if unknown := value.keys() - set(names):
             raise InputError(f"unknown window setting {min(unknown)!r}; choose from {', '.join(names)}")
-        settings = dataclasses.replace(self._metadata.windows, **value)
+        settings = self._metadata.windows.replaced(value)
         settings.capacity(self._runtime.max_seq_len)  # raises an InputError if they do not fit
         self._windows, self.window_settings = value, settings
+
+    @property
+    def truncated_remark(self) -> str:
+        """What to say about a text of which parts were ignored."""
+        return TRUNCATED_REMARK if self.window_settings.spread_windows is None else SPREAD_REMARK
 
     @property
     def threshold(self) -> float | tuple[float, ...] | None:

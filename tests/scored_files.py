@@ -10,7 +10,7 @@ import sys
 import pyarrow
 import pyarrow.parquet
 
-from serving.predictor import Prediction
+from serving.prediction import Prediction
 from serving.scoring.local_engine import ScoringPlan, score_file
 from text.labels import SENTIMENT
 from text.tables.problems import EMPTY

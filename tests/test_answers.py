@@ -10,6 +10,7 @@ import pytest
 from serving.answers import ALL_LABELS, Answers
 from serving.explanation.occlusion import explain
 from serving.explanation.window_influence import influential_windows
+from serving.prediction import SPREAD_REMARK, TRUNCATED_REMARK
 from serving.predictor import Predictor
 from system.errors import InputError
 
@@ -46,6 +47,13 @@ def test_a_line_for_each_text_in_order(answer, predictor):
         assert float(probability) == pytest.approx(prediction.probability, abs=1e-4)
         assert float(confidence) == pytest.approx(prediction.confidence, abs=1e-4)
     assert [line.endswith("was read)") for line in lines] == [False, False, True, False]
+
+
+def test_a_long_text_has_a_remark_on_what_was_read(tiny_model, capsys):
+    for windows, remark in (({"max_windows": 2}, TRUNCATED_REMARK), ({"spread_windows": 2}, SPREAD_REMARK)):
+        Answers(Predictor(tiny_model, runtime="onnx", windows=windows)).answer([GOOD, GOOD * 9])
+        short, long = capsys.readouterr().out.splitlines()
+        assert long.endswith(f"  {remark}") and not short.endswith(remark)
 
 
 def test_an_undecided_text(answer, predictor):

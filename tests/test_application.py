@@ -302,6 +302,7 @@ class TestArguments:
             ["--file", "x.csv", "--top-k", "2"],
             ["--text", GOOD, "--explain-label", "正面"],
             ["--window", "0"],
+            ["--max-windows", "2", "--spread-windows", "2"],
             ["--aggregate", "median"],
             ["--runtime", "torch"],
         ],

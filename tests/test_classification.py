@@ -264,6 +264,58 @@ def test_the_windows_of_a_text_weigh_as_much_as_one():
     assert probabilities_of(classifier, split) == pytest.approx([2 / 3] * 3, abs=0.02)
 
 
+@pytest.fixture(scope="module")
+def long_texts():
+    """Texts of one to nine windows, whose label depends on the first token of a single window."""
+
+    def long_split(texts, seed):
+        generator = np.random.default_rng(seed)
+        num_windows = generator.integers(1, 10, texts)
+        input_ids = generator.integers(5, 18, (num_windows.sum(), 8), "int32")
+        input_ids[:, 6:] = 0
+        labels = generator.integers(0, 2, texts)
+        decisive = np.cumsum(num_windows) - 1 - generator.integers(0, num_windows)
+        input_ids[decisive[labels == 1], 0] = 25
+        text_index = np.repeat(np.arange(texts), num_windows)
+        windows = Windows(input_ids, np.full(len(input_ids), 4), text_index, np.zeros(texts, bool), "max")
+        return Split([""] * texts, SENTIMENT.targets(labels), windows)
+
+    return Splits(None, *(long_split(texts, seed) for seed, texts in enumerate((64, 32, 32))))
+
+
+@pytest.mark.slow
+class TestDocumentLoss:
+    def test_learns_a_label_that_one_window_decides(self, long_texts, capsys):
+        """With the maximum, the windows without the word need not have the label of their text."""
+        classifier = classifier_of("all", dropout_rate=0.0)
+        settings = {"batch_size": 8, "learning_rate": 5e-3, "epochs": 12}
+        history = train(classifier, long_texts, document_loss=True, **settings)
+        assert history["loss"][-1] < 0.3 * history["loss"][0]
+        assert ((probabilities_of(classifier, long_texts.test) > 0.5) == long_texts.test.labels).mean() > 0.9
+        progress = capsys.readouterr().err
+        assert "/64.0" in progress and " texts/s" in progress
+
+    def test_the_loss_is_that_of_the_predictions(self, long_texts):
+        """With a learning rate of almost zero the network is the same before and after."""
+        classifier = classifier_of(unfreeze=1, dropout_rate=0.0)
+        settings = {"batch_size": 8, "learning_rate": 1e-12, "head_learning_rate": 1e-12, "epochs": 1}
+        history = train(classifier, long_texts, document_loss=True, **settings)
+        probabilities, labels = probabilities_of(classifier, long_texts.train), long_texts.train.labels
+        assert history["loss"][0] == pytest.approx(-np.log(np.abs(1 - labels - probabilities)).mean(), rel=1e-4)
+        assert history["binary_accuracy"][0] == pytest.approx(((probabilities >= 0.5) == labels).mean())
+
+    def test_a_killed_training_continues_bit_for_bit(self, long_texts, tmp_path):
+        settings = {"document_loss": True, "batch_size": 8, "epochs": 2}
+        expected = classifier_of(1)
+        expected_history = train(expected, long_texts, **settings)
+        path = tmp_path / "checkpoint.npz"
+        with pytest.raises(Killed):
+            train(classifier_of(1), long_texts, KillingCheckpoint(path, batches=11), **settings)
+        classifier = classifier_of(1, seed=5)
+        assert train(classifier, long_texts, Checkpoint(path), resume=True, **settings) == expected_history
+        assert_same_weights(classifier.get_weights(), expected.get_weights())
+
+
 class KillingCheckpoint(Checkpoint):
     """A checkpoint that is written after every batch, and ends the run after so many batches."""
 

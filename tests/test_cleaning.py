@@ -13,7 +13,8 @@ from tokenizers import Tokenizer
 from network.model_file import load_model, save_model
 from serving.explanation.occlusion import explain
 from serving.export.onnx_file import export_onnx
-from serving.predictor import NOTHING_KNOWN, Predictor
+from serving.prediction import NOTHING_KNOWN
+from serving.predictor import Predictor
 from text.cleaning import ALL, PATTERNS, cleaned_texts, cleanings_of, with_cleaning
 from text.dataset.options import CLEANINGS
 from text.tokens.tokenizer import SPECIAL_TOKENS, tokenizer_from_json, wordpiece_tokenizer

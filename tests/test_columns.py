@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.predictor import Prediction
+from serving.prediction import Prediction
 from serving.scoring.columns import PredictionColumns
 
 PREDICTIONS = ["label", "probability", "confidence", "problem"]

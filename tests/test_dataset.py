@@ -1,5 +1,7 @@
 """Data sets: the original's test split, stratified validation rows, and the three splits."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -179,6 +181,25 @@ class TestLoadSplits:
         parts = (reviews.train, reviews.validation, reviews.test)
         long_reviews = {number for number in range(0, self.COUNT, 10)} - self.UNUSABLE.keys()
         assert sum(part.windows.is_truncated.sum() for part in parts) == len(long_reviews)
+
+    @pytest.mark.parametrize("limit", ["max_windows", "spread_windows"])
+    def test_the_printed_lines_say_what_is_not_read(self, tmp_path, capsys, limit):
+        path = write_reviews(tmp_path / "reviews.csv", self.COUNT, self.UNUSABLE)
+        options = DataOptions(dataset=str(path), test_size=1 / 6, **{limit: 1})
+        reviews = load_splits(options, TOKENIZER, MAX_SEQ_LEN)
+        print_splits(reviews)
+        for line, part in zip(
+            capsys.readouterr().out.splitlines()[1:], (reviews.train, reviews.validation), strict=False
+        ):
+            num_truncated = sum(part.windows.is_truncated)
+            assert num_truncated and part.windows.unread_fraction > 0.001
+            expected = f"{num_truncated} texts truncated, {part.windows.unread_fraction:.1%} of the tokens not read"
+            assert line.endswith(f" windows, {expected}")
+
+    def test_the_printed_lines_say_that_very_little_is_not_read(self, capsys, reviews):
+        windows = reviews.test.windows._replace(unread_fraction=0.0004)
+        print_splits(dataclasses.replace(reviews, test=dataclasses.replace(reviews.test, windows=windows)))
+        assert capsys.readouterr().out.endswith("truncated, less than 0.1% of the tokens not read\n")
 
     def test_the_printed_lines_count_texts_windows_and_problems(self, capsys, reviews):
         print_splits(reviews)

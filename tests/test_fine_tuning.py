@@ -174,6 +174,19 @@ class TestWholeRun:
         assert Path("curves.png").is_file() and Path("confusion_matrix.png").is_file()
 
 
+@pytest.mark.slow
+def test_the_loss_of_whole_texts(tmp_path, tiny_pretrained):
+    options = ["--dataset", "sample", "--pretrained", str(tiny_pretrained), "--unfreeze", "1", "--document-loss"]
+    options += ["--epochs", "1", "--no-xla", "--window", "8", "--spread-windows", "2"]
+    process = call(fine_tuning.main, options, tmp_path)
+    assert process.returncode == 0, process.stderr
+    assert re.search(r"^training: .* texts truncated, [\d.]+% of the tokens not read$", process.stdout, re.M)
+    windows = load_model(tmp_path / CLASSIFIER).metadata["windows"]
+    assert (windows["spread_windows"], windows["max_windows"]) == (2, None)
+    application = run("application.py", ["--model", CLASSIFIER, "--text", "房间很干净，下次再来。" * 5], tmp_path)
+    assert application.stdout.rstrip().endswith("spread from its beginning to its end)")
+
+
 @pytest.fixture(scope="module")
 def domains(tmp_path_factory, tiny_pretrained):
     """The folder and the printed lines of a run on reviews of two domains that trains one encoder with the head."""
@@ -336,6 +349,25 @@ class TestArguments:
         files = "training_curves.png, confusion_matrix.png and metrics.json"
         assert results == f"The model would be saved to {CLASSIFIER} and {ONNX_CLASSIFIER}; {files} in {here}."
         assert list(here.iterdir()) == []
+
+    def test_a_dry_run_names_the_batches_of_the_document_loss(self, here, arguments, capsys):
+        options = ["--document-loss", "--unfreeze", "all", "--batch-size", "16", "--max-windows", "2", "--dry-run"]
+        assert fine_tuning.main([*arguments, *options]) == 0
+        size, largest = re.search(
+            r" (\d+) whole texts \(up to (\d+) windows\), validate", capsys.readouterr().out
+        ).groups()
+        assert int(size) == 16 < int(largest) <= 32
+
+    def test_the_document_loss_says_that_it_changes_nothing_for_the_head_alone(self, here, arguments, capsys):
+        assert fine_tuning.main([*arguments, "--document-loss", "--dry-run"]) == 0
+        printed = capsys.readouterr().out
+        assert "--document-loss changes nothing without --unfreeze" in printed
+        assert "5 epochs on 378 texts, validate" in printed
+
+    def test_two_ways_to_choose_windows(self, here, arguments, capsys):
+        with pytest.raises(SystemExit, match="2"):
+            fine_tuning.main([*arguments, "--max-windows", "2", "--spread-windows", "2"])
+        assert "leave out one of the two" in capsys.readouterr().err
 
     def test_a_dry_run_is_a_function_without_a_result(self, here, tiny_pretrained):
         plan = dataclasses.replace(fine_tuning.PLAN, dataset="sample", pretrained=str(tiny_pretrained), dry_run=True)

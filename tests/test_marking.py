@@ -1,5 +1,6 @@
 """Show an explanation at a terminal, through a pipe, and as an HTML page."""
 
+import dataclasses
 import io
 import re
 from html.parser import HTMLParser
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from serving.explanation.marking import html_page, marked_for_terminal, wants_colour, windows_for_terminal
 from serving.explanation.occlusion import Explanation, Word
 from serving.explanation.window_influence import InfluentialWindow
-from serving.predictor import TRUNCATED_REMARK, Prediction
+from serving.prediction import Prediction
 from system.display import display_width
 
 ESCAPE = re.compile("\x1b\\[[0-9;]*m")
@@ -183,12 +184,16 @@ class TestPage:
 
     def test_all_texts_with_their_predictions(self):
         without_prediction = Explanation(Prediction("\ud83d<", problem="the text is <not> valid Unicode"), [])
-        truncated = explanation_of(("好", 1.0), "…", is_truncated=True)
+        truncated = dataclasses.replace(explanation_of(("好", 1.0), "…"), remark="(only a part was read)")
         page = html_page([MIXED, without_prediction, truncated])
         assert page.encode("utf-8").startswith(b"<!doctype html>")
         parsed = Page(page)
         assert parsed.paragraphs == [MIXED.prediction.text, "\\ud83d<", "好…"]
-        assert parsed.headings == ["正面 0.8000", "the text is <not> valid Unicode", f"正面 0.8000 {TRUNCATED_REMARK}"]
+        assert parsed.headings == [
+            "正面 0.8000",
+            "the text is <not> valid Unicode",
+            "正面 0.8000 (only a part was read)",
+        ]
         assert parsed.elements.count("mark") == 6
 
     def test_green_and_red_by_strength(self):

@@ -18,10 +18,10 @@ METADATA = st.builds(
     temperature=st.floats(0.01, 100),
     threshold=st.floats(0, 1),
     windows=st.builds(
-        WindowSettings,
+        lambda limit, **others: WindowSettings(**others, **limit),
         window=st.none() | st.integers(3, 64),
         stride=st.none() | st.integers(1, 64),
-        max_windows=st.none() | st.integers(1, 9),
+        limit=st.dictionaries(st.sampled_from(["max_windows", "spread_windows"]), st.integers(1, 9), max_size=1),
         aggregate=st.sampled_from(AGGREGATES),
     ),
     data=st.dictionaries(st.text(), st.integers() | st.text()),

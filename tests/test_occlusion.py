@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.explanation.occlusion import Explanation, Word, explain
-from serving.predictor import Prediction, Predictor
+from serving.prediction import SPREAD_REMARK, TRUNCATED_REMARK, Prediction
+from serving.predictor import Predictor
 from serving.runtimes.selection import open_runtime
 from system.errors import InputError
 from text.tokens.tokenizer import tokenizer_from_json
@@ -105,7 +106,8 @@ def effects_of_tokens(predictor, text, label=1, one_of_all=True):
         return log_odds(logits / predictor.temperature, label, one_of_all)
 
     whole = logit_of_text()
-    return [(offsets[index], whole - logit_of_text(index)) for index in range(max(end for _, end in spans))]
+    read = sorted({index for start, end in spans for index in range(start, end)})
+    return [(offsets[index], whole - logit_of_text(index)) for index in read]
 
 
 def check_words(words, effects):
@@ -143,7 +145,18 @@ class TestExplain:
     def test_of_a_long_text(self, predictors, index):
         words = self.check_effects(predictors[index], LONG)
         assert (words[-1].end < len(LONG)) == (WINDOWS[index]["max_windows"] is not None)
-        assert explain(predictors[index], LONG).prediction.is_truncated == (words[-1].end < len(LONG))
+        explanation = explain(predictors[index], LONG)
+        assert explanation.prediction.is_truncated == (words[-1].end < len(LONG))
+        assert explanation.remark == (TRUNCATED_REMARK if explanation.prediction.is_truncated else "")
+
+    @pytest.mark.parametrize("stride", [None, 3])
+    def test_of_windows_spread_over_a_long_text(self, tiny_model, stride):
+        text = LONG * 3
+        predictor = Predictor(tiny_model, runtime="onnx", windows={"spread_windows": 3, "stride": stride})
+        words = self.check_effects(predictor, text)
+        assert words[0].start == 0 and words[-1].end == len(text)
+        assert sum(word.end - word.start for word in words) < 0.8 * len(text), "the parts between windows have no words"
+        assert explain(predictor, text).remark == SPREAD_REMARK
 
     def test_of_a_calibrated_model(self, predictors, monkeypatch):
         cold = [word.effect for word in explain(predictors[1], LONG).words]

@@ -38,7 +38,7 @@ def test_every_field_is_an_option(plan):
 class TestFineTuningPlan:
     def test_the_window_settings_are_those_of_the_options(self):
         assert fine_tuning.PLAN.windows == WindowSettings()
-        settings = {"window": 32, "stride": 5, "max_windows": 3, "aggregate": "max"}
+        settings = {"window": 32, "stride": 5, "spread_windows": 3, "aggregate": "max"}
         assert changed(fine_tuning.PLAN, **settings).windows == WindowSettings(**settings)
 
     @pytest.mark.parametrize(
@@ -83,6 +83,9 @@ class TestFineTuningPlan:
             ({"precision": "mixed_bfloat16"}, "--precision changes nothing .* add --unfreeze"),
             ({"r_drop": 1.0, "unfreeze": 1, "dropout_rate": 0.0}, "set --dropout-rate above 0"),
             ({"fgm": 1.0, "unfreeze": 1, "precision": "mixed_float16"}, "use --precision mixed_bfloat16 or float32"),
+            ({"max_windows": 2, "spread_windows": 2}, "--max-windows reads .* --spread-windows .*: leave out one"),
+            ({"document_loss": True, "aggregate": "max"}, "--aggregate max needs --unfreeze: the head alone"),
+            ({"document_loss": True, "aggregate": "logsumexp"}, "--aggregate logsumexp needs --unfreeze"),
             ({"seeds": 2, "output": "a.keras"}, "leave out --output"),
             ({"label_columns": ["a", "b"]}, "--label-columns needs --multi-label"),
             ({"label_separator": ","}, "--label-separator needs --multi-label"),
@@ -123,6 +126,9 @@ class TestFineTuningPlan:
             {"multi_label": True, "monitor": "micro_f1"},
             {"unfreeze": 1, "r_drop": 1.0, "fgm": 0.5, "layer_decay": 0.9, "precision": "mixed_bfloat16"},
             {"unfreeze": "all", "r_drop": 1.0, "dropout_rate": 0.0, "head_dropout_rate": 0.1},
+            {"document_loss": True, "aggregate": "max", "unfreeze": 1},
+            {"document_loss": True, "aggregate": "mean"},
+            {"max_windows": None, "spread_windows": 2},
             {"seeds": 2, "seed": 2**32 - 2},
             {"folds": 5},
             {"folds": 5, "fold": 4, "output": "a.keras"},

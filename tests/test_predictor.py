@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tiny_models import ASPECT_THRESHOLDS, ASPECTS, EMOTIONS, save_with_metadata
 
 from network.model_file import load_model
-from serving.predictor import Prediction, Predictor
+from serving.prediction import SPREAD_REMARK, TRUNCATED_REMARK, Prediction
+from serving.predictor import Predictor
 from system.errors import InputError
 from text.labels import SENTIMENT, LabelSet
 from text.tokens.tokenizer import tokenizer_from_json
@@ -142,6 +143,14 @@ class TestTexts:
         is_truncated = windows.is_truncated.tolist()
         assert set(is_truncated) == {True, False}
         assert [prediction.is_truncated for prediction in predictor.predict(texts)] == is_truncated
+
+    def test_parts_of_a_long_text_are_not_read(self, tiny_model, tokenizer):
+        texts = [GOOD, GOOD * 20 + BAD]
+        predictor = Predictor(tiny_model, windows={"spread_windows": 2})
+        assert [prediction.is_truncated for prediction in predictor.predict(texts)] == [False, True]
+        windows = encode_windows(tokenizer, texts, MAX_SEQ_LEN, WindowSettings(spread_windows=2))
+        np.testing.assert_array_equal(predictor.encode(texts).input_ids, windows.input_ids)
+        assert predictor.truncated_remark == SPREAD_REMARK
 
     def test_a_model_that_reads_all_windows_truncates_nothing(self, tiny_model, classifier, tokenizer):
         texts = [GOOD, GOOD * 20, GOOD * 20 + BAD, ""]
@@ -390,13 +399,24 @@ def test_calibration_and_windows_come_from_the_model_file(calibrated_model, runt
         "window": 8,
         "stride": None,
         "max_windows": None,
+        "spread_windows": None,
         "aggregate": "max",
     }
+    assert predictor.truncated_remark == TRUNCATED_REMARK
     text = "房间很干净，前台也热情，下次还会来。" * 3
     windows = predictor.encode([text])
     logit = predictor.window_logits(windows.input_ids).max() / 2
     assert predictor.predict([text])[0].probability == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
     assert Predictor(calibrated_model, runtime=runtime, windows={"aggregate": "mean"}).window_settings.window == 8
+
+
+def test_another_limit_replaces_that_of_the_model_file(tiny_model, tmp_path):
+    path = save_with_metadata(tiny_model, tmp_path / "spread.keras", {"windows": {"spread_windows": 4}})
+    for windows, limits in (({}, (None, 4)), ({"max_windows": 1}, (1, None)), ({"max_windows": None}, (None, None))):
+        window_settings = Predictor(path, windows=windows).window_settings
+        assert (window_settings.max_windows, window_settings.spread_windows) == limits
+    with pytest.raises(InputError, match="leave out one of the two"):
+        Predictor(path, windows={"max_windows": 1, "spread_windows": 1})
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

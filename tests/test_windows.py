@@ -83,6 +83,53 @@ def test_windows_with_a_stride_overlap(texts, window, data, max_windows):
         assert windows.is_truncated[index] == (spans[-1][1] < len(ids))
 
 
+@given(texts=TEXTS, window=st.integers(3, 8), data=st.data(), spread_windows=st.integers(1, 5))
+def test_spread_windows_are_at_equal_distances(texts, window, data, spread_windows):
+    stride = data.draw(st.none() | st.integers(1, window - 2))
+    every = WindowSettings(window, stride)
+    settings = every.replaced({"spread_windows": spread_windows})
+    for text in texts:
+        ids, capacity = ids_of(text), window - 2
+        spans, all_spans = (each.spans(len(ids), capacity) for each in (settings, every))
+        if len(all_spans) <= spread_windows:
+            assert spans == all_spans
+            continue
+        assert len(spans) == spread_windows
+        assert spans[0][0] == 0 and {end - start for start, end in spans} == {capacity}
+        if spread_windows > 1:
+            assert spans[-1][1] == len(ids)
+            steps = np.diff([start for start, _ in spans])
+            assert steps.max() - steps.min() <= 1
+            assert stride is not None or steps.min() >= capacity, "no overlap"
+    windows = encode_windows(TOKENIZER, texts, 10, settings)
+    assert [content(row) for row in windows.input_ids] == [
+        ids[start:end] for ids in map(ids_of, texts) for start, end in settings.spans(len(ids), capacity=window - 2)
+    ]
+
+
+LIMITS = st.dictionaries(st.sampled_from(["max_windows", "spread_windows"]), st.integers(1, 4), max_size=1)
+
+
+@given(texts=TEXTS, window=st.integers(3, 8), data=st.data(), limit=LIMITS)
+def test_what_no_window_holds_is_counted(texts, window, data, limit):
+    settings = WindowSettings(window, data.draw(st.none() | st.integers(1, window - 2)), **limit)
+    windows = encode_windows(TOKENIZER, texts, 10, settings)
+    num_unread = []
+    for text in texts:
+        is_read = np.zeros(len(ids_of(text)), bool)
+        for start, end in settings.spans(len(is_read), window - 2):
+            is_read[start:end] = True
+        num_unread.append((~is_read).sum())
+    assert windows.is_truncated.tolist() == [number > 0 for number in num_unread]
+    num_tokens = sum(len(ids_of(text)) for text in texts)
+    assert windows.unread_fraction == pytest.approx(sum(num_unread) / max(num_tokens, 1))
+
+
+def test_spread_windows_are_weighted_by_their_number_among_those_read():
+    windows = encode_windows(TOKENIZER, ["好" * 60, "差"], 5, WindowSettings(spread_windows=3))
+    np.testing.assert_allclose(windows.weights, [6 / 11, 3 / 11, 2 / 11, 1], rtol=1e-6)
+
+
 def test_a_window_may_be_shorter_than_the_model_reads():
     windows = encode_windows(TOKENIZER, ["好差不很好"], 8, WindowSettings(window=4))
     assert [content(row) for row in windows.input_ids] == [ids_of(text) for text in ("好差", "不很", "好")]

@@ -13,9 +13,11 @@ from system.errors import InputError
 from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
 from training.balancing import text_weights
-from training.engine.batches import LabelledBatches
+from training.document_loss import document_batches, document_model, most_windows
+from training.engine.batches import EpochBatches, LabelledBatches
 from training.engine.best_epoch import BestEpoch
 from training.engine.checkpoint import Checkpoint
+from training.engine.document_batches import DocumentBatches
 from training.engine.loop import History, ProgressBar, fit_epochs
 from training.engine.optimizer import fine_tuning_optimizer
 from training.engine.precision import in_precision
@@ -40,7 +42,8 @@ def train_classifier(
 ) -> History:
     """Train the layers that are not frozen, in place.
 
-    All windows of a text have its target, and together they weigh as much as one text. Validation is by text.
+    All windows of a text have its target, and together they weigh as much as one text; with `document_loss` the loss is
+    that of the text. Validation is by text.
 
     Args:
         classifier: the model to train.
@@ -61,21 +64,42 @@ def train_classifier(
     trained_on = [splits.train] if distilled is None else [splits.train, distilled]
     if classifier.unfreeze == 0:
         return _train_head(classifier, trained_on, splits.validation, plan, validate, checkpoint, resume=resume)
-    batches_of = _window_batches(trained_on, splits.label_set, plan)
     with in_precision(classifier, plan.precision) as trained:
-        model = logits_model(trained)
+        of_windows = logits_model(trained)
+        if plan.document_loss:
+            # Predicts the validation split; as the training, compiled with XLA.
+            of_windows.compile(jit_compile=plan.jit_compile)
+            batches_of = _document_batches(trained_on, splits.label_set, plan)
+            model = document_model(of_windows, splits.train.windows.aggregate, batches_of().batch_size)
+        else:
+            model, batches_of = of_windows, _window_batches(trained_on, splits.label_set, plan)
         return _fit(
             _regularized(model, splits.label_set, plan),
             splits.label_set,
             batches_of,
-            lambda: validate(document_logits(model, splits.validation)),
+            lambda: validate(document_logits(of_windows, splits.validation)),
             plan,
             checkpoint,
             backbone=[layer.name for layer in backbone_layers(trained)],
             resume=resume,
             jit_compile=plan.jit_compile,
-            unit=" windows",
+            unit=" texts" if plan.document_loss else " windows",
         )
+
+
+def _document_batches(
+    trained_on: Sequence[Split], labels: LabelSet, plan: FineTuningPlan
+) -> Callable[..., DocumentBatches]:
+    """Return a function that returns the batches of whole texts of an epoch.
+
+    Raises:
+        InputError: a batch has more windows than fit into memory.
+    """
+    targets = np.concatenate([split.targets for split in trained_on])
+    weights, frequencies = _balance(labels, targets, plan)
+    batches_of = document_batches(trained_on, plan, weights, frequencies)
+    most_windows(batches_of, plan.epochs)  # raises before the first epoch
+    return batches_of
 
 
 def _window_batches(
@@ -217,7 +241,7 @@ def _whitening(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _fit(
     model: keras.Model,
     labels: LabelSet,
-    batches_of: Callable[..., LabelledBatches],
+    batches_of: Callable[..., EpochBatches],
     validate: Callable[[], dict[str, float]],
     plan: FineTuningPlan,
     checkpoint: Checkpoint | None,

@@ -11,7 +11,7 @@ from typing import IO
 
 from serving.explanation.occlusion import Explanation, Word
 from serving.explanation.window_influence import InfluentialWindow
-from serving.predictor import NO_LABEL, TRUNCATED_REMARK
+from serving.prediction import NO_LABEL
 from system.display import display_width, ljust, rjust
 
 STRONGEST_SHOWN = 3  # in each direction
@@ -121,7 +121,7 @@ def _article(explanation: Explanation, name_label: bool) -> str:
     marked_for = ""
     if name_label and explanation.label != prediction.label:
         marked_for = f" (words marked for {html.escape(explanation.label)})"
-    remark = f" {TRUNCATED_REMARK}" if prediction.is_truncated else ""
+    remark = f" {explanation.remark}" if explanation.remark else ""
     heading = f"{html.escape(prediction.label or NO_LABEL)} {prediction.probability:.4f}{marked_for}{remark}"
     return f"<article><h2>{heading}</h2><p>{''.join(parts)}</p></article>"
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from serving.predictor import Prediction, Predictor
+from serving.prediction import Prediction
+from serving.predictor import Predictor
 from system.errors import InputError
 from text.labels import LabelSet
 from text.tokens.windows import Windows
@@ -47,6 +48,7 @@ class Explanation:
         logit: the log-odds of the label that is explained, after calibration.
         label: the name of that label; None without a prediction.
         other_label: the name of the other label, if there are two.
+        remark: what to say about the text if parts of it were ignored; else empty.
     """
 
     prediction: Prediction
@@ -54,6 +56,7 @@ class Explanation:
     logit: float = 0.0
     label: str | None = None
     other_label: str | None = None
+    remark: str = ""
 
     @property
     def directions(self) -> tuple[str, str]:
@@ -137,7 +140,8 @@ def explain(predictor: Predictor, text: str, label: str | None = None) -> Explan
     words = _words(text, [reading.offsets[token] for token in tokens], whole_logit - logits_without_token)
     names = predictor.labels.names
     other_label = names[1 - index] if predictor.labels.is_binary else None
-    return Explanation(prediction, words, float(whole_logit), names[index], other_label)
+    remark = predictor.truncated_remark if prediction.is_truncated else ""
+    return Explanation(prediction, words, float(whole_logit), names[index], other_label, remark)
 
 
 def _label_to_explain(labels: LabelSet, prediction: Prediction, label: str | None) -> int:

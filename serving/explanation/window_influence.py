@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serving.predictor import Prediction, Predictor, Reading
+from serving.prediction import Prediction
+from serving.predictor import Predictor, Reading
 from system.display import shorten
 from text.labels import LabelSet
 from text.tokens.windows import Windows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from serving.predictor import Prediction
+from serving.prediction import Prediction
 
 PREDICTION_TYPES = {"label": "string", "probability": "double", "confidence": "double", "problem": "string"}
 DECIMALS = 6

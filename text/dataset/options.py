@@ -119,10 +119,12 @@ class DataOptions:
     window: int | None = _window_option("window")
     stride: int | None = _window_option("stride")
     max_windows: int | None = _window_option("max_windows")
+    spread_windows: int | None = _window_option("spread_windows")
     aggregate: str = _window_option("aggregate")
 
     def __post_init__(self) -> None:
-        _ = self.windows  # raises
+        if self.max_windows is None or self.spread_windows is None:  # else `check_data` refuses them
+            _ = self.windows  # raises
 
     def check_data(self, typed: Collection[str]) -> None:
         """Check that the options of the data do not contradict each other.
@@ -144,6 +146,7 @@ class DataOptions:
             raise InputError("--label-columns name a column twice")
         if self.label_columns and self.label_separator is not None:
             raise InputError("--label-separator splits the values of --label-column: leave out one of the two")
+        _ = self.windows  # raises if two of their options contradict each other
         if self.test_dataset is not None and "test_size" in typed:
             raise InputError("--test-dataset is the test split: leave out --test-size")
         if self.folds is None:
@@ -163,6 +166,4 @@ class DataOptions:
     @property
     def windows(self) -> WindowSettings:
         """The window settings."""
-        return WindowSettings(
-            window=self.window, stride=self.stride, max_windows=self.max_windows, aggregate=self.aggregate
-        )
+        return WindowSettings(**{name: getattr(self, name) for name in WINDOW_OPTIONS})

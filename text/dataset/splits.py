@@ -151,6 +151,7 @@ def print_splits(splits: Splits) -> None:
         print(
             f"{name}: {len(split.texts):,} texts, {_fractions(split)}, "
             f"{len(split.windows.input_ids):,} windows, {split.windows.is_truncated.sum():,} texts truncated"
+            + _unread(split.windows)
             + _counted_blank(split.windows)
         )
     for line in splits.duplicates:
@@ -161,6 +162,16 @@ def _counted_blank(windows: Windows) -> str:
     """Return how many texts have no token, such as those that --clean empties; "" if all have one."""
     count = (windows.num_tokens == 0).sum()
     return f", {count:,} without a token" if count else ""
+
+
+def _unread(windows: Windows) -> str:
+    """Return which fraction of the tokens no window holds, if there are any."""
+    fraction = windows.unread_fraction
+    if not fraction:
+        return ""
+    return (
+        f", {fraction:.1%} of the tokens not read" if fraction >= 0.001 else ", less than 0.1% of the tokens not read"
+    )
 
 
 def _fractions(split: Split) -> str:

@@ -25,8 +25,15 @@ WINDOW_OPTIONS: dict[str, dict] = {
         "help": "maximum number of windows of a text, counted from its beginning, or all",
         "unset": "all",
     },
+    "spread_windows": {
+        "type": or_word("all", positive_int, None),
+        "metavar": "N",
+        "help": "maximum number of windows of a text, spread evenly from its beginning to its end, or all; instead of "
+        "--max-windows",
+        "unset": "all",
+    },
     "aggregate": {
         "choices": AGGREGATES,
-        "help": "how to combine the logits of the windows of a text; harmonic: the n-th window counts 1/n",
+        "help": "how to combine the logits of the windows of a text; harmonic: the n-th window read counts 1/n",
     },
 }

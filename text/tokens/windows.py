@@ -24,6 +24,7 @@ class Windows(NamedTuple):
         text_index: int32, (windows,), the index of the text of each window; every text has at least one window.
         is_truncated: bool, (texts,), whether a text has more tokens than its windows hold.
         aggregate: see `WindowSettings`.
+        unread_fraction: the fraction of the tokens of all texts that no window holds.
     """
 
     input_ids: np.ndarray
@@ -31,6 +32,7 @@ class Windows(NamedTuple):
     text_index: np.ndarray
     is_truncated: np.ndarray
     aggregate: str = WindowSettings.aggregate
+    unread_fraction: float = 0.0
 
     @property
     def inputs(self) -> dict[str, np.ndarray]:
@@ -88,13 +90,17 @@ def encode_windows(
 def windows_of(token_ids: list[list[int]], tokenizer: Tokenizer, max_seq_len: int, settings: WindowSettings) -> Windows:
     """Return the windows of texts that are already tokenized, without special tokens; see `encode_windows`."""
     capacity = settings.capacity(max_seq_len)
-    starts, num_tokens, text_index, is_truncated, before = [], [], [], np.zeros(len(token_ids), bool), 0
+    starts, num_tokens, text_index, num_unread, before = [], [], [], [], 0
     for index, ids in enumerate(token_ids):
+        num_unread.append(0)
+        read_to = 0
         for start, end in settings.spans(len(ids), capacity):
             starts.append(before + start)
             num_tokens.append(end - start)
             text_index.append(index)
-        is_truncated[index] = end < len(ids)
+            num_unread[-1] += max(start - read_to, 0)
+            read_to = end
+        num_unread[-1] += len(ids) - read_to
         before += len(ids)
     starts, num_tokens, text_index = (np.array(values, np.int32) for values in (starts, num_tokens, text_index))
     # All windows at once: one by one, they would add an eighth to the time of the tokenizer.
@@ -105,4 +111,7 @@ def windows_of(token_ids: list[list[int]], tokenizer: Tokenizer, max_seq_len: in
     input_ids[:, 1 : capacity + 1][is_token] = all_ids[(starts[:, None] + columns)[is_token]]
     input_ids[:, 0] = tokenizer.token_to_id(CLASSIFY)
     input_ids[np.arange(len(starts)), num_tokens + 1] = tokenizer.token_to_id(SEPARATE)
-    return Windows(input_ids, num_tokens, text_index, is_truncated, settings.aggregate)
+    unread_fraction = sum(num_unread) / max(before, 1)
+    return Windows(
+        input_ids, num_tokens, text_index, np.array(num_unread, int) > 0, settings.aggregate, unread_fraction
+    )

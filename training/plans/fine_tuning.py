@@ -75,6 +75,11 @@ class FineTuningPlan(TrainingOptions, DataOptions):
         self._check_balance()
         if self.backbone_output and self.unfreeze == 0:
             raise InputError("--backbone-output would save an unchanged model: add --unfreeze")
+        if self.document_loss and self.unfreeze == 0 and self.aggregate in ("max", "logsumexp"):
+            raise InputError(
+                f"--document-loss with --aggregate {self.aggregate} needs --unfreeze: the head alone is trained on the "
+                "mean of a text's windows"
+            )
         if self.backbone_output and Path(self.backbone_output).resolve() == Path(self.output).resolve():
             raise InputError("--backbone-output and --output must be different files")
         if self.study is not None:

@@ -82,7 +82,9 @@ class TrainingOptions:
         False, help="draw as many texts per epoch as there are, so that every label is equally frequent among them"
     )
     document_loss: bool = _loss(
-        False, help="combine the logits of a text's windows before the loss, with --unfreeze; batches then count texts"
+        False,
+        help="combine the logits of a text's windows before the loss, with --unfreeze; --batch-size then counts whole "
+        "texts",
     )
     r_drop: float | None = _loss(
         None,
@@ -102,7 +104,9 @@ class TrainingOptions:
     )
 
     epochs: int = _training(type=positive_int, help="number of passes over the training data")
-    batch_size: int = _training(type=positive_int, help="texts per batch, or windows per batch if encoders are trained")
+    batch_size: int = _training(
+        type=positive_int, help="texts per batch; with --unfreeze windows per batch, except for --document-loss"
+    )
     accumulate: int = _training(1, type=positive_int, help="number of batches whose mean gradient is one step")
     learning_rate: float = _training(
         type=positive_float, help="learning rate of the pre-trained weights, with --unfreeze"
