@@ -2,9 +2,8 @@
 
 import dataclasses
 import functools
-import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -21,11 +20,11 @@ from evaluation.report.multi_label import most_frequent_labels
 from evaluation.report.plots import confusion_legend, plot_confusion_matrix, plot_training_curves
 from evaluation.report.terminal import write_metrics
 from network.backbone import copy_backbone
-from network.bert import BertClassifier, BertMaskedLM, BertModel, classifier_from_pretrained, logits_model
+from network.bert import BertClassifier, BertMaskedLM, logits_model
 from network.metadata import Metadata
-from network.model_file import load_model, save_model
+from network.model_file import save_model
+from recipes.preparation import checkpoint_of, load_data, load_pretrained, new_classifier
 from recipes.run_folder import (
-    CHECKPOINT_NAME,
     environment,
     finish_run,
     owned_output,
@@ -36,18 +35,14 @@ from recipes.teachers import distillation_split
 from serving.export.onnx_file import export_onnx, onnx_path
 from system.command_line import option_name
 from system.errors import InputError
-from system.files import check_writable, sha256_of_file
-from text.cleaning import cleanings_of, with_cleaning
-from text.dataset.labelled_texts import LabelledTexts
+from system.files import check_writable
 from text.dataset.origins import DATASET
 from text.dataset.saving import save_splits
-from text.dataset.splits import Split, Splits, load_splits, print_splits
+from text.dataset.splits import Splits
 from text.labels import EVEN_THRESHOLD, LabelSet
 from text.sources import source_name
-from text.tokens.tokenizer import tokenizer_from_json
 from training.classification import document_logits, train_classifier
 from training.document_loss import document_batches, most_windows
-from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History
 from training.plans.fine_tuning import FineTuningPlan
 
@@ -103,9 +98,9 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
     for path in (plan.backbone_output or plan.output, Path(plan.report_folder, plot_name)):
         check_writable(path)
     keras.utils.set_random_seed(plan.seed)
-    pretrained = _load_pretrained(plan)
-    splits = _load_splits(plan, pretrained)
-    classifier = _new_classifier(plan, pretrained, splits.label_set)
+    pretrained = load_pretrained(plan)
+    splits = load_data(plan, pretrained)
+    classifier = new_classifier(plan, pretrained, splits.label_set)
     if plan.save_splits:
         save_splits(splits, plan)
     classifier.summary()
@@ -115,7 +110,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         _print_dry_run(plan, classifier, splits, plot_name, test=test)
         return None
     distilled = distillation_split(plan, splits, classifier) if plan.unlabelled or plan.mixtures else None
-    checkpoint = _checkpoint(plan, splits, distilled)
+    checkpoint = checkpoint_of(plan, splits, distilled)
     history = train_classifier(
         classifier,
         splits,
@@ -149,25 +144,14 @@ def train_basic(plan: FineTuningPlan) -> FineTuningResult:
     """
     with owned_output(plan.output):
         keras.utils.set_random_seed(plan.seed)
-        pretrained = _load_pretrained(plan)
-        splits = _load_splits(plan, pretrained)
-        classifier = _new_classifier(plan, pretrained, splits.label_set)
+        pretrained = load_pretrained(plan)
+        splits = load_data(plan, pretrained)
+        classifier = new_classifier(plan, pretrained, splits.label_set)
         history = train_classifier(classifier, splits, plan, validation_of(splits))
         result = FineTuningResult(classifier, _test(plan, classifier, splits), history)
         previous = _save(plan, result, splits)
         print(f"{_model_files(plan)}{previous}")
     return result
-
-
-def _new_classifier(plan: FineTuningPlan, pretrained: BertModel, labels: LabelSet) -> BertClassifier:
-    return classifier_from_pretrained(
-        pretrained,
-        plan.unfreeze,
-        plan.dropout_rate,
-        labels,
-        pooling=plan.pooling,
-        head_dropout_rate=plan.head_dropout_rate,
-    )
 
 
 def _model_files(plan: FineTuningPlan) -> str:
@@ -200,47 +184,6 @@ def _print_dry_run(
         print(
             f"The model would be saved to {plan.output} and {onnx_path(plan.output)}; {_report_files(plan, plot_name)}."
         )
-
-
-def _load_pretrained(plan: FineTuningPlan) -> BertModel:
-    """Load the pre-trained model, and let its tokenizer clean texts as `--clean` says.
-
-    So the classifier and the model of `--backbone-output` clean texts as those of their training were cleaned.
-    """
-    pretrained = load_model(plan.pretrained, BertMaskedLM if plan.backbone_output else BertModel)
-    if plan.clean:
-        tokenizer = with_cleaning(tokenizer_from_json(pretrained.tokenizer_json), plan.clean)
-        pretrained.tokenizer_asset.json = tokenizer.to_str()
-    return pretrained
-
-
-def _load_splits(plan: FineTuningPlan, pretrained: BertModel) -> Splits:
-    tokenizer = tokenizer_from_json(pretrained.tokenizer_json)
-    splits = load_splits(plan, tokenizer, pretrained.config.max_seq_len)
-    print_splits(splits)
-    if cleanings := cleanings_of(tokenizer):
-        print(f"removed from every text: {', '.join(cleanings)}")
-    if plan.threshold is not None and not (splits.label_set.is_binary or splits.label_set.multi_label):
-        raise InputError(f"--threshold needs two labels, and {plan.dataset} has {len(splits.label_set.names)}")
-    return splits
-
-
-def _checkpoint(plan: FineTuningPlan, splits: Splits, distilled: Split | None) -> Checkpoint:
-    """Return the checkpoint of the run, which can be resumed on the same data and the same pre-trained model alone."""
-    distillation_data = [hashlib.sha256(distilled.targets.tobytes()).hexdigest(), *distilled.texts] if distilled else []
-    sha256 = data_sha256(splits.labelled, plan.pretrained, distillation_data)
-    return Checkpoint(Path(plan.run_folder, CHECKPOINT_NAME), data_sha256=sha256)
-
-
-def data_sha256(labelled: LabelledTexts, pretrained: str, distillation_data: Sequence[str] = ()) -> str:
-    """Return a hash of the inputs of a run, in hexadecimal; a run is resumed only if it has not changed.
-
-    Args:
-        pretrained: the file of the pre-trained model.
-        distillation_data: the texts and the targets from the teachers.
-    """
-    data = [labelled.sha256, sha256_of_file(pretrained), *distillation_data]
-    return hashlib.sha256("\n".join(data).encode()).hexdigest()
 
 
 def _test(plan: FineTuningPlan, classifier: BertClassifier, splits: Splits) -> dict:

@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 
-from recipes.fine_tuning import PLOT_NAME, data_sha256, fine_tune
+from recipes.fine_tuning import PLOT_NAME, fine_tune
+from recipes.preparation import data_sha256
 from recipes.run_folder import (
     CHECKPOINT_NAME,
     PROGRESS_NAME,

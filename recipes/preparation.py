@@ -1,0 +1,76 @@
+"""What a fine-tuning starts from: the pre-trained model, the splits, a new classifier and the checkpoint."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from network.bert import BertClassifier, BertMaskedLM, BertModel, classifier_from_pretrained
+from network.model_file import load_model
+from recipes.run_folder import CHECKPOINT_NAME
+from system.errors import InputError
+from system.files import sha256_of_file
+from text.cleaning import cleanings_of, with_cleaning
+from text.dataset.labelled_texts import LabelledTexts
+from text.dataset.splits import Split, Splits, load_splits, print_splits
+from text.labels import LabelSet
+from text.tokens.tokenizer import tokenizer_from_json
+from training.engine.checkpoint import Checkpoint
+from training.plans.fine_tuning import FineTuningPlan
+
+
+def load_pretrained(plan: FineTuningPlan) -> BertModel:
+    """Load the pre-trained model, and let its tokenizer clean texts as `--clean` says.
+
+    So the classifier and the model of `--backbone-output` clean texts as those of their training were cleaned.
+    """
+    pretrained = load_model(plan.pretrained, BertMaskedLM if plan.backbone_output else BertModel)
+    if plan.clean:
+        tokenizer = with_cleaning(tokenizer_from_json(pretrained.tokenizer_json), plan.clean)
+        pretrained.tokenizer_asset.json = tokenizer.to_str()
+    return pretrained
+
+
+def load_data(plan: FineTuningPlan, pretrained: BertModel) -> Splits:
+    """Load the splits of the data set, with the windows of the model's tokenizer, and print their sizes.
+
+    Raises:
+        InputError: the data cannot be used, or does not fit `--threshold`.
+    """
+    tokenizer = tokenizer_from_json(pretrained.tokenizer_json)
+    splits = load_splits(plan, tokenizer, pretrained.config.max_seq_len)
+    print_splits(splits)
+    if cleanings := cleanings_of(tokenizer):
+        print(f"removed from every text: {', '.join(cleanings)}")
+    if plan.threshold is not None and not (splits.label_set.is_binary or splits.label_set.multi_label):
+        raise InputError(f"--threshold needs two labels, and {plan.dataset} has {len(splits.label_set.names)}")
+    return splits
+
+
+def new_classifier(plan: FineTuningPlan, pretrained: BertModel, labels: LabelSet) -> BertClassifier:
+    """Build the classifier to train: the backbone of the pre-trained model with a new head."""
+    return classifier_from_pretrained(
+        pretrained,
+        plan.unfreeze,
+        plan.dropout_rate,
+        labels,
+        pooling=plan.pooling,
+        head_dropout_rate=plan.head_dropout_rate,
+    )
+
+
+def checkpoint_of(plan: FineTuningPlan, splits: Splits, distilled: Split | None) -> Checkpoint:
+    """Return the checkpoint of the run, which can be resumed on the same data and the same pre-trained model alone."""
+    distillation_data = [hashlib.sha256(distilled.targets.tobytes()).hexdigest(), *distilled.texts] if distilled else []
+    sha256 = data_sha256(splits.labelled, plan.pretrained, distillation_data)
+    return Checkpoint(Path(plan.run_folder, CHECKPOINT_NAME), data_sha256=sha256)
+
+
+def data_sha256(labelled: LabelledTexts, pretrained: str, distillation_data: Sequence[str] = ()) -> str:
+    """Return a hash of the inputs of a run, in hexadecimal; a run is resumed only if it has not changed.
+
+    Args:
+        pretrained: the file of the pre-trained model.
+        distillation_data: the texts and the targets from the teachers.
+    """
+    data = [labelled.sha256, sha256_of_file(pretrained), *distillation_data]
+    return hashlib.sha256("\n".join(data).encode()).hexdigest()
