@@ -14,17 +14,20 @@ def weights_of(model):
     return [as_array(variable.value) for variable in model.trainable_variables]
 
 
-def scripted(values, seen=None, model=None, metric="loss"):
-    """Return a validation with these values, one an epoch, which records the weights that it sees."""
+def scripted(values, metric="loss", before_each=lambda: None):
+    """Return a validation with these values, one an epoch."""
     remaining = list(values)
 
     def validate():
-        if seen is not None:
-            seen.append(weights_of(model))
-        value = remaining.pop(0)
-        return {"loss": value} if metric == "loss" else {"loss": 1.0, metric: value}
+        before_each()
+        return {"loss": 1.0} | {metric: remaining.pop(0)}
 
     return validate
+
+
+def recording(model, seen):
+    """Return a function that appends the weights of a model to `seen`."""
+    return lambda: seen.append(weights_of(model))
 
 
 def assert_equal(weights, expected):
@@ -47,7 +50,7 @@ def test_the_weights_of_the_best_epoch_are_kept(capsys, metric, values, best):
     model, seen = small_network(), []
     history = fit(
         model,
-        validate=scripted(values, seen, model, metric),
+        validate=scripted(values, metric, recording(model, seen)),
         best=BestEpoch(metric.removeprefix("binary_")),
     )
     assert history[f"val_{metric}"] == values and len(history["loss"]) == EPOCHS
@@ -58,7 +61,7 @@ def test_the_weights_of_the_best_epoch_are_kept(capsys, metric, values, best):
 
 def test_without_a_metric_the_last_epoch_is_kept(capsys):
     model, seen = small_network(), []
-    fit(model, validate=scripted([0.1, 0.2, 0.3], seen, model))
+    fit(model, validate=scripted([0.1, 0.2, 0.3], before_each=recording(model, seen)))
     assert_equal(weights_of(model), seen[-1])
     assert "kept" not in capsys.readouterr().out
 

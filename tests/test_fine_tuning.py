@@ -283,6 +283,36 @@ def test_an_interrupted_run_of_an_encoder_is_resumed_as_if_nothing_had_happened(
     assert not CHECKPOINT.exists()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_run_with_many_choices_is_resumed_as_if_nothing_had_happened(here, capsys):
+    write_reviews("reviews.csv", sample_rows()[::12])
+    save_model(masked_lm(max_seq_len=8, num_layers=1), "pretrained.keras")
+    options = ["--dataset", "reviews.csv", "--pretrained", "pretrained.keras", "--epochs", "4", "--max-windows", "1"]
+    options += ["--unfreeze", "all", "--no-xla", "--learning-rate", "1e-3", "--batch-size", "8", "--accumulate", "2"]
+    options += ["--loss", "focal", "--label-smoothing", "0.1", "--balanced-sampling", "--r-drop", "0.5"]
+    options += ["--layer-decay", "0.8", "--weight-decay", "0.01", "--schedule", "linear", "--warmup", "0.2"]
+    options += ["--ema", "0.5", "--monitor", "macro_f1", "--patience", "3"]
+    whole = ["--output", "whole.keras", "--run-folder", "whole", "--report-folder", "whole"]
+    assert fine_tuning.main([*options, *whole]) == 0
+    printed = capsys.readouterr().out
+    history = read_json("whole/metrics.json")["history"]
+    assert list(history) == [*FINE_TUNING_METRICS, "val_macro_f1"]
+    values = history["val_macro_f1"]
+    kept = f"kept epoch {values.index(max(values)) + 1} of {len(values)}: val_macro_f1 {max(values):.4f}"
+    assert kept in printed.splitlines()
+    assert all(f" - val_macro_f1: {value:.4f}" in printed for value in values)
+
+    run_until_killed("fine_tuning", 1, 1, options, here)
+    assert progress_of(CHECKPOINT) == (1, 0)
+    assert fine_tuning.main(["--resume"]) == 0
+    printed = capsys.readouterr().out
+    assert epochs_printed(printed) == [f"Epoch {epoch}/4" for epoch in range(2, len(values) + 1)]
+    assert kept in printed.splitlines()
+    assert_same_weights(CLASSIFIER, "whole.keras")
+    assert read_json("metrics.json")["history"] == history
+
+
 class TestArguments:
     @pytest.mark.parametrize(
         "wrong",

@@ -74,7 +74,7 @@ class RegularizedModel(keras.Model):
 
         def loss_with(embeddings: KerasTensor) -> KerasTensor:
             # All variables, because on jax a scope hides those of the scope around it. What it would update, the states
-            # of the dropout, is dropped, so that both calls have the same mask.
+            # of the dropout, is dropped: both calls have the same mask, except on torch, where Keras seeds no dropout.
             values = [(variable, variable.value) for variable in self.variables]
             with keras.StatelessScope([*values, (table, embeddings)]):
                 return loss_of(self(x, training=True))

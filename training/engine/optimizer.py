@@ -175,9 +175,10 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):
     def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
         """Leave the weights as they are: `fit`, which ends after every epoch, would replace them by their average."""
 
-    def assign_averages(self, variables: list[keras.Variable]) -> None:
-        """Set the weights that the optimizer was built with to their moving average; without one do nothing."""
-        super().finalize_variable_values(variables)
+    @property
+    def averages(self) -> list[keras.Variable]:
+        """The moving averages of the weights that the optimizer was built with; empty without `use_ema`."""
+        return self._model_variables_moving_average if self.use_ema else []
 
     def get_config(self) -> dict:
         return super().get_config() | {"factors": self.factors, "other_factor": self.other_factor}
@@ -186,8 +187,8 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):
 @contextlib.contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[None]:
     """Set the weights of a compiled model to their moving average while a block runs; without one do nothing."""
-    variables = model.trainable_variables if _optimizer_of(model).use_ema else []
-    weights = [np.array(ops.convert_to_numpy(variable)) for variable in variables]  # torch would share the memory
+    variables = model.trainable_variables if _averages_of(model) else []
+    weights = _copies(variables)
     use_averaged_weights(model)
     try:
         yield
@@ -201,11 +202,18 @@ def use_averaged_weights(model: keras.Model) -> None:
 
     Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging" (1992).
     """
-    optimizer = _optimizer_of(model)
-    if optimizer.use_ema:
-        optimizer.assign_averages(model.trainable_variables)
+    if averages := _averages_of(model):
+        # Not by the method of Keras, after which weights and averages share their memory on jax, where `predict`
+        # gives up that of the weights.
+        for variable, value in zip(model.trainable_variables, _copies(averages), strict=True):
+            variable.assign(value)
 
 
-def _optimizer_of(model: keras.Model) -> keras.optimizers.Optimizer:
-    """Return the optimizer of a compiled model, without the loss scaling that Keras puts around it for float16."""
-    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+def _averages_of(model: keras.Model) -> list[keras.Variable]:
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # float16 has loss scaling around it
+    return getattr(optimizer, "averages", [])
+
+
+def _copies(variables: list[keras.Variable]) -> list[np.ndarray]:
+    # On torch the arrays would otherwise share the memory of the variables.
+    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]

@@ -1,0 +1,76 @@
+"""Trains a small classifier with each group of training choices, on the backend of KERAS_BACKEND; prints JSON.
+
+The numbers of each group: the losses of the epochs, the logits of the validation split in the end, and the fraction of
+the trained weights that have changed.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import keras
+import numpy as np
+from layer_checks import randomize
+
+import fine_tuning
+from evaluation.assessment import validation_of
+from network.bert import BertClassifier, BertConfig, logits_model
+from text.dataset.splits import Split, Splits
+from text.labels import LabelSet
+from text.tokens.windows import Windows
+from training.classification import document_logits, train_classifier
+
+LABELS = LabelSet(("低", "中", "高"))
+# Without dropout all of these are deterministic.
+CHOICES = {
+    "loss": {"loss": "focal", "focal_gamma": 1.5, "label_smoothing": 0.1, "class_weights": "effective"},
+    "decay": {"layer_decay": 0.7, "weight_decay": 0.1, "schedule": "constant", "class_weights": "balanced"},
+    "average": {"ema": 0.7, "accumulate": 2, "monitor": "macro_f1", "schedule": "linear", "balanced_sampling": True},
+    "fgm": {"fgm": 0.3, "clip_norm": 0.5, "warmup": 0.2},
+}
+RANDOM_CHOICES = {
+    "r_drop": {"r_drop": 1.0, "dropout_rate": 0.2},
+    "all of them": {"r_drop": 1.0, "fgm": 0.3, "dropout_rate": 0.2, "ema": 0.7, "accumulate": 2, "layer_decay": 0.7},
+    "16 bits": {"precision": "mixed_bfloat16"},
+}
+COMPILED = ("r_drop", "fgm")  # with XLA, where the backend has it
+
+
+def split_of(rows: int, seed: int) -> Split:
+    """Return texts whose label depends on their first token; the last label is rare."""
+    input_ids = np.random.default_rng(seed).integers(1, 30, (rows, 6), "int32")
+    targets = LABELS.targets(np.digitize(input_ids[:, 0], [14, 26]))
+    windows = Windows(input_ids, np.full(rows, 4), np.arange(rows), np.zeros(rows, bool))
+    return Split([""] * rows, targets, windows, label_set=LABELS)
+
+
+def train(name: str, changes: dict) -> dict:
+    """Train with some choices; return the numbers of the run."""
+    splits = Splits(None, split_of(48, 0), split_of(24, 1), split_of(24, 2))
+    settings = {"dropout_rate": 0.0, "batch_size": 8, "epochs": 2, "learning_rate": 1e-3, "seed": 1, "unfreeze": "all"}
+    is_compiled = name in COMPILED and keras.backend.backend() != "torch"
+    plan = dataclasses.replace(fine_tuning.PLAN, **settings | {"no_xla": not is_compiled} | changes)
+    keras.utils.set_random_seed(0)
+    config = BertConfig(30, 6, d_model=8, num_layers=1, num_heads=2, dff=16, dropout_rate=plan.dropout_rate)
+    classifier = BertClassifier(config, metadata=LABELS.to_json(), unfreeze="all")
+    randomize(classifier)
+    before = classifier.get_weights()
+    with contextlib.redirect_stdout(io.StringIO()):
+        history = train_classifier(classifier, splits, plan, validation_of(splits, plan.monitor))
+    changed = [(new != old).mean() for new, old in zip(classifier.get_weights(), before, strict=True)]
+    return {
+        "losses": history["loss"] + history["val_loss"],
+        "logits": document_logits(logits_model(classifier), splits.validation).tolist(),
+        "changed": min(changed),
+    }
+
+
+if __name__ == "__main__":
+    results = {name: train(name, changes) for name, changes in (CHOICES | RANDOM_CHOICES).items()}
+    print(json.dumps({"backend": keras.backend.backend(), "results": results}))
