@@ -155,6 +155,11 @@ class TestLabelsOfTheData:
 
 
 class TestOneLabel:
+    def test_a_column_without_any_1_is_named(self):
+        options = LabelOptions(multi_label=True, columns=("a", "z", "b"))
+        label_set, _, _, rare = index_rows([["a"], ["b"]] * 3, [True] * 6, options)
+        assert label_set.names == ("a", "b") and rare == {"z": 0}
+
     def test_rare_labels_are_counted(self):
         rows = [["a"], ["b"]] * 3 + [["c"], ["c"], []]
         label_set, indices, problems, rare = index_rows(rows, [True] * 9, LabelOptions())
