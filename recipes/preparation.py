@@ -42,7 +42,8 @@ def load_data(plan: FineTuningPlan, pretrained: BertModel) -> Splits:
     if cleanings := cleanings_of(tokenizer):
         print(f"removed from every text: {', '.join(cleanings)}")
     if plan.threshold is not None and not (splits.label_set.is_binary or splits.label_set.multi_label):
-        raise InputError(f"--threshold needs two labels, and {plan.dataset} has {len(splits.label_set.names)}")
+        count = len(splits.label_set.names)
+        raise InputError(f"--threshold needs two labels or --multi-label, and {plan.dataset} has {count} labels")
     return splits
 
 
@@ -72,5 +73,6 @@ def data_sha256(labelled: LabelledTexts, pretrained: str, distillation_data: Seq
         pretrained: the file of the pre-trained model.
         distillation_data: the texts and the targets from the teachers.
     """
-    data = [labelled.sha256, sha256_of_file(pretrained), *distillation_data]
+    # The groups are part of the splits, but not of the hash in a model file.
+    data = [labelled.sha256, *(labelled.groups or ()), sha256_of_file(pretrained), *distillation_data]
     return hashlib.sha256("\n".join(data).encode()).hexdigest()

@@ -95,9 +95,10 @@ class TestInterruptedRun:
         return tmp_path / "checkpoint.npz"
 
     @pytest.fixture(scope="class")
-    def undisturbed(self):
+    @classmethod
+    def undisturbed(cls):
         model = small_network()
-        return fit(model, validate=scripted(self.VALUES), best=BestEpoch("loss", 2)), weights_of(model)
+        return fit(model, validate=scripted(cls.VALUES), best=BestEpoch("loss", 2)), weights_of(model)
 
     def resumed(self, path, values, patience=2):
         model, checkpoint = small_network(seed=8), Checkpoint(path)

@@ -1,6 +1,7 @@
 """Official files of the validation and the test split, beside the data set itself."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -206,11 +207,45 @@ class TestSaving:
 
     def test_no_source_is_overwritten(self, sources, tmp_path):
         sources["test_dataset"] = write(tmp_path / "test.csv", csv_of([("text", "label"), *reviews(4)]))
-        with pytest.raises(InputError, match="it would overwrite the file of --dataset"):
+        with pytest.raises(InputError, match="it would change the data of --dataset"):
             self.save(sources, tmp_path, "test_dataset")
         sources["dataset"] = write(tmp_path / "other.csv", csv_of([("text", "label"), *reviews(90, first=9)]))
-        with pytest.raises(InputError, match="it would overwrite the file of --test-dataset"):
+        with pytest.raises(InputError, match="it would change the data of --test-dataset"):
             self.save(sources, tmp_path, "test_dataset")
+
+    def test_nothing_is_written_into_the_folder_of_a_data_set(self, tmp_path):
+        (tmp_path / "hotels").mkdir()
+        path = write(tmp_path / "hotels" / "train.csv", csv_of([("text", "label"), *reviews(30)]))
+        before = Path(path).read_bytes()
+        for folder in (tmp_path / "hotels", tmp_path / "hotels" / "splits"):
+            with pytest.raises(InputError, match="it would change the data of --dataset"):
+                self.save({"dataset": str(tmp_path / "hotels")}, folder)
+        assert Path(path).read_bytes() == before
+
+
+class TestSeveralLabels:
+    @pytest.fixture
+    def load_with(self, tmp_path):
+        """A function that loads 40 texts of the labels a and b, with a test file of rows with the given labels."""
+
+        def load_with(*labels):
+            rows = [(f"好{number}", ("a", "b", "a|b", "")[number % 4]) for number in range(40)]
+            path = write(tmp_path / "train.csv", csv_of([("text", "label"), *rows]))
+            test = write(tmp_path / "test.csv", csv_of([("text", "label"), *zip("差中", labels, strict=True)]))
+            options = DataOptions(dataset=path, test_dataset=test, test_size=0.2, multi_label=True)
+            return load_splits(options, TOKENIZER, 8)
+
+        return load_with
+
+    def test_labels_that_only_an_official_file_has_are_named(self, load_with, capsys):
+        splits = load_with("a|c", "d")
+        assert splits.test.labels.tolist() == [[1, 0], [0, 0]]
+        print_splits(splits)
+        assert "2 rare labels are left out (rows of --dataset): 'c' (0), 'd' (0)\n" in capsys.readouterr().out
+
+    def test_an_official_file_with_none_of_the_labels_is_refused(self, load_with):
+        with pytest.raises(InputError, match=r"the test split \(2 rows of test.csv\) lacks all labels \(a, b\); 40 "):
+            load_with("c", "")
 
 
 def test_rows_of_splits_name_the_file_in_their_errors(tmp_path):

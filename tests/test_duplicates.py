@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from table_files import csv_of, write
 from tiny import tokenizer_of
 
+from system.errors import InputError
 from text.dataset.draws import rows_of_splits
 from text.dataset.duplicates import describe_duplicates, drop_duplicates, letters, text_ids
 from text.dataset.labelled_texts import LabelledTexts
@@ -205,6 +206,22 @@ class TestSplitsOfADataSet:
         chosen, splits = rows_of_splits(read_rows(options), options), self.splits(path, drop_duplicates=True)
         for name in ("train", "validation", "test"):
             assert getattr(chosen, name).tolist() == getattr(splits, name).rows.tolist()
+
+    @pytest.mark.parametrize("labels", [(0, 1), ("a", "b")])
+    def test_a_split_of_which_nothing_remains_is_refused_with_the_reason(self, tmp_path, labels):
+        first, again = ([(f"好{number}", labels[number % 2]) for number in range(count)] for count in (40, 10))
+        files = [
+            write(tmp_path / f"{name}.csv", csv_of([("text", "label"), *rows]))
+            for name, rows in (("train", first), ("validation", again), ("test", again))
+        ]
+        sources = dict(zip(("dataset", "validation_dataset", "test_dataset"), files, strict=True))
+        message = r"the validation split \(0 rows of validation.csv\) lacks all labels \(.*\); dropped from training: "
+        with pytest.raises(InputError, match=message):
+            load_splits(
+                DataOptions(**sources, test_size=0.2, drop_duplicates=True, multi_label=labels[0] == "a"),
+                tokenizer_of(("好",)),
+                8,
+            )
 
 
 def test_the_known_duplicates_of_chnsenticorp(shared_data):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from application_process import application, run
 from PIL import Image
 from scripts import call
 
@@ -103,6 +104,26 @@ class TestWholeRun:
                 found = classification_metrics(LABELS, test.labels, probabilities, threshold)
                 for name in ("accuracy", "micro_f1", "macro_f1", "log_loss", "count"):
                     assert found[name] == pytest.approx(of_run[name], abs=1e-4)
+
+    def test_another_process_answers_with_the_labels_and_thresholds_of_the_training(self, finished, environment):
+        model = finished[0] / "hotels.keras"
+        predictor = Predictor(model, runtime="keras")
+        texts = [text for text, _ in rows()][:8]
+        words = [word for text in texts for word in ("--text", text)]
+        done = run(application(model, "--json", "--all-probabilities", *words), environment)
+        answers = [json.loads(line) for line in done.stdout.splitlines()]
+        probabilities = predictor.predict_proba(texts)
+        found = [[answer["probabilities"][name] for name in predictor.labels.names] for answer in answers]
+        np.testing.assert_allclose(found, probabilities, rtol=0, atol=1e-5)
+        expected = [
+            [
+                name
+                for name, has in zip(predictor.labels.names, row >= np.array(predictor.threshold), strict=True)
+                if has
+            ]
+            for row in probabilities
+        ]
+        assert [answer["labels"] for answer in answers] == expected and len(set(map(len, expected))) > 1
 
     def test_the_model_has_learned(self, finished):
         test = read_json(finished[0] / "metrics.json")["test"]

@@ -93,6 +93,11 @@ class TestCommand:
         assert parsed(*shlex.split(command_of(plan, fine_tuning.PLAN))[2:]) == plan
 
 
+def test_a_combination_may_set_what_another_option_needs():
+    plan = parsed("--grid", "unfreeze=1,2", "--layer-decay", "0.9")
+    assert (plan.layer_decay, plan.study) == (0.9, "grid")
+
+
 @pytest.mark.parametrize(
     ("grid", "message"),
     [

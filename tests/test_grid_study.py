@@ -149,7 +149,7 @@ class TestChangedRows:
         self.interrupted([*arguments, "--grid", "epochs=1,2"], monkeypatch, runs=1)
         write_opinions(Path("opinions.csv"), count=9)
         assert fine_tuning.main(["--resume"]) == 1
-        assert "the data or the pre-trained model has changed since the study began" in capsys.readouterr().err
+        assert "the data or a model that it starts from has changed since the study began" in capsys.readouterr().err
 
     def test_so_are_changed_groups(self, arguments, monkeypatch, capsys):
         rows = [f"{text},{label},{number % 2}" for number in range(8) for label, text in OPINIONS.items()]
@@ -159,7 +159,14 @@ class TestChangedRows:
         self.interrupted(options, monkeypatch, runs=1)
         Path("groups.csv").write_text(content.replace(",1\n", ",3\n"), encoding="utf-8")
         assert fine_tuning.main(["--resume"]) == 1
-        assert "the data or the pre-trained model has changed since the study began" in capsys.readouterr().err
+        assert "the data or a model that it starts from has changed since the study began" in capsys.readouterr().err
+
+    def test_so_are_changed_unlabelled_texts(self, arguments, monkeypatch, capsys):
+        Path("more.txt").write_text("很好\n", encoding="utf-8")
+        self.interrupted([*arguments, "--unlabelled", "more.txt", "--grid", "epochs=1,2"], monkeypatch, runs=1)
+        Path("more.txt").write_text("很差\n", encoding="utf-8")
+        assert fine_tuning.main(["--resume"]) == 1
+        assert "the data or a model that it starts from has changed since the study began" in capsys.readouterr().err
 
     def test_runs_of_a_study_of_the_old_rows_do_not_count(self, arguments, monkeypatch, capsys):
         options = [*arguments, "--grid", "epochs=1,2"]
@@ -201,6 +208,14 @@ def test_dry_run(arguments, capsys):
         "The study would compare 2 combinations on the validation split: epochs=1; epochs=2"
     )
     assert [path.name for path in Path().rglob("*") if path.is_file()] == ["opinions.csv"]
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "dropout_rate"])
+def test_values_that_change_nothing_are_mentioned(arguments, capsys, name):
+    said = f"--{name.replace('_', '-')} changes nothing without --unfreeze: its values will give equal results"
+    for more, is_said in (([], True), (["unfreeze=0,1"], True), (["unfreeze=1,2"], False)):
+        assert fine_tuning.main([*arguments, "--grid", f"{name}=0.1,0.2", *more, "--dry-run"]) == 0
+        assert (said in capsys.readouterr().out) == is_said
 
 
 class TestReport:

@@ -39,6 +39,14 @@ def parts_of(*arguments):
     return [part.splitlines() for part in format_multi_label_report(*arguments).split("\n\n")]
 
 
+def test_a_warning_of_many_wide_names_stays_in_its_box():
+    label_set = LabelSet(tuple(f"{number}{'名' * 30}" for number in range(7)), multi_label=True)
+    labels = np.ones((4, 7), int)
+    model = multi_label_metrics(label_set, labels, np.full((4, 7), 0.9))
+    box = format_multi_label_report(model, model, model, "x").split("\n\n")[-1].splitlines()
+    assert len(box) > 4 and {display_width(line) for line in box} == {96}
+
+
 def test_the_first_line_counts_texts_and_labels(model, baseline):
     ((first,), *_) = parts_of(model, metrics_of(LABELS), baseline, "cars.csv")
     assert first == "Test on cars.csv: 10 texts, 3 labels, 1.00 labels per text, 20.0% of the texts have none"

@@ -151,7 +151,8 @@ def test_the_learning_rate_decays_from_layer_to_layer():
 
 class TestWeightDecay:
     @pytest.fixture(scope="class")
-    def decayed(self):
+    @classmethod
+    def decayed(cls):
         """The weights by path: before, and after a step with and without weight decay."""
         models = [network(optimizer_of(layer_decay=0.5, weight_decay=decay)) for decay in (0.0, 0.1)]
         before = models[0].get_weights()

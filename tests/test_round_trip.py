@@ -106,7 +106,7 @@ def test_a_training_refuses_a_threshold(folder, monkeypatch, capsys, tiny_pretra
     monkeypatch.chdir(folder)
     options = ["--dataset", "emotions.tsv", "--pretrained", str(tiny_pretrained), "--dry-run"]
     assert fine_tuning.main([*options, "--threshold", "0.6"]) == 1
-    assert "--threshold needs two labels, and emotions.tsv has 4" in capsys.readouterr().err
+    assert "--threshold needs two labels or --multi-label, and emotions.tsv has 4 labels" in capsys.readouterr().err
 
 
 def test_a_label_map_merges_labels(folder, monkeypatch, capsys, tiny_pretrained):

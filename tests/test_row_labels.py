@@ -155,6 +155,11 @@ class TestLabelsOfTheData:
 
 
 class TestOneLabel:
+    def test_a_column_without_any_1_is_named(self):
+        options = LabelOptions(multi_label=True, columns=("a", "z", "b"))
+        label_set, _, _, rare = index_rows([["a"], ["b"]] * 3, [True] * 6, options)
+        assert label_set.names == ("a", "b") and rare == {"z": 0}
+
     def test_rare_labels_are_counted(self):
         rows = [["a"], ["b"]] * 3 + [["c"], ["c"], []]
         label_set, indices, problems, rare = index_rows(rows, [True] * 9, LabelOptions())
@@ -186,8 +191,10 @@ class TestFiles:
             for text, labels in self.ROWS
         ]
         (tmp_path / "a.csv").write_text("\n".join(["text,油耗,内饰,动力", *lines, "e,1,x,0"]), encoding="utf-8")
-        names, labels, problems = indicators_in(tmp_path / "a.csv", columns=("动力", "油耗", "内饰"))
-        assert (names, labels) == (("内饰", "动力", "油耗"), [*self.EXPECTED, [-1, -1, -1]])
+        columns = ("动力", "油耗", "内饰")
+        names, labels, problems = indicators_in(tmp_path / "a.csv", columns=columns)
+        in_order_of_columns = [[row[1], row[2], row[0]] for row in self.EXPECTED]
+        assert (names, labels) == (columns, [*in_order_of_columns, [-1, -1, -1]])
         assert problems == {12: "row 14: column '内饰' has 'x', which is neither 0 nor 1"}
         with pytest.raises(InputError, match="no column '外观'; its columns are .*; name one with --label-columns"):
             indicators_in(tmp_path / "a.csv", columns=("动力", "外观"))

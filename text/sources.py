@@ -108,7 +108,7 @@ def _labelled_rows(
         yield (
             row.number,
             text if isinstance(text, str) and not row.problem else "",
-            labels,
+            [] if row.problem else labels,
             "" if group is None or group != group else str(group),  # NaN differs from itself
             row.problem or label_problem or row_problem(row, text_column),
         )

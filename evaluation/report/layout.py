@@ -1,6 +1,5 @@
 """The layout of the reports at the terminal: tables and boxes."""
 
-import textwrap
 from collections.abc import Sequence
 
 from system.display import display_width, ljust, rjust
@@ -23,7 +22,12 @@ def starred_box(paragraphs: Sequence[str]) -> str:
     inner_width = REPORT_WIDTH - 4
     lines = []
     for paragraph in paragraphs:
-        wide_characters = display_width(paragraph) - len(paragraph)
-        lines += textwrap.wrap(paragraph, inner_width - wide_characters)
+        lines.append("")
+        for word in paragraph.split():  # `textwrap` counts a Chinese character as one column
+            longer = f"{lines[-1]} {word}".lstrip()
+            if display_width(longer) <= inner_width:
+                lines[-1] = longer
+            else:
+                lines.append(word)
     border = "*" * REPORT_WIDTH
     return "\n".join([border, *(f"* {ljust(line, inner_width)} *" for line in lines), border])

@@ -8,6 +8,7 @@ from evaluation.report.markdown import markdown_table
 from recipes.fine_tuning import METRICS_NAME
 from recipes.studies.results import metrics_of
 from recipes.studies.runs import Report, Results, Run, run_of
+from system.command_line import option_name
 from text.dataset.draws import rows_of_splits
 from text.dataset.labelled_texts import LabelledTexts
 from training.plans.fine_tuning import FineTuningPlan
@@ -15,6 +16,7 @@ from training.plans.grid import Combination, combinations, command_of
 from training.plans.training_options import MONITORS
 
 MOST_CHARACTERS_OF_A_FOLDER = 100
+NEED_UNFREEZE = ("learning_rate", "dropout_rate")  # others that do are refused without it
 # The metrics of the table by the name that --monitor gives them, and their titles.
 METRICS = dict(zip(MONITORS, ("log_loss", "accuracy", "macro_f1", "micro_f1"), strict=True))
 TITLES = dict(zip(MONITORS, ("loss", "accuracy", "macro-F1", "micro-F1"), strict=True))
@@ -39,6 +41,10 @@ class GridStudy:
     def __init__(self, plan: FineTuningPlan, labelled: LabelledTexts, defaults: FineTuningPlan) -> None:
         rows_of_splits(labelled, plan)  # raises before the first combination is trained
         self._combinations = {str(number): each for number, each in enumerate(combinations(plan.grid), start=1)}
+        frozen = [each for each in self._combinations.values() if each.values.get("unfreeze", plan.unfreeze) == 0]
+        for name in NEED_UNFREEZE:
+            if any(name in each.values for each in frozen):
+                print(f"{option_name(name)} changes nothing without --unfreeze: its values will give equal results")
         self.runs = [
             run_of(
                 plan,

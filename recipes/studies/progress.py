@@ -15,7 +15,7 @@ class Progress:
 
     Args:
         path: the file.
-        sha256: the hash of the data and the pre-trained models.
+        sha256: the hash of the data and of the models that the study starts from.
         resume: whether to continue the study that the file is of.
 
     Attributes:
@@ -38,7 +38,7 @@ class Progress:
         if not isinstance(recorded, dict) or recorded.get("version") != PROGRESS_VERSION:
             problem = "the record of the study is damaged, or of another version of this project"
         elif recorded["data_sha256"] != self._sha256:
-            problem = "the data or the pre-trained model has changed since the study began"
+            problem = "the data or a model that it starts from has changed since the study began"
         else:
             return recorded["results"]
         raise InputError(

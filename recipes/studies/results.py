@@ -47,8 +47,9 @@ class UnseenTexts:
         """
         windows = {} if max_windows is None else {"max_windows": max_windows}
         probabilities = Predictor(run.folder / MODEL_NAME, windows=windows).predict_proba(texts or self.texts)
-        # A text without a known token has no probability.
-        probabilities = np.nan_to_num(probabilities, nan=1 / len(self.label_set.names))
+        # A text without a known token has no probabilities: its label is anyone's guess, and it has none of several.
+        guess = 0.0 if self.label_set.multi_label else 1 / len(self.label_set.names)
+        probabilities = np.nan_to_num(probabilities, nan=guess)
         threshold = metrics_of(run)["application_threshold"] if self.label_set.multi_label else None
         return classification_metrics(self.label_set, self.labels, probabilities, threshold)
 

@@ -27,7 +27,8 @@ from recipes.studies.progress import Progress
 from recipes.studies.runs import Report, Results, Run, Study
 from recipes.studies.seeds import SeedStudy
 from system.errors import InputError, OutputError
-from system.files import write_atomically
+from system.files import sha256_of_file, write_atomically
+from text.corpus import corpus_files
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.splits import read_rows
 from training.plans.fine_tuning import FineTuningPlan
@@ -106,12 +107,12 @@ def _kind_of(plan: FineTuningPlan, labelled: LabelledTexts, defaults: FineTuning
 
 
 def _sha256(labelled: LabelledTexts, runs: list[Run]) -> str:
-    """Return a hash of what all runs start from: the rows, their groups and the pre-trained models."""
-    hashes = [
-        data_sha256(labelled, pretrained, labelled.groups or ())
-        for pretrained in dict.fromkeys(run.plan.pretrained for run in runs)
-    ]
-    return "\n".join(hashes)
+    """Return a hash of what the runs start from: the rows, the models, and the unlabelled texts in files."""
+    plan = runs[0].plan
+    files = [*plan.teachers, *corpus_files(plan.unlabelled, "--unlabelled")]
+    hashes = list(map(sha256_of_file, files))
+    pretrained = dict.fromkeys(run.plan.pretrained for run in runs)
+    return "\n".join(data_sha256(labelled, path, hashes) for path in pretrained)
 
 
 def _train(kind: Study, run: Run, plot_name: str, progress: Progress) -> dict[str, Any] | None:

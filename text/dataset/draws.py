@@ -8,7 +8,7 @@ import numpy as np
 from system.errors import InputError
 from system.libraries import disable_telemetry
 from text.dataset.duplicates import describe_duplicates, drop_duplicates
-from text.dataset.labelled_texts import MIN_ROWS_OF_LABEL, LabelledTexts
+from text.dataset.labelled_texts import LABELS_SHOWN, MIN_ROWS_OF_LABEL, LabelledTexts
 from text.dataset.options import DataOptions
 from text.dataset.origins import DATASET, TEST, VALIDATION
 
@@ -57,24 +57,35 @@ def _rows_of_splits(labelled: LabelledTexts, options: DataOptions, seed: int) ->
         rows, lines = drop_duplicates(labelled, rows)
     else:
         lines = describe_duplicates(labelled, rows)
-    _require_labels(labelled, rows)
+    try:
+        _require_labels(labelled, rows)
+    except InputError as error:
+        dropped = lines if options.drop_duplicates else []
+        raise InputError("; ".join([str(error), *dropped])) from error
     return SplitRows(*rows.values(), tuple(lines))
 
 
 def _require_labels(labelled: LabelledTexts, rows: Mapping[str, np.ndarray]) -> None:
     """Require all labels in the training split, and in the others if a text has one label.
 
-    An official file need have only two of them, because the user cannot change it.
+    An official file need have only two of them, because the user cannot change it; one, if a text may have several.
     """
+    label_set = labelled.label_set
     for name, of_split in rows.items():
-        missing = _missing_labels(labelled, of_split)
-        if not missing or (labelled.label_set.multi_label and name != "training"):
+        missing, official = _missing_labels(labelled, of_split), labelled.origins.names.get(name)
+        least = len(label_set.names)
+        if name != "training" and label_set.multi_label:
+            least = 0 if official is None else 1
+        elif official is not None:
+            least = 2
+        if len(of_split) and len(label_set.names) - len(missing) >= least:
             continue
-        official = labelled.origins.names.get(name)
-        if official is None or len(missing) > len(labelled.label_set.names) - 2:
-            lacked = "one of the two labels" if labelled.label_set.is_binary else labelled.label_set.names[min(missing)]
-            rows_of_split = f"{len(of_split):,} rows" + (f" of {official}" if official else "")
-            raise InputError(f"the {name} split ({rows_of_split}) lacks {lacked}")
+        if len(missing) == len(label_set.names):
+            lacked = f"all labels ({', '.join(label_set.names[:LABELS_SHOWN])})"
+        else:
+            lacked = "one of the two labels" if label_set.is_binary else label_set.names[min(missing)]
+        rows_of_split = f"{len(of_split):,} rows" + (f" of {official}" if official else "")
+        raise InputError(f"the {name} split ({rows_of_split}) lacks {lacked}")
 
 
 def _usable_rows(labelled: LabelledTexts, part: str) -> np.ndarray:

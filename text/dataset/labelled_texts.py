@@ -85,7 +85,8 @@ class LabelledTexts:
         if not self.rare_labels:
             return ""
         count = "1 rare label is" if len(self.rare_labels) == 1 else f"{len(self.rare_labels):,} rare labels are"
-        return f"{count} left out (rows): {listed_labels(Counter(self.rare_labels))}"
+        rows = "rows" if len(self.origins.names) == 1 else "rows of --dataset"
+        return f"{count} left out ({rows}): {listed_labels(Counter(self.rare_labels))}"
 
     def explain_shortage(self) -> str:
         """Return the end of an error message about too few usable rows."""

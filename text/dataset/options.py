@@ -61,7 +61,8 @@ class DataOptions:
         [],
         nargs="+",
         metavar="NAME",
-        help="columns of 0 and 1, one for each label; instead of a label column, with --multi-label",
+        help="columns of 0 and 1, one for each label, in the order that the labels get; instead of a label column, with "
+        "--multi-label",
     )
     labels: list[str] = _data(
         [],

@@ -86,7 +86,8 @@ def index_rows(
 
     Returns:
         The label set; `LabelledTexts.labels`; why the label of a row is unusable, by row index; the number of rows of
-        each label that is left out because it is rare.
+        each label that is left out because it is rare. With `options.multi_label` it may be 0, for a label of a column
+        or of an official file.
 
     Raises:
         InputError: see `index_labels`, whose rules for rare labels hold for several labels too: a row loses the rare
@@ -113,12 +114,17 @@ def _index_several(
     if names:
         require_labels(names, counts)
     else:
-        rare = {label: count for label, count in counts.items() if count < MIN_ROWS_OF_LABEL}
+        (columns,) = _renamed([[label_text(column) or column for column in options.columns]], options)
+        # Those of official files and of columns are named even if no counted row has them.
+        everywhere = dict.fromkeys(itertools.chain(counts, *labels, columns))
+        rare = {label: counts[label] for label in everywhere if counts[label] < MIN_ROWS_OF_LABEL}
         frequent = [label for label in counts if label not in rare]
         if len(frequent) < 2:
             known = listed_labels(counts)
             raise InputError(f"fewer than two labels have {MIN_ROWS_OF_LABEL} rows; the labels are {known}")
-        names = tuple(sorted(frequent, key=label_order(frequent)))
+        # Columns have an order of their own.
+        ordered = columns or sorted(frequent, key=label_order(frequent))
+        names = tuple(label for label in ordered if label not in rare)
     index_of = {name: index for index, name in enumerate(names)}
     indicators = np.zeros((len(labels), len(names)), np.int8)
     for row, of_row in enumerate(labels):

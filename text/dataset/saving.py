@@ -37,10 +37,13 @@ def save_splits(splits: Splits, options: DataOptions) -> None:
     paths = [Path(options.save_splits, name) for name in tables]
     for name in ("dataset", "validation_dataset", "test_dataset"):
         source = getattr(options, name)
-        if source is not None and Path(source).resolve() in [path.resolve() for path in paths]:
+        if source is None or not os.path.exists(source):
+            continue
+        # A file written into the folder of a data set becomes part of it.
+        if any(Path(source).resolve() in (path.resolve(), *path.resolve().parents) for path in paths):
             raise InputError(
-                f"--save-splits {options.save_splits}: it would overwrite the file of {option_name(name)}; choose "
-                "another folder"
+                f"--save-splits {options.save_splits}: it would change the data of {option_name(name)}; choose another "
+                "folder"
             )
     for path in paths:
         check_writable(path)

@@ -69,6 +69,10 @@ class FineTuningPlan(TrainingOptions, DataOptions):
         Raises:
             InputError: two options contradict each other, or the name of a model file does not end with .keras.
         """
+        if self.study is not None:
+            self._check_study(typed)
+        if self.study == "grid":
+            return  # each combination is checked; it may set what the other options need
         require_model_names(self.output, self.backbone_output)
         self.check_data(typed)
         self.check_training(typed)
@@ -82,8 +86,6 @@ class FineTuningPlan(TrainingOptions, DataOptions):
             )
         if self.backbone_output and Path(self.backbone_output).resolve() == Path(self.output).resolve():
             raise InputError("--backbone-output and --output must be different files")
-        if self.study is not None:
-            self._check_study(typed)
 
     def _check_balance(self) -> None:
         """Check that what presumes one label per text, or several, goes with the labels."""
