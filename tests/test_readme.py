@@ -1,5 +1,6 @@
 """The two READMEs and docs/: the same commands in both languages, accepted by the scripts, with real output."""
 
+import ast
 import importlib
 import re
 import shlex
@@ -60,6 +61,15 @@ def test_linked_files_exist(path):
 def test_named_code_exists(path):
     named = re.findall(r"`([\w/]+/\w+\.(?:py|json))`", path.read_text(encoding="utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", [READMES[0], *sorted(REPRODUCE.parent.glob("*.md"))], ids=lambda path: path.name)
+def test_imported_names_exist(path):
+    for block in code_blocks(path, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(node.module)
+                assert [name.name for name in node.names if not hasattr(module, name.name)] == []
 
 
 def test_the_test_command_is_that_of_ci():
