@@ -44,13 +44,13 @@ def build_parser() -> argparse.ArgumentParser:
     answers.add_argument(
         "--explain-label",
         metavar="NAME",
-        help="mark the words that push towards this label (default: the second of two labels, else the predicted one), "
-        "and list the windows for it (default: the predicted one)",
+        help="label for which to mark words (default: the second of two labels, else the predicted one) and to list "
+        "windows (default: the predicted one)",
     )
     answers.add_argument(
         "--explain-windows",
         action="store_true",
-        help="list the windows of a long text that decided, with their share of the decision",
+        help="list the parts of a long text that decided, with their share of the decision",
     )
     answers.add_argument(
         "--top-k", type=positive_int, metavar="K", help="show the K most probable labels with their probabilities"
@@ -71,17 +71,17 @@ def _add_prediction_options(group: argparse._ArgumentGroup) -> None:
         "--threshold",
         type=or_word("auto", probability, "auto"),
         metavar="P",
-        help="minimum probability of a positive prediction, or of the second of two other labels, 0 to 1; auto: the "
-        f"best one on the validation split (default: {POSITIVE_THRESHOLD} for sentiment, 0.5 for other labels); if "
-        "texts may have several labels, that of every label (default: auto)",
+        help="lowest probability at which a text is positive, or gets the second of two other labels (default: "
+        f"{POSITIVE_THRESHOLD} for sentiment, 0.5 for other labels), or, if it may have several labels, any of them "
+        "(default: auto); auto: the best one on the validation split",
     )
     group.add_argument(
         "--abstain",
         type=probability,
         nargs="+",
         metavar="P",
-        help="leave a text undecided: with two numbers if its probability is between them, or, for more than two or "
-        "several labels, with one number if the confidence is below it",
+        help="leave a text undecided (不确定): of two labels, if the probability of the second is between two numbers; "
+        "otherwise, if the confidence is below one number",
     )
     group.add_argument(
         "--runtime",
@@ -100,7 +100,7 @@ def _add_prediction_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_file_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--text-column", metavar="NAME", help="column of the texts (default: the usual names)")
+    group.add_argument("--text-column", metavar="NAME", help="text column (default: detected by common names)")
     group.add_argument(
         "--format", choices=FILE_KINDS, help="format of --file (default: by its suffix; txt for standard input)"
     )
@@ -112,7 +112,7 @@ def _add_file_options(group: argparse._ArgumentGroup) -> None:
         "label, probability, confidence and problem; txt has no header, tabs between columns, and the text last",
     )
     group.add_argument("--strict", action="store_true", help="stop at the first row without a prediction")
-    group.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    group.add_argument("--resume", action="store_true", help="continue an interrupted run of the same command")
 
 
 @exits_with_status

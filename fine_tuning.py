@@ -1,6 +1,7 @@
-"""Fine-tune the pre-trained mini-BERT on labelled texts, and write `mini_bert_sentiment_classifier.keras`.
+"""Fine-tune the pre-trained mini-BERT on texts with labels of any kind, and test it.
 
-The head (65 parameters for two labels) is trained on a frozen backbone; --unfreeze trains more of the network.
+Without --unfreeze, only the head is trained, the last layer with 65 parameters for two labels; --unfreeze all trains
+the whole network, which takes longer and gives a better model.
 """
 
 import sys

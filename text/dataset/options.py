@@ -13,11 +13,14 @@ from text.tokens.window_settings import WindowSettings
 USUAL_NAME = "detected by common names"
 CLEANINGS = ("urls", "names", "hashtags", "reposts", "emoticons")
 
-_data = functools.partial(option, group="data")
+# Options by the heading under which --help shows them.
+_data, _labels, _splits, _windows = (
+    functools.partial(option, group=heading) for heading in ("data", "labels", "splits", "long texts")
+)
 
 
 def _window_option(name: str) -> Any:
-    return _data(getattr(WindowSettings, name), **WINDOW_OPTIONS[name])
+    return _windows(getattr(WindowSettings, name), **WINDOW_OPTIONS[name])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,19 +33,20 @@ class DataOptions:
 
     dataset: str = _data(
         metavar="SOURCE",
-        help="labelled texts: a CSV, TSV, JSONL or Parquet file, a folder, the hub id of a data set, or sample",
+        help="labelled texts: a CSV, TSV, JSONL or Parquet file, a folder, the hub id of a data set, or sample, "
+        "which is included",
     )
     validation_dataset: str | None = _data(
         None,
         metavar="SOURCE",
-        help="labelled texts of the validation split, of the same kinds; of a folder or a hub id with several splits, "
+        help="official validation split, in any form of --dataset; of a folder or a hub data set with several splits, "
         "validation or dev is read",
         unset="a tenth of the training split",
     )
     test_dataset: str | None = _data(
         None,
         metavar="SOURCE",
-        help="labelled texts of the test split, of the same kinds; of several splits, test is read",
+        help="official test split, in any form of --dataset; of several splits, test is read",
         unset="drawn from --dataset, see --test-size",
     )
     text_column: str | None = _data(None, metavar="NAME", help="text column", unset=USUAL_NAME)
@@ -53,69 +57,68 @@ class DataOptions:
         help="column of groups, such as domains; every split gets the same fraction of each group, and the report has "
         "metrics for each group",
     )
-    multi_label: bool = _data(False, help="a text may have several labels, or none")
-    label_separator: str | None = _data(
+    multi_label: bool = _labels(False, help="a text may have several labels, or none")
+    label_separator: str | None = _labels(
         None, metavar="TEXT", help="separator of the labels in the label column, with --multi-label", unset="|"
     )
-    label_columns: list[str] = _data(
+    label_columns: list[str] = _labels(
         [],
         nargs="+",
         metavar="NAME",
-        help="columns of 0 and 1, one for each label, in the order that the labels get; instead of a label column, with "
+        help="columns of 0 and 1, one for each label, in the order of the labels; instead of a label column, with "
         "--multi-label",
     )
-    labels: list[str] = _data(
+    labels: list[str] = _labels(
         [],
         nargs="+",
         metavar="LABEL",
         help="labels to use, in order; rows with another label are left out, or with --multi-label the other labels",
         unset="all labels of the data set",
     )
-    label_map: str | None = _data(
+    label_map: str | None = _labels(
         None,
         metavar="FILE",
         help="CSV file with the columns label and new_label, to rename or merge labels; an empty new label leaves out "
         "the rows of a label, or with --multi-label the label",
     )
-    drop_duplicates: bool = _data(
+    drop_duplicates: bool = _splits(
         False,
-        help="leave out texts of training and validation that occur in a later split, repeated texts of a split, and "
-        "texts of training and validation with contradicting labels; --test-dataset stays complete. Texts are compared "
-        "by their letters and digits",
+        help="leave out repeated texts, and from training and validation also texts that occur in a later split or "
+        "have contradicting labels; --test-dataset stays complete. Texts are compared by their letters and digits",
     )
     clean: list[str] = _data(
         [],
         nargs="+",
         choices=("all", *CLEANINGS),
         metavar="WHAT",
-        help=f"what to remove from every text, in training and in use: {', '.join(CLEANINGS)}, or all; names are "
-        "@name, hashtags #topic#, reposts all from //@name on, emoticons [doge]. The model file contains the cleaning",
+        help=f"what to remove from every text: {', '.join(CLEANINGS)}, or all; names are @name, hashtags #topic#, "
+        "reposts all from //@name on, emoticons [doge]. The model file stores it, and the application does the same",
         unset="nothing",
     )
-    stratify: bool = _data(
+    stratify: bool = _splits(
         False, help="give every split the same fraction of each label (always on for more than two labels)"
     )
-    test_size: float = _data(type=fraction, help="fraction of the rows in the test split")
-    folds: int | None = _data(
+    test_size: float = _splits(type=fraction, help="fraction of the rows in the test split")
+    folds: int | None = _splits(
         None,
         type=positive_int,
         metavar="N",
-        help="cross-validate: split the rows into N folds, train one model for each fold, and test it on that fold; "
+        help="cross-validate: split the rows into N folds, and test on each a model that was trained on the others; "
         "each model has its own folder, fold-NUMBER in --run-folder",
         unset="train once",
     )
-    fold: int | None = _data(
+    fold: int | None = _splits(
         None,
         type=count,
         metavar="NUMBER",
         help="train for one of the --folds only; the first is 0",
         unset="all of them",
     )
-    save_splits: str | None = _data(
+    save_splits: str | None = _splits(
         None,
         metavar="FOLDER",
-        help="folder for the splits: train.csv (training and validation) and test.csv; an official validation split "
-        "is saved as validation.csv",
+        help="folder to save the splits to: train.csv (training and validation) and test.csv; an official validation "
+        "split is saved as validation.csv",
     )
     window: int | None = _window_option("window")
     stride: int | None = _window_option("stride")

@@ -10,30 +10,31 @@ WINDOW_OPTIONS: dict[str, dict] = {
     "window": {
         "type": positive_int,
         "metavar": "N",
-        "help": "window size in tokens",
+        "help": "tokens that the model reads at once; a longer text is read in several windows of this size",
         "unset": "the model's maximum",
     },
     "stride": {
         "type": positive_int,
         "metavar": "N",
-        "help": "maximum distance between the starts of consecutive windows, in tokens",
+        "help": "maximum distance between the starts of consecutive windows, in tokens; a short one makes them overlap",
         "unset": "no overlap",
     },
     "max_windows": {
         "type": or_word("all", positive_int, None),
         "metavar": "N",
-        "help": "maximum number of windows of a text, counted from its beginning, or all",
+        "help": "maximum number of windows to read, counted from the beginning of a text, or all",
         "unset": "all",
     },
     "spread_windows": {
         "type": or_word("all", positive_int, None),
         "metavar": "N",
-        "help": "maximum number of windows of a text, spread evenly from its beginning to its end, or all; instead of "
-        "--max-windows",
+        "help": "maximum number of windows to read, spread evenly from the beginning of a text to its end, or all; "
+        "instead of --max-windows",
         "unset": "all",
     },
     "aggregate": {
         "choices": AGGREGATES,
-        "help": "how to combine the logits of the windows of a text; harmonic: the n-th window read counts 1/n",
+        "help": "how to combine the logits of a text's windows: their mean, their max, logsumexp between the two, or "
+        "harmonic, a mean in which the n-th window that is read counts 1/n",
     },
 }

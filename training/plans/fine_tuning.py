@@ -44,19 +44,21 @@ class FineTuningPlan(TrainingOptions, DataOptions):
     threshold: float | None = _result(
         None,
         type=probability,
-        help="threshold of the application, for the metrics in the report; only for two labels or --multi-label",
+        help="threshold for the metrics in the report, not stored in the model; only for two labels or --multi-label",
         unset="0.7 for sentiment, 0.5 for two other labels, the best one of each label with --multi-label",
     )
     output: str = _result("mini_bert_sentiment_classifier.keras", metavar="FILE", help="file to save the model to")
     backbone_output: str | None = _result(
         None,
         metavar="FILE",
-        help="file to save the --pretrained model with the fine-tuned encoders to, for further fine-tuning",
+        help="file to save the trained network without its head to, as a --pretrained model for further fine-tuning",
     )
     report_folder: str = _result(
         ".", metavar="FOLDER", help="folder for learning curves, confusion matrix and metrics.json"
     )
-    run_folder: str = _result("runs/fine_tuning", metavar="FOLDER", help="folder for run.json and the checkpoint")
+    run_folder: str = _result(
+        "runs/fine_tuning", metavar="FOLDER", help="folder for run.json, the checkpoint and the runs of a study"
+    )
     resume: bool = _result(False, help=RESUME_HELP)
     dry_run: bool = _result(False, help=DRY_RUN_HELP)
 

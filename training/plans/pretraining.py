@@ -58,16 +58,16 @@ class PretrainingPlan:
     held_out_fraction: float = _text(0.01, type=fraction, help="fraction of the documents to hold out for evaluation")
     cache_folder: str = _text("runs/cache", metavar="FOLDER", help="folder for the tokenized corpus")
 
-    pretrained: str | None = _network(None, metavar="FILE", help="model to continue training", unset="a new model")
+    pretrained: str | None = _network(None, metavar="FILE", help="model to continue from", unset="a new model")
     max_seq_len: int = _network(64, type=positive_int, help="maximum number of tokens that the model reads at once")
     preset: str = _network(
         "mini", choices=tuple(PRESETS), help="size of the network: mini 1.46 million parameters, small 3.5 million"
     )
-    d_model: int | None = _size_option("d_model", "width of the network")
+    d_model: int | None = _size_option("d_model", "size of the vector of each token")
     num_layers: int | None = _size_option("num_layers", "number of encoders")
     num_heads: int | None = _size_option("num_heads", "number of attention heads per encoder")
     dff: int | None = _size_option("dff", "width of the hidden layer of the feed-forward networks")
-    dropout_rate: float = _network(0.0, type=probability, help="dropout rate in pre-training")
+    dropout_rate: float = _network(0.0, type=probability, help="dropout rate")
 
     epochs: int = _training(type=positive_int, help="number of passes over the text")
     max_steps: int | None = _training(
@@ -76,7 +76,7 @@ class PretrainingPlan:
     max_minutes: float | None = _training(
         None, type=positive_float, metavar="M", help="maximum training time in minutes", unset="no limit"
     )
-    batch_size: int = _training(type=positive_int, help="rows per batch")
+    batch_size: int = _training(type=positive_int, help="rows of tokens per batch")
     learning_rate: float = _training(type=positive_float, help="peak learning rate")
     mask_rate: float = _training(type=fraction, help="fraction of the tokens to mask")
     whole_words: bool = _training(False, help="mask whole words instead of single tokens")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from system.errors import InputError
 
-RESUME_HELP = "continue the interrupted run in the run folder"
+RESUME_HELP = "continue the interrupted run in --run-folder, with its settings"
 DRY_RUN_HELP = "check all input, print what the run would use, and stop before training"
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 PRECISION_HELP = "precision of the computation; the mixed ones are faster on a GPU"

@@ -19,8 +19,8 @@ from system.errors import InputError
 from training.plans.shared import PRECISION_HELP, PRECISIONS
 
 # Options by the heading under which --help shows them.
-_data, _network, _loss, _training = (
-    functools.partial(option, group=heading) for heading in ("data", "network", "loss", "training")
+_unlabelled, _network, _loss, _training = (
+    functools.partial(option, group=heading) for heading in ("unlabelled texts", "network", "loss", "training")
 )
 POOLINGS = ("mean", "cls", "max")
 MONITORS = ("loss", "accuracy", "macro_f1", "micro_f1")
@@ -30,20 +30,20 @@ MONITORS = ("loss", "accuracy", "macro_f1", "micro_f1")
 class TrainingOptions:
     """The options of the training of a classifier."""
 
-    unlabelled: list[str] = _data(
+    unlabelled: list[str] = _unlabelled(
         [],
         nargs="+",
         metavar="SOURCE",
         help="further training texts without labels, from the same kinds of sources as --corpus of pretrain.py; TF-IDF "
         "with logistic regression labels them",
     )
-    teachers: list[str] = _data(
+    teachers: list[str] = _unlabelled(
         [],
         nargs="+",
         metavar="FILE",
-        help="classifiers that also label these texts; together they count as much as TF-IDF",
+        help="classifiers with the same labels that also label these texts; together they count as much as TF-IDF",
     )
-    mixtures: int | None = _data(
+    mixtures: int | None = _unlabelled(
         None,
         type=positive_int,
         metavar="N",
@@ -58,7 +58,9 @@ class TrainingOptions:
         help="number of encoders to train besides the head, from the top, or all to train the whole network",
     )
     pooling: str = _network(
-        "mean", choices=POOLINGS, help="vector of a window: mean or max over its tokens, or that of [CLS]"
+        "mean",
+        choices=POOLINGS,
+        help="what the head reads of a window: mean or maximum of the vectors of its tokens, or the vector of [CLS]",
     )
     dropout_rate: float = _network(type=probability, help="dropout rate, with --unfreeze")
     head_dropout_rate: float = _network(0.0, type=probability, help="dropout rate before the head, with --unfreeze")
@@ -66,7 +68,7 @@ class TrainingOptions:
     loss: str = _loss(
         "cross-entropy",
         choices=("cross-entropy", "focal"),
-        help="loss; focal gives less weight to texts that the model already predicts well",
+        help="loss function; focal gives less weight to texts that the model already predicts well",
     )
     focal_gamma: float = _loss(2.0, type=positive_float, help="exponent of the focal loss, with --loss focal")
     label_smoothing: float = _loss(
@@ -79,12 +81,14 @@ class TrainingOptions:
         "inverse of its effective number, which hardly differs between labels of more than 1,000 texts",
     )
     balanced_sampling: bool = _loss(
-        False, help="draw as many texts per epoch as there are, so that every label is equally frequent among them"
+        False,
+        help="draw the texts of an epoch, as many as there are, so that every label is equally frequent; instead of "
+        "--class-weights",
     )
     document_loss: bool = _loss(
         False,
-        help="combine the logits of a text's windows before the loss, with --unfreeze; --batch-size then counts whole "
-        "texts",
+        help="train on the combined logits of a text's windows, not on each window, with --unfreeze; --batch-size then "
+        "counts whole texts",
     )
     r_drop: float | None = _loss(
         None,
@@ -107,11 +111,11 @@ class TrainingOptions:
     batch_size: int = _training(
         type=positive_int, help="texts per batch; with --unfreeze windows per batch, except for --document-loss"
     )
-    accumulate: int = _training(1, type=positive_int, help="number of batches whose mean gradient is one step")
+    accumulate: int = _training(1, type=positive_int, help="number of batches per step, whose gradients are averaged")
     learning_rate: float = _training(
-        type=positive_float, help="learning rate of the pre-trained weights, with --unfreeze"
+        type=positive_float, help="peak learning rate of the pre-trained weights, with --unfreeze"
     )
-    head_learning_rate: float = _training(type=positive_float, help="learning rate of the head")
+    head_learning_rate: float = _training(type=positive_float, help="peak learning rate of the head")
     layer_decay: float = _training(
         1.0,
         type=probability,
@@ -122,7 +126,9 @@ class TrainingOptions:
         choices=("cosine", "linear", "constant"),
         help="course of the learning rates after the warm-up; all but constant end at 0",
     )
-    warmup: float = _training(0.06, type=probability, help="fraction of the steps in which the learning rates rise")
+    warmup: float = _training(
+        0.06, type=probability, help="fraction of the steps, from the first, in which the learning rates rise"
+    )
     weight_decay: float = _training(
         0.0, type=probability, help="weight decay of AdamW, except for biases and normalisations"
     )
@@ -137,7 +143,8 @@ class TrainingOptions:
     monitor: str | None = _training(
         None,
         choices=MONITORS,
-        help="keep the weights of the epoch with the best value of this validation metric",
+        help="keep the weights of the epoch with the best value of this validation metric; micro_f1 needs "
+        "--multi-label",
         unset="those of the last epoch",
     )
     patience: int | None = _training(
