@@ -61,7 +61,7 @@ class DataOptions:
         [],
         nargs="+",
         metavar="NAME",
-        help="columns of 0 and 1, one for each label, in the order that the labels get; instead of a label column, with "
+        help="columns of 0 and 1, one for each label, in the order of the labels; instead of a label column, with "
         "--multi-label",
     )
     labels: list[str] = _data(
