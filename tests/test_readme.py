@@ -73,8 +73,8 @@ def words_and_numbers(text):
     return re.split(r"\d\.\d+", text), [float(number) for number in re.findall(r"\d\.\d+", text)]
 
 
-@pytest.mark.parametrize("index, options", [(0, []), (1, ["--explain"])])
-def test_the_first_answers_are_those_shown(monkeypatch, capsys, index, options):
+@pytest.mark.parametrize("index, options", [(0, []), (1, ["--explain"]), (5, ["--explain-windows"])])
+def test_the_answers_are_those_shown(monkeypatch, capsys, index, options):
     shown = code_blocks(READMES[0], "text")[index]
     text = next(words for words in map(shlex.split, commands()) if words[2:3] == ["--text"] and words[4:] == options)[3]
     monkeypatch.chdir(ROOT)
