@@ -251,7 +251,8 @@ def _fit(
     jit_compile: bool,
     unit: str,
 ) -> History:
-    total_batches = plan.epochs * len(batches_of())
+    batches = batches_of()
+    total_batches = plan.epochs * len(batches)
     if plan.accumulate > total_batches:
         raise InputError(f"--accumulate {plan.accumulate} is more than the {total_batches} batches of the training")
     gamma = plan.focal_gamma if plan.loss == "focal" else None
@@ -284,6 +285,6 @@ def _fit(
         validate,
         plan.epochs,
         checkpoint=checkpoint,
-        callbacks=[ProgressBar(unit, plan.batch_size)],
+        callbacks=[ProgressBar(unit, batches.batch_size)],
         best=BestEpoch(plan.monitor, plan.patience) if plan.monitor else None,
     )
