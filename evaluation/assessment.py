@@ -92,6 +92,8 @@ def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: 
 def validation_of(splits: Splits, monitor: str | None = None) -> Callable[[np.ndarray], dict[str, float]]:
     """Return a function that turns the logits of the validation split, (texts, outputs), into its metrics.
 
+    Of logits that are NaN or infinite it returns the loss alone, as NaN, with which a training ends.
+
     Args:
         splits: the splits.
         monitor: the metric that chooses the best epoch. Two labels have "macro_f1" only if it is this one.
@@ -99,6 +101,8 @@ def validation_of(splits: Splits, monitor: str | None = None) -> Callable[[np.nd
     label_set, labels = splits.validation.label_set, splits.validation.labels
 
     def validate(logits: np.ndarray) -> dict[str, float]:
+        if not np.isfinite(logits).all():
+            return {"loss": np.nan}
         probabilities = label_set.probabilities(logits)
         metrics = validation_metrics(label_set, labels, probabilities)
         if monitor == "macro_f1" and monitor not in metrics:

@@ -21,6 +21,7 @@ from text.tokens.packing import PackedCorpus, pack_corpus
 from text.tokens.tokenizer import CLASSIFY, MASK, SEPARATE, load_tokenizer, special_ids, tokenizer_from_json
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History
+from training.engine.precision import global_precision
 from training.masked_lm import pretrain
 from training.plans.pretraining import PretrainingPlan
 
@@ -63,12 +64,13 @@ def pre_train(plan: PretrainingPlan, typed: Mapping[str, object] | None = None) 
         InputError: the corpus, the tokenizer, the model or a folder cannot be used, or the loss became NaN or infinite.
     """
     with run_in_folder(dataclasses.asdict(plan.with_sizes()), typed or {}) as arguments:
-        return _pre_train(PretrainingPlan(**arguments))
+        plan = PretrainingPlan(**arguments)
+        with global_precision(plan.precision):
+            return _pre_train(plan)
 
 
 def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
     keras.utils.set_random_seed(plan.seed)
-    keras.mixed_precision.set_global_policy(plan.precision)
     model = _load_or_build(plan)
     tokenizer = tokenizer_from_json(model.tokenizer_json)
     corpus = _pack(plan, model, tokenizer)

@@ -116,7 +116,8 @@ class Predictor:
     @property
     def truncated_remark(self) -> str:
         """What to say about a text of which parts were ignored."""
-        return TRUNCATED_REMARK if self.window_settings.spread_windows is None else SPREAD_REMARK
+        # A single window is at the beginning.
+        return TRUNCATED_REMARK if self.window_settings.spread_windows in (None, 1) else SPREAD_REMARK
 
     @property
     def threshold(self) -> float | tuple[float, ...] | None:

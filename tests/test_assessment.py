@@ -114,6 +114,18 @@ def test_validation_is_that_of_the_validation_split(splits):
     assert validation_of(splits)(logits) == expected
 
 
+@pytest.mark.parametrize(
+    "labels", [SENTIMENT, LabelSet(("低", "中", "高")), LabelSet(("早餐", "服务"), multi_label=True)]
+)
+@pytest.mark.parametrize("logit", [np.nan, np.inf])
+def test_a_network_that_broke_has_no_metrics(labels, logit):
+    """The training then ends with advice, not with a traceback."""
+    indices = np.zeros((4, 2), np.int64) if labels.multi_label else np.zeros(4, np.int64)
+    splits = Splits(None, None, SmallSplit([""] * 4, indices, labels), None)
+    metrics = validation_of(splits, "macro_f1")(np.full((4, labels.num_outputs), logit))
+    assert list(metrics) == ["loss"] and np.isnan(metrics["loss"])
+
+
 class TestMoreLabels:
     TEXTS = ("气死我了", "真开心", "好难过")
     LABELS = LabelSet(("愤怒", "快乐", "悲伤"))

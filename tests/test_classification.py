@@ -87,6 +87,10 @@ class TestThreeLabels:
         randomize(classifier)
         return classifier
 
+    def test_a_learning_rate_that_breaks_the_training(self, splits):
+        with pytest.raises(InputError, match="loss became .* in epoch 1; reduce the learning rate"):
+            train(self.classifier(unfreeze=0), splits, epochs=1, head_learning_rate=1e38)
+
     def test_the_head_predicts_as_it_did_on_whitened_features(self, splits):
         classifier = self.classifier(unfreeze=0)
         history = train(classifier, splits, epochs=2)
@@ -289,8 +293,31 @@ def long_texts():
     return Splits(None, *(long_split(texts, seed) for seed, texts in enumerate((64, 32, 32))))
 
 
+@pytest.mark.parametrize("aggregate", ["harmonic", "max"])
+def test_the_head_is_validated_as_it_predicts(long_texts, aggregate):
+    """The head is trained on the mean of a text's windows, whatever combines them in use."""
+
+    def aggregated(split):
+        return dataclasses.replace(split, windows=split.windows._replace(aggregate=aggregate))
+
+    splits = Splits(None, *map(aggregated, (long_texts.train, long_texts.validation, long_texts.test)))
+    classifier = classifier_of()
+    history = train(classifier, splits, epochs=2)
+    expected = validation_of(splits)(document_logits(logits_model(classifier), splits.validation))
+    assert history["val_loss"][-1] == pytest.approx(expected["loss"], rel=1e-3)
+
+
 @pytest.mark.slow
 class TestDocumentLoss:
+    @pytest.mark.parametrize("precision", ["float32", "mixed_float16", "mixed_bfloat16"])
+    def test_works_with_the_other_choices(self, long_texts, precision):
+        classifier = classifier_of("all", head_dropout_rate=0.2)
+        choices = {"class_weights": "balanced", "r_drop": 1.0, "ema": 0.5, "monitor": "loss", "accumulate": 2}
+        choices |= {} if precision == "mixed_float16" else {"fgm": 1.0}
+        history = train(classifier, long_texts, document_loss=True, epochs=2, precision=precision, **choices)
+        logits = document_logits(logits_model(classifier), long_texts.validation)
+        assert validation_of(long_texts)(logits)["loss"] == pytest.approx(min(history["val_loss"]), rel=0.02)
+
     def test_learns_a_label_that_one_window_decides(self, long_texts, capsys):
         """With the maximum, the windows without the word need not have the label of their text."""
         classifier = classifier_of("all", dropout_rate=0.0)

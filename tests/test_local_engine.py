@@ -435,6 +435,22 @@ class TestResume:
         # The problems of the first run are counted and not listed again.
         assert printed.count("in.txt, row ") == 1 and "2 more rows have no prediction" in printed
 
+    def test_the_summary_counts_truncated_texts(self, tmp_path, small_blocks, capsys):
+        """All of them, those of a resumed run included."""
+
+        class TruncatingPredictor(FakePredictor):
+            def predict(self, texts):
+                predictions = super().predict(texts)
+                return [dataclasses.replace(each, is_truncated=len(each.text) > 3) for each in predictions]
+
+        texts = ["好", "", "房间很干净", "好"] * 3
+        (tmp_path / "in.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+        with pytest.raises(KeyboardInterrupt):
+            score(tmp_path / "in.txt", tmp_path / "out.txt", TruncatingPredictor(2))
+        score(tmp_path / "in.txt", tmp_path / "out.txt", TruncatingPredictor(), resume=True)
+        expected = "12 rows (6 scored before), 6 正面, 3 负面, 3 truncated, 3 without a prediction; "
+        assert expected in capsys.readouterr().err
+
     def test_a_run_without_scored_rows_leaves_nothing(self, tmp_path, source, capsys):
         with pytest.raises(KeyboardInterrupt):
             score(source, tmp_path / "out.csv", FakePredictor(0))

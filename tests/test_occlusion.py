@@ -158,6 +158,18 @@ class TestExplain:
         assert sum(word.end - word.start for word in words) < 0.8 * len(text), "the parts between windows have no words"
         assert explain(predictor, text).remark == SPREAD_REMARK
 
+    def test_a_limit_counts_the_tokens_that_are_read(self, tiny_model, monkeypatch):
+        text = LONG * 3
+        predictor = Predictor(tiny_model, runtime="onnx", windows={"spread_windows": 3})
+        all_words = explain(predictor, text).words
+        (_, _), (middle, _), (last, end) = predictor.read(text).spans
+        monkeypatch.setattr("serving.explanation.occlusion.MOST_TOKENS", 2 * (end - last) + 1)
+        words = explain(predictor, text).words
+        assert middle > 2 * (end - last), "the limit would not reach the second window if it counted all tokens"
+        assert 0 < len(words) < len(all_words)
+        assert [word.start for word in words] == [word.start for word in all_words[: len(words)]]
+        assert words[-1].start == predictor.read(text).offsets[last][0]
+
     def test_of_a_calibrated_model(self, predictors, monkeypatch):
         cold = [word.effect for word in explain(predictors[1], LONG).words]
         monkeypatch.setattr(predictors[1], "temperature", 2.5)

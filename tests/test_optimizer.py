@@ -238,9 +238,11 @@ class TestMovingAverage:
             np.testing.assert_array_equal(value, expected)
 
     @pytest.mark.parametrize("use", [averaged_weights, use_averaged_weights])
-    def test_without_one_nothing_changes(self, use):
-        model = network(keras.optimizers.AdamW(0.1))
-        fit(model)
+    @pytest.mark.parametrize("ema", [None, 0.5], ids=["without one", "before the first step"])
+    def test_nothing_changes(self, use, ema):
+        model = network(optimizer_of(2, ema=ema))
+        if ema is None:
+            fit(model)
         before = model.get_weights()
         use(model)
         for value, expected in zip(model.get_weights(), before, strict=True):

@@ -12,7 +12,7 @@ from serving.scoring.parts import Parts, PartSummary
 from system.errors import InputError
 from text.tables.kinds import open_format
 
-NO_ROWS = PartSummary({}, 0)
+NO_ROWS = PartSummary({}, 0, 0)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_the_folder_describes_the_run(begin, tmp_path):
 class TestSummaries:
     def test_a_resumed_run_finds_the_summaries_of_the_first(self, begin):
         run = begin()
-        written = [PartSummary({"正面": 3, "负面": 0}, 1), NO_ROWS]
+        written = [PartSummary({"正面": 3, "负面": 0}, 1, 2), NO_ROWS]
         for number, summary in enumerate(written):
             run.write(number, b"a\n", summary)
         assert begin(resume=True).done == written
@@ -142,10 +142,12 @@ class TestSummaries:
             b"null",
             b"[]",
             b"[{}]",
-            b"[[], 0]",
-            b'[{"a": "3"}, 0]',
-            b'[{}, "0"]',
-            b"[{}, 0, 0]",
+            b"[[], 0, 0]",
+            b'[{"a": "3"}, 0, 0]',
+            b'[{}, "0", 0]',
+            b"[{}, 0, null]",
+            b"[{}, 0]",
+            b"[{}, 0, 0, 0]",
         ],
     )
     def test_a_part_without_a_sound_summary_is_not_done(self, begin, content):

@@ -51,7 +51,7 @@ def test_curves_are_paired_by_prefix_and_the_best_epoch_is_marked(tmp_path):
     assert loss_lines["best validation: 0.37, epoch 3"].get_xydata().tolist() == [[3, 0.37]]
     assert accuracy_lines["best validation: 0.85, epoch 4"].get_xydata().tolist() == [[4, 0.85]]
     assert all(float(tick).is_integer() for tick in loss_panel.get_xticks())
-    assert (loss_panel.get_xlabel(), loss_panel.get_ylabel()) == ("Epoch", "Loss (cross-entropy, nats)")
+    assert (loss_panel.get_xlabel(), loss_panel.get_ylabel()) == ("Epoch", "Loss (nats)")
 
 
 def test_a_single_epoch_is_visible(tmp_path):

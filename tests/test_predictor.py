@@ -151,6 +151,8 @@ class TestTexts:
         windows = encode_windows(tokenizer, texts, MAX_SEQ_LEN, WindowSettings(spread_windows=2))
         np.testing.assert_array_equal(predictor.encode(texts).input_ids, windows.input_ids)
         assert predictor.truncated_remark == SPREAD_REMARK
+        predictor.windows = {"spread_windows": 1}
+        assert predictor.truncated_remark == TRUNCATED_REMARK, "a single window is at the beginning"
 
     def test_a_model_that_reads_all_windows_truncates_nothing(self, tiny_model, classifier, tokenizer):
         texts = [GOOD, GOOD * 20, GOOD * 20 + BAD, ""]

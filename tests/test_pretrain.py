@@ -51,10 +51,9 @@ def arguments(tokenizer_file):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A folder to run `pretrain.main` in; the precision that a run sets is reset."""
+    """A folder to run `pretrain.main` in."""
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    keras.mixed_precision.set_global_policy("float32")
+    return tmp_path
 
 
 def weights_of(path):
@@ -360,7 +359,7 @@ class TestOptions:
 
     def test_precision(self, here, arguments):
         assert pretrain.main([*arguments, *QUICK, "--precision", "mixed_float16"]) == 0
-        keras.mixed_precision.set_global_policy("float32")
+        assert keras.config.dtype_policy().name == "float32", "the precision is that of the run alone"
         model = load_model("mini_bert_zh_hk.keras", BertMaskedLM)
         assert model.get_layer("transformer_encoder").compute_dtype == "float32"
         assert all(np.isfinite(weights).all() for weights in model.get_weights())

@@ -20,7 +20,7 @@ from training.engine.checkpoint import Checkpoint
 from training.engine.document_batches import DocumentBatches
 from training.engine.loop import History, ProgressBar, fit_epochs
 from training.engine.optimizer import fine_tuning_optimizer
-from training.engine.precision import in_precision
+from training.engine.precision import in_precision, with_loss_scaling
 from training.losses import classification_accuracy, classification_loss
 from training.plans.fine_tuning import FineTuningPlan
 from training.regularization import RegularizedModel
@@ -67,14 +67,16 @@ def train_classifier(
     with in_precision(classifier, plan.precision) as trained:
         of_windows = logits_model(trained)
         if plan.document_loss:
-            # Predicts the validation split; as the training, compiled with XLA.
-            of_windows.compile(jit_compile=plan.jit_compile)
             batches_of = _document_batches(trained_on, splits.label_set, plan)
             model = document_model(of_windows, splits.train.windows.aggregate, batches_of().batch_size)
         else:
             model, batches_of = of_windows, _window_batches(trained_on, splits.label_set, plan)
+        model = _regularized(model, splits.label_set, plan)
+        if model is not of_windows:
+            # Predicts the validation split; as the training, compiled with XLA.
+            of_windows.compile(jit_compile=plan.jit_compile)
         return _fit(
-            _regularized(model, splits.label_set, plan),
+            model,
             splits.label_set,
             batches_of,
             lambda: validate(document_logits(of_windows, splits.validation)),
@@ -183,16 +185,14 @@ def _train_head(
     the whitening is folded into the head, so that the form of the classifier does not change.
     """
     extractor = feature_extractor(classifier)
-    *features, validation_features = (
-        split.windows.mean(_predict(extractor, split.windows.inputs)) for split in (*trained_on, validation)
-    )
-    features = np.concatenate(features)
+    features = np.concatenate([split.windows.mean(_predict(extractor, split.windows.inputs)) for split in trained_on])
     mean, whitening = _whitening(features)
 
     head = classifier.get_layer("classification_output")
     inputs = keras.Input((features.shape[1],), name="whitened_features")
     head_model = keras.Model(inputs, ClassificationLogits(head)(inputs), name="classification_head")
-    validation_features = (validation_features - mean) @ whitening
+    # Of each window: their logits are combined as in use, which may be by another aggregate than the mean.
+    validation_features = (_predict(extractor, validation.windows.inputs) - mean) @ whitening
     targets = np.concatenate([split.targets for split in trained_on])
     weights, frequencies = _balance(validation.label_set, targets, plan)
     batches_of = functools.partial(
@@ -207,7 +207,7 @@ def _train_head(
 
     def validate_head() -> dict[str, float]:
         kernel, bias = head.get_weights()
-        return validate(validation_features @ kernel + bias)
+        return validate(validation.windows.document_logits(validation_features @ kernel + bias))
 
     history = _fit(
         head_model,
@@ -251,24 +251,26 @@ def _fit(
     jit_compile: bool,
     unit: str,
 ) -> History:
-    total_batches = plan.epochs * len(batches_of())
+    batches = batches_of()
+    total_batches = plan.epochs * len(batches)
     if plan.accumulate > total_batches:
         raise InputError(f"--accumulate {plan.accumulate} is more than the {total_batches} batches of the training")
     gamma = plan.focal_gamma if plan.loss == "focal" else None
+    optimizer = fine_tuning_optimizer(
+        plan.learning_rate,
+        plan.head_learning_rate,
+        total_batches,
+        backbone_layers=backbone,
+        layer_decay=plan.layer_decay,
+        schedule=plan.schedule,
+        warmup=plan.warmup,
+        weight_decay=plan.weight_decay,
+        clip_norm=plan.clip_norm,
+        accumulate=plan.accumulate,
+        ema=plan.ema,
+    )
     model.compile(
-        fine_tuning_optimizer(
-            plan.learning_rate,
-            plan.head_learning_rate,
-            total_batches,
-            backbone_layers=backbone,
-            layer_decay=plan.layer_decay,
-            schedule=plan.schedule,
-            warmup=plan.warmup,
-            weight_decay=plan.weight_decay,
-            clip_norm=plan.clip_norm,
-            accumulate=plan.accumulate,
-            ema=plan.ema,
-        ),
+        with_loss_scaling(optimizer, model),
         loss=classification_loss(labels, focal_gamma=gamma, label_smoothing=plan.label_smoothing),
         weighted_metrics=[classification_accuracy(labels)],
         jit_compile=jit_compile,
@@ -283,6 +285,6 @@ def _fit(
         validate,
         plan.epochs,
         checkpoint=checkpoint,
-        callbacks=[ProgressBar(unit, plan.batch_size)],
+        callbacks=[ProgressBar(unit, batches.batch_size)],
         best=BestEpoch(plan.monitor, plan.patience) if plan.monitor else None,
     )

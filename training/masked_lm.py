@@ -16,6 +16,7 @@ from training.engine.batches import MaskedBatches
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, ProgressBar, TimeLimit, fit_epochs
 from training.engine.optimizer import pretraining_optimizer
+from training.engine.precision import with_loss_scaling
 from training.plans.pretraining import PretrainingPlan
 
 CALIBRATION_STEPS = 10
@@ -160,7 +161,7 @@ def compile_for_pretraining(
     model: keras.Model, learning_rate: float, total_steps: int, jit_compile: bool = True
 ) -> None:
     """Compile `model` with optimizer, loss and metric; the learning rate falls to zero at `total_steps`."""
-    optimizer = pretraining_optimizer(learning_rate, total_steps)
+    optimizer = with_loss_scaling(pretraining_optimizer(learning_rate, total_steps), model)
     model.compile(optimizer, **objectives(model), jit_compile=jit_compile)
     model.optimizer.build(model.trainable_variables)
 

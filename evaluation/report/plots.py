@@ -23,7 +23,7 @@ DOTS_PER_INCH = 150
 # Blue, vermilion and black of Okabe and Ito (2008): distinguishable with any kind of colour vision.
 TRAINING_COLOUR, VALIDATION_COLOUR, BEST_COLOUR = "#0072B2", "#D55E00", "#000000"
 AXIS_TITLES = {
-    "loss": "Loss (cross-entropy, nats)",
+    "loss": "Loss (nats)",
     "binary_accuracy": "Accuracy (fraction of texts)",
     "accuracy": "Accuracy (fraction of texts)",
     "macro_f1": "Macro-F1",

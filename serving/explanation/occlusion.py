@@ -110,7 +110,7 @@ def explain(predictor: Predictor, text: str, label: str | None = None) -> Explan
     """Return the prediction for a text with the effect of each word.
 
     Each token is left out of the windows that contain it, all in one batch; no gradients are needed. Only the first
-    `MOST_TOKENS` tokens are examined.
+    `MOST_TOKENS` tokens that the model reads are examined.
 
     Args:
         predictor: the model.
@@ -156,7 +156,7 @@ def _occlusions(spans: list[tuple[int, int]]) -> _Occlusions:
     tokens = np.concatenate([np.arange(start, end) for start, end in spans])
     windows = np.repeat(np.arange(len(spans)), [end - start for start, end in spans])
     positions = np.concatenate([np.arange(end - start) for start, end in spans]) + CLASSIFY_OFFSET
-    is_examined = tokens < MOST_TOKENS
+    is_examined = np.isin(tokens, np.unique(tokens)[:MOST_TOKENS])
     return _Occlusions(tokens[is_examined], windows[is_examined], positions[is_examined])
 
 

@@ -67,6 +67,7 @@ class ScoredBlock(NamedTuple):
         num_rows: the number of rows.
         labels: the number of rows with each label; a row counts for each of its labels.
         num_problems: the number of rows without a prediction.
+        num_truncated: the number of rows whose text the model did not read as a whole.
         problems: why these have none; empty for a part of an earlier run.
     """
 
@@ -74,6 +75,7 @@ class ScoredBlock(NamedTuple):
     num_rows: int
     labels: Counter[str]
     num_problems: int
+    num_truncated: int
     problems: list[str]
 
 
@@ -81,7 +83,7 @@ class _Totals:
     """The counts of all blocks, which become the summary of a run."""
 
     def __init__(self) -> None:
-        self.num_rows = self.num_rows_before = self.num_problems = 0
+        self.num_rows = self.num_rows_before = self.num_problems = self.num_truncated = 0
         self.labels: Counter[str] = Counter()
         self.problems: list[str] = []
         self._started = time.monotonic()
@@ -91,6 +93,7 @@ class _Totals:
         self.num_rows_before += block.num_rows if block.content is None else 0
         self.labels.update(block.labels)
         self.num_problems += block.num_problems
+        self.num_truncated += block.num_truncated
         self.problems += block.problems[: PROBLEMS_SHOWN - len(self.problems)]
 
     def print_problems(self, source_name: str) -> None:
@@ -103,6 +106,8 @@ class _Totals:
         before = f" ({self.num_rows_before:,} scored before)" if self.num_rows_before else ""
         counts = [f"{self.num_rows:,} rows{before}"]
         counts += [f"{count:,} {label}" for label, count in self.labels.most_common()]
+        if self.num_truncated:
+            counts.append(f"{self.num_truncated:,} truncated")
         if self.num_problems:
             counts.append(f"{self.num_problems:,} without a prediction")
         speed = (self.num_rows - self.num_rows_before) / max(time.monotonic() - self._started, 1e-9)
@@ -231,11 +236,11 @@ def _score(
             if strict and block.problems:
                 raise InputError(f"{source.name}, {block.problems[0]}")
             if block.content is not None:
-                parts.write(number, block.content, PartSummary(block.labels, block.num_problems))
+                parts.write(number, block.content, PartSummary(block.labels, block.num_problems, block.num_truncated))
             bar.update(block.num_rows)
             totals.add(block)
     if not totals.num_rows:
-        parts.write(0, output_format.encode([], True), PartSummary({}, 0))
+        parts.write(0, output_format.encode([], True), PartSummary({}, 0, 0))
     return totals
 
 
@@ -248,7 +253,7 @@ def _score_block(
     is_first: bool,
 ) -> ScoredBlock:
     texts, problems = zip(*(source.text_of(row) for row in block), strict=True)
-    labels, described, rows = Counter(), [], []
+    labels, num_truncated, described, rows = Counter(), 0, [], []
     for row, problem, prediction in zip(block, problems, predictor.predict(texts), strict=True):
         problem = problem or prediction.problem
         if problem:
@@ -256,6 +261,8 @@ def _score_block(
             described.append(problem)
             rows.append(row.values | added.values_without_prediction(problem))
         else:
+            num_truncated += prediction.is_truncated
             labels.update(prediction.labels or [prediction.label or NO_LABEL])  # the label of an undecided text
             rows.append(row.values | added.values(prediction))
-    return ScoredBlock(output_format.encode(rows, is_first), len(block), labels, len(described), described)
+    content = output_format.encode(rows, is_first)
+    return ScoredBlock(content, len(block), labels, len(described), num_truncated, described)

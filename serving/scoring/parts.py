@@ -26,10 +26,12 @@ class PartSummary(NamedTuple):
     Attributes:
         labels: the number of rows by label; a row counts for each of its labels.
         num_problems: the number of rows without a prediction.
+        num_truncated: the number of rows whose text the model did not read as a whole.
     """
 
     labels: dict[str, int]
     num_problems: int
+    num_truncated: int
 
 
 class Stream:
@@ -132,11 +134,12 @@ class Parts:
     def _finished_part(self, number: int) -> PartSummary | None:
         """Return the summary of part `number`, or None if the part is missing or its summary is damaged."""
         try:
-            labels, num_problems = json.loads(self._summary_path(number).read_text(encoding="utf-8"))
-            is_sound = self._path(number).is_file() and all(type(count) is int for count in labels.values())
+            summary = PartSummary(*json.loads(self._summary_path(number).read_text(encoding="utf-8")))
+            counts = [*summary.labels.values(), *summary[1:]]
         except (OSError, ValueError, TypeError, AttributeError):
             return None
-        return PartSummary(labels, num_problems) if is_sound and type(num_problems) is int else None
+        is_sound = self._path(number).is_file() and all(type(count) is int for count in counts)
+        return summary if is_sound else None
 
     def _earlier_run(self) -> dict[str, object] | None:
         try:

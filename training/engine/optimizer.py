@@ -177,8 +177,12 @@ class DiscriminativeAdamW(keras.optimizers.AdamW):
 
     @property
     def averages(self) -> list[keras.Variable]:
-        """The moving averages of the weights that the optimizer was built with; empty without `use_ema`."""
-        return self._model_variables_moving_average if self.use_ema else []
+        """The moving averages of the weights that the optimizer was built with; empty without `use_ema`.
+
+        Empty also before the first step, when they are zeros: in float16 all steps of a short epoch may be skipped.
+        """
+        has_averages = self.use_ema and ops.convert_to_numpy(self.iterations) > 0
+        return self._model_variables_moving_average if has_averages else []
 
     def get_config(self) -> dict:
         return super().get_config() | {"factors": self.factors, "other_factor": self.other_factor}
