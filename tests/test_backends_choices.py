@@ -15,8 +15,8 @@ pytestmark = pytest.mark.slow
 
 PROGRAM = Path(__file__).parent / "programs" / "train_with_choices.py"  # a process has only one backend
 BACKENDS = ("tensorflow", "jax", "torch")
-CHOICES = ("loss and decay", "average", "fgm")
-RANDOM_CHOICES = ("r_drop", "16 bits")
+CHOICES = ("loss and sampling", "weights and averages")
+RANDOM_CHOICES = ("r_drop",)
 
 
 def run(backend):

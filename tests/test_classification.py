@@ -180,7 +180,6 @@ class TestRareLabel:
             (0, {"class_weights": "balanced"}, 0.5),
             (0, {"balanced_sampling": True}, 0.5),
             pytest.param("all", {"class_weights": "balanced"}, 0.5, marks=pytest.mark.slow),
-            pytest.param("all", {"balanced_sampling": True}, 0.5, marks=pytest.mark.slow),
         ],
     )
     def test_counts_as_the_options_say(self, splits, unfreeze, settings, expected):
@@ -309,7 +308,7 @@ def test_the_head_is_validated_as_it_predicts(long_texts, aggregate):
 
 @pytest.mark.slow
 class TestDocumentLoss:
-    @pytest.mark.parametrize("precision", ["float32", "mixed_float16", "mixed_bfloat16"])
+    @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
     def test_works_with_the_other_choices(self, long_texts, precision):
         classifier = classifier_of("all", head_dropout_rate=0.2)
         choices = {"class_weights": "balanced", "r_drop": 1.0, "ema": 0.5, "monitor": "loss", "accumulate": 2}

@@ -290,7 +290,7 @@ def test_a_killed_run_with_many_choices_is_resumed_as_if_nothing_had_happened(he
     save_model(masked_lm(max_seq_len=8, num_layers=1), "pretrained.keras")
     options = ["--dataset", "reviews.csv", "--pretrained", "pretrained.keras", "--epochs", "4", "--max-windows", "1"]
     options += ["--unfreeze", "all", "--no-xla", "--learning-rate", "1e-3", "--batch-size", "8", "--accumulate", "2"]
-    options += ["--loss", "focal", "--label-smoothing", "0.1", "--balanced-sampling", "--r-drop", "0.5"]
+    options += ["--loss", "focal", "--label-smoothing", "0.1", "--balanced-sampling"]
     options += ["--layer-decay", "0.8", "--weight-decay", "0.01", "--schedule", "linear", "--warmup", "0.2"]
     options += ["--ema", "0.5", "--monitor", "macro_f1", "--patience", "3"]
     whole = ["--output", "whole.keras", "--run-folder", "whole", "--report-folder", "whole"]

@@ -29,22 +29,26 @@ from training.classification import document_logits, train_classifier
 LABELS = LabelSet(("低", "中", "高"))
 # Without dropout all of these are deterministic.
 CHOICES = {
-    "loss and decay": {
+    "loss and sampling": {
         "loss": "focal",
         "focal_gamma": 1.5,
         "label_smoothing": 0.1,
+        "balanced_sampling": True,
+        "fgm": 0.3,
+        "clip_norm": 0.5,
+        "warmup": 0.2,
+    },
+    "weights and averages": {
         "class_weights": "effective",
         "layer_decay": 0.7,
         "weight_decay": 0.1,
-        "schedule": "constant",
+        "schedule": "linear",
+        "ema": 0.7,
+        "accumulate": 2,
+        "monitor": "macro_f1",
     },
-    "average": {"ema": 0.7, "accumulate": 2, "monitor": "macro_f1", "schedule": "linear", "balanced_sampling": True},
-    "fgm": {"fgm": 0.3, "clip_norm": 0.5, "warmup": 0.2},
 }
-RANDOM_CHOICES = {
-    "r_drop": {"r_drop": 1.0, "fgm": 0.3, "dropout_rate": 0.2, "accumulate": 2},
-    "16 bits": {"precision": "mixed_bfloat16"},
-}
+RANDOM_CHOICES = {"r_drop": {"r_drop": 1.0, "fgm": 0.3, "dropout_rate": 0.2, "precision": "mixed_bfloat16"}}
 COMPILED = ("r_drop",)  # with XLA, where the backend has it
 
 
