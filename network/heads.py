@@ -9,8 +9,18 @@ from keras import KerasTensor, layers, ops
 from layers import PACKAGE, BertEmbedding, Shape
 
 
+class Pooling(layers.Layer):
+    """The base class of the poolings, which have no weights and turn the vectors of each row into one."""
+
+    def build(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
+        pass
+
+    def compute_output_shape(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> Shape:
+        return (inputs_shape[0], inputs_shape[-1])
+
+
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class MaskedMeanPooling(layers.Layer):
+class MaskedMeanPooling(Pooling):
     """The mean over the real tokens of each row; zeros for a row of padding only.
 
     Call arguments:
@@ -21,19 +31,13 @@ class MaskedMeanPooling(layers.Layer):
         (batch, d_model)
     """
 
-    def build(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
-        pass
-
     def call(self, inputs: KerasTensor, padding_mask: KerasTensor) -> KerasTensor:
         weights = ops.expand_dims(ops.cast(padding_mask, inputs.dtype), -1)
         return ops.sum(inputs * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1)
 
-    def compute_output_shape(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> Shape:
-        return (inputs_shape[0], inputs_shape[-1])
-
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class MaskedMaxPooling(layers.Layer):
+class MaskedMaxPooling(Pooling):
     """The maximum of each feature over the real tokens of each row; zeros for a row of padding only.
 
     Call arguments:
@@ -44,21 +48,15 @@ class MaskedMaxPooling(layers.Layer):
         (batch, d_model)
     """
 
-    def build(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
-        pass
-
     def call(self, inputs: KerasTensor, padding_mask: KerasTensor) -> KerasTensor:
         is_real = ops.expand_dims(padding_mask, -1)
         # Infinity, because a finite number would have to fit every precision.
         highest = ops.max(ops.where(is_real, inputs, -math.inf), axis=1)
         return ops.where(ops.any(is_real, axis=1), highest, 0.0)
 
-    def compute_output_shape(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> Shape:
-        return (inputs_shape[0], inputs_shape[-1])
-
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class ClsPooling(layers.Layer):
+class ClsPooling(Pooling):
     """The vector at the first position of each row, that of `[CLS]`.
 
     BERT's own pooler adds a dense layer with tanh; this is the bare vector. Devlin et al. (2019), section 3.
@@ -71,14 +69,8 @@ class ClsPooling(layers.Layer):
         (batch, d_model)
     """
 
-    def build(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
-        pass
-
     def call(self, inputs: KerasTensor, padding_mask: KerasTensor | None = None) -> KerasTensor:
         return inputs[:, 0]
-
-    def compute_output_shape(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> Shape:
-        return (inputs_shape[0], inputs_shape[-1])
 
 
 # By the name that the model file and the option --pooling give them.
