@@ -1,6 +1,7 @@
 """The network without a head: its sizes, its layers, and copies of their weights."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 from keras import layers, ops
@@ -45,27 +46,44 @@ def build_backbone(config: BertConfig) -> keras.Model:
         `sequence_output`, (batch, max_seq_len, d_model), and `padding_mask`, bool, (batch, max_seq_len), True at real
         tokens.
     """
-    inputs = {
-        name: keras.Input((config.max_seq_len,), dtype="int32", name=name) for name in ("input_ids", "token_type_ids")
-    }
-    padding_mask = ops.not_equal(inputs["input_ids"], PADDING_ID)
-    sequence = BertEmbedding(
+    embedding = BertEmbedding(
         config.vocab_size,
         config.max_seq_len,
         config.d_model,
         config.type_vocab_size,
         config.dropout_rate,
         name="bert_embedding",
-    )(inputs["input_ids"], inputs["token_type_ids"])
-    for number in range(config.num_layers):
-        sequence = TransformerEncoder(
+    )
+    encoders = [
+        TransformerEncoder(
             config.d_model,
             config.num_heads,
             config.dff,
             config.dropout_rate,
             config.normalize_first,
             name=f"transformer_encoder_{number}" if number else "transformer_encoder",
-        )(sequence, padding_mask)
+        )
+        for number in range(config.num_layers)
+    ]
+    return _connected(embedding, encoders, config.max_seq_len)
+
+
+def backbone_of_any_length(model: keras.Model) -> keras.Model:
+    """Return the network of `model` without its head, with the same layers, for inputs of any length.
+
+    Returns:
+        As `build_backbone`, with a length from 1 to `max_seq_len` that may change from batch to batch.
+    """
+    embedding, *encoders = backbone_layers(model)
+    return _connected(embedding, encoders, None)
+
+
+def _connected(embedding: BertEmbedding, encoders: Sequence[TransformerEncoder], length: int | None) -> keras.Model:
+    inputs = {name: keras.Input((length,), dtype="int32", name=name) for name in ("input_ids", "token_type_ids")}
+    padding_mask = ops.not_equal(inputs["input_ids"], PADDING_ID)
+    sequence = embedding(inputs["input_ids"], inputs["token_type_ids"])
+    for encoder in encoders:
+        sequence = encoder(sequence, padding_mask)
     return keras.Model(inputs, {"sequence_output": sequence, "padding_mask": padding_mask}, name="bert_backbone")
 
 

@@ -10,7 +10,13 @@ import keras
 from keras import KerasTensor, layers
 
 from layers import PACKAGE
-from network.backbone import BertConfig, backbone_layers, build_backbone, copy_backbone
+from network.backbone import (
+    BertConfig,
+    backbone_layers,
+    backbone_of_any_length,
+    build_backbone,
+    copy_backbone,
+)
 from network.heads import POOLING_LAYERS, ClassificationLogits, MaskedLMHead, NextSentenceHead
 from system.errors import InputError
 from text.labels import SENTIMENT, LabelSet
@@ -186,13 +192,27 @@ def _label_set_of(metadata: dict) -> LabelSet:
     return LabelSet(tuple(metadata.get("labels", SENTIMENT.names)), metadata.get("multi_label", False))
 
 
-def logits_model(classifier: BertClassifier) -> keras.Model:
+def logits_model(classifier: BertClassifier, *, any_length: bool = False) -> keras.Model:
     """Return a model that shares the weights of `classifier` and returns logits, float32, (batch, outputs).
 
     In training, the dropout of the head acts on its input as it does in `classifier`.
+
+    Args:
+        classifier: the classifier.
+        any_length: whether the inputs may have any length up to that of `classifier`, from batch to batch. Padding
+            does not change the logits, so short texts need not be filled up.
     """
     head = classifier.get_layer("classification_output")
-    return keras.Model(classifier.input, ClassificationLogits(head)(head.input), name="classification_logits")
+    inputs, pooled = classifier.input, head.input
+    if any_length:
+        backbone = backbone_of_any_length(classifier)
+        inputs = backbone.input
+        pooled = classifier.get_layer("pooled_output")(
+            backbone.output["sequence_output"], backbone.output["padding_mask"]
+        )
+        if classifier.head_dropout_rate:
+            pooled = classifier.get_layer("head_dropout")(pooled)
+    return keras.Model(inputs, ClassificationLogits(head)(pooled), name="classification_logits")
 
 
 def classifier_from_pretrained(

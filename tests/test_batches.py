@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedRows
-from training.engine.batches import EpochBatches, LabelledBatches, MaskedBatches
+from training.engine.batches import (
+    EpochBatches,
+    LabelledBatches,
+    LengthGroupedBatches,
+    MaskedBatches,
+    choose_padded_lengths,
+)
 
 COUNTS, BATCH_SIZES = st.integers(1, 60), st.integers(1, 80)
 SEEDS, EPOCHS = st.none() | st.integers(0, 9), st.integers(0, 3)
@@ -247,3 +253,73 @@ class TestLabelledBatches:
         full = batches_of(LabelledBatches(self.INPUTS, self.LABELS, 4, seed=3))
         part = LabelledBatches(self.INPUTS, self.LABELS, 4, seed=3, first_batch=2, last_batch=4)
         assert_equal_batches(batches_of(part), full[2:4])
+
+
+LENGTHS = st.lists(st.integers(2, 64), min_size=1, max_size=60).map(np.array)
+
+
+class TestPaddedLengths:
+    @given(lengths=LENGTHS, epochs=st.integers(1, 10_000))
+    def test_no_window_is_cut(self, lengths, epochs):
+        padded = choose_padded_lengths(lengths, epochs)
+        assert (padded >= lengths).all() and padded.max() == lengths.max()
+        assert all(length % 16 == 0 or length == lengths.max() for length in np.unique(padded))
+
+    @given(lengths=LENGTHS, epochs=st.integers(1, 10_000))
+    def test_each_length_saves_enough(self, lengths, epochs):
+        used = np.unique(choose_padded_lengths(lengths, epochs))
+
+        def positions(used):
+            return used[np.searchsorted(used, lengths)].sum() * epochs
+
+        for index in range(len(used) - 1):
+            saved = positions(np.delete(used, index)) - positions(used)
+            assert saved > 0
+
+    def test_short_windows_of_a_long_training_get_a_length_of_their_own(self):
+        lengths = np.repeat([10, 40, 60], [1000, 100, 100])
+        assert set(choose_padded_lengths(lengths, epochs=1)) == {60}
+        assert set(choose_padded_lengths(lengths, epochs=20)) == {16, 60}
+        assert set(choose_padded_lengths(lengths, epochs=1000)) == {16, 48, 60}
+
+
+class TestLengthGroupedBatches:
+    def batches(self, lengths, batch_size, **options):
+        """Return batches of windows that are filled with their number, which is their label too."""
+        numbers = np.arange(1, len(lengths) + 1)
+        inputs = {"input_ids": (numbers[:, None] * (np.arange(64) < lengths[:, None])).astype(np.int32)}
+        padded = np.array([16, 48, 64])[np.searchsorted([16, 48, 64], lengths)]
+        options = {"seed": 1, "epoch": 2} | options
+        return batches_of(LengthGroupedBatches(inputs, numbers, batch_size, padded_lengths=padded, **options))
+
+    @given(lengths=LENGTHS, batch_size=BATCH_SIZES, epoch=EPOCHS)
+    def test_whole_windows_with_little_padding_and_no_window_twice(self, lengths, batch_size, epoch):
+        batches = self.batches(lengths, batch_size, epoch=epoch)
+        size = min(batch_size, len(lengths))
+        assert [len(labels) for _, labels, _ in batches] == [size] * (len(lengths) // size)
+        for inputs, labels, _ in batches:
+            of_batch = lengths[labels - 1]
+            length = next(length for length in (16, 48, 64) if length >= of_batch.max())
+            expected = labels[:, None] * (np.arange(length) < of_batch[:, None])
+            np.testing.assert_array_equal(inputs["input_ids"], expected)
+        seen = np.concatenate([labels for _, labels, _ in batches])
+        assert len(set(seen)) == len(seen)
+
+    @given(lengths=LENGTHS, batch_size=st.integers(1, 8), first=st.integers(0, 5))
+    def test_a_resumed_epoch_has_the_same_batches(self, lengths, batch_size, first):
+        full = self.batches(lengths, batch_size)
+        first = min(first, len(full))
+        assert_equal_batches(self.batches(lengths, batch_size, first_batch=first), full[first:])
+
+    def test_at_most_two_batches_mix_lengths(self):
+        lengths = np.random.default_rng(0).integers(2, 65, 300)
+        sizes = [np.digitize(lengths[labels - 1], [17, 49]) for _, labels, _ in self.batches(lengths, 7)]
+        assert sum(len(set(size)) > 1 for size in sizes) <= 2
+
+    def test_the_lengths_come_in_random_order(self):
+        lengths = np.repeat([10, 40, 60], 70)
+        of_batches = [inputs["input_ids"].shape[1] for inputs, _, _ in self.batches(lengths, 7)]
+        assert sorted(of_batches) == [16] * 10 + [48] * 10 + [64] * 10
+        assert of_batches != sorted(of_batches)
+        others = [inputs["input_ids"].shape[1] for inputs, _, _ in self.batches(lengths, 7, epoch=3)]
+        assert of_batches != others

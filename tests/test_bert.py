@@ -214,6 +214,19 @@ def test_logits_belong_to_the_probabilities(classifiers):
     np.testing.assert_allclose(1 / (1 + np.exp(-logits)), as_array(classifiers[1](inputs)), rtol=1e-4)
 
 
+@pytest.mark.parametrize("head_dropout_rate", [0.0, 0.5])
+def test_logits_do_not_depend_on_the_length_of_the_padding(head_dropout_rate):
+    config = BertConfig(vocab_size=100, max_seq_len=12, d_model=16, dff=32)
+    classifier = BertClassifier(config, pooling="max", head_dropout_rate=head_dropout_rate)
+    randomize(classifier)
+    model = logits_model(classifier, any_length=True)
+    assert {id(weight) for weight in model.weights} == {id(weight) for weight in classifier.weights}
+    expected = as_array(logits_model(classifier)(INPUTS))
+    for length in (9, 12):
+        inputs = {name: values[:, :length] for name, values in INPUTS.items()}
+        np.testing.assert_allclose(as_array(model(inputs)), expected, atol=1e-5)
+
+
 INPUTS = {
     "input_ids": np.random.default_rng(1).integers(1, 100, (8, 12), "int32") * (np.arange(12) < 9),
     "token_type_ids": np.zeros((8, 12), "int32"),

@@ -16,21 +16,24 @@ from network.bert import BertClassifier, logits_model
 from system.errors import InputError
 from text.dataset.splits import Split, Splits
 from text.labels import SENTIMENT, LabelSet
+from text.tokens.window_settings import NUM_SPECIAL_TOKENS
 from text.tokens.windows import Windows
 from training.classification import document_logits, feature_extractor, train_classifier
+from training.engine import batches
 from training.engine.checkpoint import Checkpoint
 from training.plans.fine_tuning import FineTuningPlan
 
 CONFIG = BertConfig(vocab_size=30, max_seq_len=8, d_model=16, dff=32)
 
 
-def split_of(rows: int, seed: int) -> Split:
-    """Return texts whose label depends on their first token, with padding at the end."""
+def split_of(rows: int, seed: int, shortest: int = 4) -> Split:
+    """Return texts of `shortest` to 4 tokens whose label depends on their first token, with padding at the end."""
     generator = np.random.default_rng(seed)
     input_ids = generator.integers(5, 30, (rows, 8), "int32")
-    input_ids[:, 6:] = 0
+    num_tokens = generator.integers(shortest, 5, rows)
+    input_ids[np.arange(8) >= num_tokens[:, None] + NUM_SPECIAL_TOKENS] = 0
     targets = SENTIMENT.targets(input_ids[:, 0] > 17)
-    return Split([""] * rows, targets, Windows(input_ids, np.full(rows, 4), np.arange(rows), np.zeros(rows, bool)))
+    return Split([""] * rows, targets, Windows(input_ids, num_tokens, np.arange(rows), np.zeros(rows, bool)))
 
 
 SPLITS = Splits(None, split_of(48, seed=0), split_of(32, seed=1), split_of(32, seed=2))
@@ -362,6 +365,14 @@ class KillingCheckpoint(Checkpoint):
             raise Killed
 
 
+@pytest.fixture
+def several_lengths(monkeypatch):
+    """Texts that are grouped by their length."""
+    monkeypatch.setattr(batches, "LENGTH_STEP", 2)
+    monkeypatch.setattr(batches, "MIN_POSITIONS_SAVED", 1)
+    return Splits(None, split_of(48, seed=0, shortest=1), split_of(32, seed=1), split_of(32, seed=2))
+
+
 # All of them have a state of their own; the average of the first epoch is the best.
 STATEFUL = {"ema": 0.8, "monitor": "loss", "patience": 2, "accumulate": 2, "balanced_sampling": True}
 
@@ -372,20 +383,21 @@ STATEFUL = {"ema": 0.8, "monitor": "loss", "patience": 2, "accumulate": 2, "bala
     [
         (0, 0.0, {}),
         (0, 0.0, STATEFUL),
-        (1, 0.3, STATEFUL | {"r_drop": 1.0}),
+        (1, 0.3, STATEFUL | {"r_drop": 1.0, "fgm": 0.5}),
         (1, 0.0, STATEFUL | {"precision": "mixed_bfloat16"}),
     ],
     ids=["head", "head, all choices", "network, all choices", "network, 16 bits"],
 )
-def test_a_killed_training_continues_bit_for_bit(tmp_path, unfreeze, head_dropout_rate, settings):
+def test_a_killed_training_continues_bit_for_bit(tmp_path, several_lengths, unfreeze, head_dropout_rate, settings):
     path = tmp_path / "checkpoint.npz"
     options = {"unfreeze": unfreeze, "head_dropout_rate": head_dropout_rate}
+    settings |= {"splits": several_lengths, "epochs": 3}
     expected = classifier_of(**options)
-    expected_history = train(expected, epochs=3, **settings)
+    expected_history = train(expected, **settings)
     with pytest.raises(Killed):
-        train(classifier_of(**options), checkpoint=KillingCheckpoint(path, batches=5), epochs=3, **settings)
+        train(classifier_of(**options), checkpoint=KillingCheckpoint(path, batches=5), **settings)
     classifier = classifier_of(**options, seed=5)
-    assert train(classifier, checkpoint=Checkpoint(path), resume=True, epochs=3, **settings) == expected_history
+    assert train(classifier, checkpoint=Checkpoint(path), resume=True, **settings) == expected_history
     assert_same_weights(classifier.get_weights(), expected.get_weights())
 
 

@@ -12,9 +12,10 @@ from network.heads import ClassificationLogits
 from system.errors import InputError
 from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
+from text.tokens.window_settings import NUM_SPECIAL_TOKENS
 from training.balancing import text_weights
 from training.document_loss import document_batches, document_model, most_windows
-from training.engine.batches import EpochBatches, LabelledBatches
+from training.engine.batches import EpochBatches, LabelledBatches, LengthGroupedBatches, choose_padded_lengths
 from training.engine.best_epoch import BestEpoch
 from training.engine.checkpoint import Checkpoint
 from training.engine.document_batches import DocumentBatches
@@ -71,6 +72,8 @@ def train_classifier(
             model = document_model(of_windows, splits.train.windows.aggregate, batches_of().batch_size)
         else:
             model, batches_of = of_windows, _window_batches(trained_on, splits.label_set, plan)
+            if isinstance(batches_of(), LengthGroupedBatches):
+                model = logits_model(trained, any_length=True)
         model = _regularized(model, splits.label_set, plan)
         if model is not of_windows:
             # Predicts the validation split; as the training, compiled with XLA.
@@ -117,7 +120,7 @@ def _window_batches(
     if weights is not None:
         window_weights *= weights
     inputs = [split.windows.inputs for split in trained_on]
-    return functools.partial(
+    batches_of = functools.partial(
         LabelledBatches,
         {name: np.concatenate([arrays[name] for arrays in inputs]) for name in inputs[0]},
         targets[text_index],
@@ -125,6 +128,13 @@ def _window_batches(
         weights=window_weights / window_weights.mean(),
         frequencies=frequencies,
         seed=plan.seed,
+    )
+    lengths = np.concatenate([split.windows.num_tokens for split in trained_on]) + NUM_SPECIAL_TOKENS
+    padded_lengths = choose_padded_lengths(lengths, plan.epochs)
+    if padded_lengths.min() == trained_on[0].windows.input_ids.shape[1]:
+        return batches_of
+    return functools.partial(
+        LengthGroupedBatches, *batches_of.args, **batches_of.keywords, padded_lengths=padded_lengths
     )
 
 

@@ -104,7 +104,7 @@ def _fit_epoch(
     try:
         # No shuffling by Keras: its random generator is not in the checkpoint.
         history = model.fit(
-            batches,
+            batches.for_fit(),
             initial_epoch=epoch,
             epochs=epoch + 1,
             verbose=0,
