@@ -3,6 +3,7 @@
 import io
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -19,6 +20,11 @@ hypothesis.settings.register_profile("here", deadline=None, derandomize="CI" in 
 hypothesis.settings.load_profile("here")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are cores, because tests often wait for another process."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files that have slow tests, so that no core waits for one of them at the end."""
     num_slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
@@ -32,6 +38,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the third-party data beside the repository (../shared/data) is not here")
     return folder
+
+
+@pytest.fixture
+def quickly() -> Iterator[None]:
+    """Run the training steps of a test without compiling them; see `small_runs.step_by_step`."""
+    from small_runs import step_by_step
+
+    with step_by_step():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,8 @@
 """Training runs of a few steps, on a network of two layers."""
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 from layer_checks import as_array
@@ -60,3 +63,18 @@ class KillAfter(keras.callbacks.Callback):
         if not self.batches_left:
             raise self.error
         self.batches_left -= 1
+
+
+@contextlib.contextmanager
+def step_by_step() -> Iterator[None]:
+    """Run training steps of this process without tracing or compiling them, which takes most of a short training."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)

@@ -259,6 +259,7 @@ def test_a_killed_run_is_resumed_as_if_nothing_had_happened(finished, here, argu
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quickly")
 def test_an_interrupted_run_of_an_encoder_is_resumed_as_if_nothing_had_happened(here, monkeypatch, capsys):
     write_reviews("reviews.csv", sample_rows()[::12])
     save_model(masked_lm(max_seq_len=8, num_layers=1), "pretrained.keras")
@@ -284,8 +285,8 @@ def test_an_interrupted_run_of_an_encoder_is_resumed_as_if_nothing_had_happened(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_a_killed_run_with_many_choices_is_resumed_as_if_nothing_had_happened(here, capsys):
+@pytest.mark.usefixtures("quickly")
+def test_an_interrupted_run_with_many_choices_is_resumed_as_if_nothing_had_happened(here, monkeypatch, capsys):
     write_reviews("reviews.csv", sample_rows()[::12])
     save_model(masked_lm(max_seq_len=8, num_layers=1), "pretrained.keras")
     options = ["--dataset", "reviews.csv", "--pretrained", "pretrained.keras", "--epochs", "4", "--max-windows", "1"]
@@ -303,8 +304,11 @@ def test_a_killed_run_with_many_choices_is_resumed_as_if_nothing_had_happened(he
     assert kept in printed.splitlines()
     assert all(f" - val_macro_f1: {value:.4f}" in printed for value in values)
 
-    run_until_killed("fine_tuning", 1, 1, options, here)
+    with monkeypatch.context() as patch:
+        patch.setattr(training.engine.loop, "print_epoch", InterruptAfter(epochs=2))
+        assert fine_tuning.main(options) == 130
     assert progress_of(CHECKPOINT) == (1, 0)
+    capsys.readouterr()
     assert fine_tuning.main(["--resume"]) == 0
     printed = capsys.readouterr().out
     assert epochs_printed(printed) == [f"Epoch {epoch}/4" for epoch in range(2, len(values) + 1)]

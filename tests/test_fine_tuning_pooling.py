@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from scripts import ENVIRONMENT, ROOT, call
+from small_runs import step_by_step
 
 import fine_tuning
 from network.model_file import load_model
@@ -33,7 +34,8 @@ def folder(tmp_path_factory, tiny_pretrained):
             writer.writerows((label, f"{text}，{number}") for label, text in LABELS.items())
     for pooling in POOLINGS:
         files = ["--pretrained", str(tiny_pretrained), "--output", f"{pooling}.keras", "--run-folder", pooling]
-        done = call(fine_tuning.main, ["--dataset", "topics.tsv", "--pooling", pooling, *files, *OPTIONS], folder)
+        with step_by_step():
+            done = call(fine_tuning.main, ["--dataset", "topics.tsv", "--pooling", pooling, *files, *OPTIONS], folder)
         assert done.returncode == 0, done.stderr
     return folder
 

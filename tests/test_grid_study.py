@@ -138,6 +138,7 @@ def test_a_killed_grid_is_resumed(arguments, finished, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quickly")
 class TestChangedRows:
     def interrupted(self, options, monkeypatch, runs):
         """Start a study that is interrupted after so many runs, before their results are recorded."""

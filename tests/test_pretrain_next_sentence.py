@@ -99,6 +99,7 @@ def test_a_killed_run_ends_as_if_it_had_never_been_killed(finished, here, corpus
     assert_same_weights(MODEL, finished[0] / MODEL)
 
 
+@pytest.mark.usefixtures("quickly")
 class TestContinued:
     STEP = ["--batch-size", "32", "--no-xla", "--max-steps", "1", "--held-out-fraction", "0.1"]
 
@@ -130,6 +131,7 @@ class TestContinued:
                 np.testing.assert_allclose(value, expected, atol=1e-6)
 
 
+@pytest.mark.usefixtures("quickly")
 def test_the_backbone_can_be_fine_tuned_and_saved_with_both_heads(finished, here):
     options = ["--dataset", "sample", "--pretrained", str(finished[0] / MODEL), "--unfreeze", "1", "--epochs", "1"]
     options += ["--no-xla", "--max-windows", "1", "--backbone-output", "backbone.keras"]

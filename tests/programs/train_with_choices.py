@@ -49,7 +49,7 @@ CHOICES = {
     },
 }
 RANDOM_CHOICES = {"r_drop": {"r_drop": 1.0, "fgm": 0.3, "dropout_rate": 0.2, "precision": "mixed_bfloat16"}}
-COMPILED = ("r_drop",)  # with XLA, where the backend has it
+COMPILED = ("r_drop",)  # by jax, which takes a tenth of the time that TensorFlow takes
 
 
 def split_of(rows: int, seed: int) -> Split:
@@ -64,7 +64,7 @@ def train(name: str, changes: dict) -> dict:
     """Train with some choices; return the numbers of the run."""
     splits = Splits(None, split_of(48, 0), split_of(24, 1), split_of(24, 2))
     settings = {"dropout_rate": 0.0, "batch_size": 8, "epochs": 2, "learning_rate": 1e-3, "seed": 1, "unfreeze": "all"}
-    is_compiled = name in COMPILED and keras.backend.backend() != "torch"
+    is_compiled = name in COMPILED and keras.backend.backend() == "jax"
     plan = dataclasses.replace(fine_tuning.PLAN, **settings | {"no_xla": not is_compiled} | changes)
     keras.utils.set_random_seed(0)
     config = BertConfig(30, 6, d_model=8, num_layers=1, num_heads=2, dff=16, dropout_rate=plan.dropout_rate)
