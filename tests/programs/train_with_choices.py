@@ -23,8 +23,10 @@ from evaluation.assessment import validation_of
 from network.bert import BertClassifier, BertConfig, logits_model
 from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
+from text.tokens.window_settings import NUM_SPECIAL_TOKENS
 from text.tokens.windows import Windows
 from training.classification import document_logits, train_classifier
+from training.engine import batches
 
 LABELS = LabelSet(("低", "中", "高"))
 # Without dropout all of these are deterministic.
@@ -52,11 +54,18 @@ RANDOM_CHOICES = {"r_drop": {"r_drop": 1.0, "fgm": 0.3, "dropout_rate": 0.2, "pr
 COMPILED = ("r_drop",)  # by jax, which takes a tenth of the time that TensorFlow takes
 
 
+# So that even these few texts are grouped by their length.
+batches.LENGTH_STEP, batches.MIN_POSITIONS_SAVED = 4, 1
+
+
 def split_of(rows: int, seed: int) -> Split:
-    """Return texts whose label depends on their first token; the last label is rare."""
-    input_ids = np.random.default_rng(seed).integers(1, 30, (rows, 6), "int32")
+    """Return texts of several lengths whose label depends on their first token; the last label is rare."""
+    generator = np.random.default_rng(seed)
+    num_tokens = generator.integers(1, 5, rows)
+    input_ids = generator.integers(1, 30, (rows, 6), "int32")
+    input_ids[np.arange(6) >= num_tokens[:, None] + NUM_SPECIAL_TOKENS] = 0
     targets = LABELS.targets(np.digitize(input_ids[:, 0], [14, 26]))
-    windows = Windows(input_ids, np.full(rows, 4), np.arange(rows), np.zeros(rows, bool))
+    windows = Windows(input_ids, num_tokens, np.arange(rows), np.zeros(rows, bool))
     return Split([""] * rows, targets, windows, label_set=LABELS)
 
 
