@@ -10,13 +10,7 @@ import keras
 from keras import KerasTensor, layers
 
 from layers import PACKAGE
-from network.backbone import (
-    BertConfig,
-    backbone_layers,
-    backbone_of_any_length,
-    build_backbone,
-    copy_backbone,
-)
+from network.backbone import BertConfig, backbone_layers, backbone_of_any_length, build_backbone, copy_backbone
 from network.heads import POOLING_LAYERS, ClassificationLogits, MaskedLMHead, NextSentenceHead
 from system.errors import InputError
 from text.labels import SENTIMENT, LabelSet

@@ -266,7 +266,7 @@ class TestPaddedLengths:
         assert all(length % 16 == 0 or length == lengths.max() for length in np.unique(padded))
 
     @given(lengths=LENGTHS, epochs=st.integers(1, 10_000))
-    def test_each_length_saves_enough(self, lengths, epochs):
+    def test_each_length_saves_something(self, lengths, epochs):
         used = np.unique(choose_padded_lengths(lengths, epochs))
 
         def positions(used):

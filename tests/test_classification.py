@@ -390,7 +390,7 @@ STATEFUL = {"ema": 0.8, "monitor": "loss", "patience": 2, "accumulate": 2, "bala
 def test_a_killed_training_continues_bit_for_bit(tmp_path, several_lengths, unfreeze, head_dropout_rate, settings):
     path = tmp_path / "checkpoint.npz"
     options = {"unfreeze": unfreeze, "head_dropout_rate": head_dropout_rate}
-    settings |= {"splits": several_lengths, "epochs": 3}
+    settings = settings | {"splits": several_lengths, "epochs": 3}
     expected = classifier_of(**options)
     expected_history = train(expected, **settings)
     with pytest.raises(Killed):
