@@ -44,6 +44,7 @@ def build_parser() -> Parser:
 @exits_with_status
 def main(argv: list[str] | None = None) -> None:
     plan, typed = parse_plan(build_parser(), PLAN, argv)
+    plan = plan.with_typed(typed)
     with quiet_imports():  # imported here so that --help does not wait for them
         from recipes.fine_tuning import fine_tune
         from recipes.studies.study import holds_study, study

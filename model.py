@@ -51,6 +51,7 @@ PLAN = FineTuningPlan(
     learning_rate=LEARNING_RATE,
     head_learning_rate=HEAD_LEARNING_RATE,
     dropout_rate=DROPOUT_RATE,
+    head_fit="epochs",
     output=CLASSIFIER_PATH,
     seed=0,  # unused, because each run draws its own
 )

@@ -174,6 +174,11 @@ class BertClassifier(BertModel):
         for layer in frozen:
             layer.trainable = False
 
+    @property
+    def label_set(self) -> LabelSet:
+        """The labels of the outputs."""
+        return _label_set_of(self.metadata)
+
     def get_config(self) -> dict:
         return super().get_config() | {
             "unfreeze": self.unfreeze,

@@ -23,7 +23,7 @@ from network.backbone import copy_backbone
 from network.bert import BertClassifier, BertMaskedLM, logits_model
 from network.metadata import Metadata
 from network.model_file import save_model
-from recipes.preparation import checkpoint_of, load_data, load_pretrained, new_classifier
+from recipes.preparation import checkpoint_of, kept_head, load_data, load_pretrained, new_classifier
 from recipes.run_folder import (
     environment,
     finish_run,
@@ -42,8 +42,8 @@ from text.dataset.splits import Splits
 from text.labels import EVEN_THRESHOLD, LabelSet
 from text.sources import source_name
 from training.classification import document_logits, train_classifier
-from training.document_loss import document_batches, most_windows
 from training.engine.loop import History
+from training.objectives.document_loss import document_batches, most_windows
 from training.plans.fine_tuning import FineTuningPlan
 
 PLOT_NAME = "training_curves.png"
@@ -104,6 +104,9 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
     if plan.save_splits:
         save_splits(splits, plan)
     classifier.summary()
+    kept = kept_head(plan, pretrained, splits.label_set)
+    if kept is not None:
+        print(f"head: starts as that of {plan.pretrained}, which has the same labels")
     if plan.document_loss and plan.unfreeze == 0:
         print("--document-loss changes nothing without --unfreeze: the head alone is always trained on whole texts")
     if plan.dry_run:
@@ -118,6 +121,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         validation_of(splits, plan.monitor),
         checkpoint,
         distilled=distilled,
+        kept=kept,
         resume=plan.resume,
     )
     if not test:
@@ -147,7 +151,8 @@ def train_basic(plan: FineTuningPlan) -> FineTuningResult:
         pretrained = load_pretrained(plan)
         splits = load_data(plan, pretrained)
         classifier = new_classifier(plan, pretrained, splits.label_set)
-        history = train_classifier(classifier, splits, plan, validation_of(splits))
+        kept = kept_head(plan, pretrained, splits.label_set)
+        history = train_classifier(classifier, splits, plan, validation_of(splits), kept=kept)
         result = FineTuningResult(classifier, _test(plan, classifier, splits), history)
         previous = _save(plan, result, splits)
         print(f"{_model_files(plan)}{previous}")
@@ -174,10 +179,12 @@ def _print_dry_run(
         batches_of = document_batches([splits.train], plan)
         largest = most_windows(batches_of, plan.epochs)
         texts += f" in batches of {batches_of().batch_size} whole texts (up to {largest:,} windows)"
-    epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
+    duration = "for 1 epoch" if plan.epochs == 1 else f"for {plan.epochs} epochs"
+    if plan.unfreeze == 0 and not sources and plan.fits_head(len(splits.train.texts)):
+        duration = "until they converge"
     print(
         f"dry run: nothing was trained. The run would train {trainable:,} of {classifier.count_params():,} parameters "
-        f"for {epochs} on {texts}, validate on {len(splits.validation.texts):,} and "
+        f"{duration} on {texts}, validate on {len(splits.validation.texts):,} and "
         + (f"test on {len(splits.test.texts):,}." if test else "stop before the test.")
     )
     if test:

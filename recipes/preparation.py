@@ -15,6 +15,7 @@ from text.dataset.splits import Split, Splits, load_splits, print_splits
 from text.labels import LabelSet
 from text.tokens.tokenizer import tokenizer_from_json
 from training.engine.checkpoint import Checkpoint
+from training.logistic_regression import Head
 from training.plans.fine_tuning import FineTuningPlan
 
 
@@ -57,6 +58,21 @@ def new_classifier(plan: FineTuningPlan, pretrained: BertModel, labels: LabelSet
         pooling=plan.pooling,
         head_dropout_rate=plan.head_dropout_rate,
     )
+
+
+def kept_head(plan: FineTuningPlan, pretrained: BertModel, labels: LabelSet) -> Head | None:
+    """Return the head of a pre-trained classifier with the same labels, in their order; None for any other model."""
+    if not isinstance(pretrained, BertClassifier) or pretrained.pooling != plan.pooling:
+        return None
+    known = pretrained.label_set
+    if known.multi_label != labels.multi_label or set(known.names) != set(labels.names):
+        return None
+    kernel, bias = pretrained.get_layer("classification_output").get_weights()
+    if labels.is_binary:
+        sign = 1 if known == labels else -1
+        return Head(sign * kernel, sign * bias)
+    order = [known.names.index(name) for name in labels.names]
+    return Head(kernel[:, order], bias[order])
 
 
 def checkpoint_of(plan: FineTuningPlan, splits: Splits, distilled: Split | None) -> Checkpoint:

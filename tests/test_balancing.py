@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from text.labels import SENTIMENT, LabelSet
-from training.balancing import text_weights
+from training.objectives.balancing import text_weights
 
 TOPICS = LabelSet(("体育", "财经", "教育"))
 

@@ -18,9 +18,10 @@ from text.dataset.splits import Split, Splits
 from text.labels import SENTIMENT, LabelSet
 from text.tokens.window_settings import NUM_SPECIAL_TOKENS
 from text.tokens.windows import Windows
-from training.classification import document_logits, feature_extractor, train_classifier
+from training.classification import document_logits, train_classifier
 from training.engine import batches
 from training.engine.checkpoint import Checkpoint
+from training.frozen_head import feature_extractor
 from training.plans.fine_tuning import FineTuningPlan
 
 CONFIG = BertConfig(vocab_size=30, max_seq_len=8, d_model=16, dff=32)
@@ -42,6 +43,7 @@ SPLITS = Splits(None, split_of(48, seed=0), split_of(32, seed=1), split_of(32, s
 def plan_of(**changes) -> FineTuningPlan:
     """Return a plan with high learning rates, not compiled with XLA."""
     settings = {"batch_size": 16, "learning_rate": 1e-3, "head_learning_rate": 2e-2, "seed": 1, "no_xla": True}
+    settings |= {"head_fit": "epochs"}
     return dataclasses.replace(fine_tuning.PLAN, **settings | changes)
 
 

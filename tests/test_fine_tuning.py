@@ -86,10 +86,10 @@ def sample_rows():
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, tiny_pretrained):
-    """The folder and the process of a run with nothing but defaults, except for its data and its report folder."""
+    """The folder and the process of a run of five epochs, with defaults except for its data and its report."""
     folder = tmp_path_factory.mktemp("finished")
     options = ["--dataset", "sample", "--pretrained", str(tiny_pretrained), "--report-folder", "report"]
-    return folder, run("fine_tuning.py", options, folder)
+    return folder, run("fine_tuning.py", [*options, "--head-fit", "epochs"], folder)
 
 
 @pytest.mark.slow
@@ -160,7 +160,9 @@ class TestWholeRun:
 
     def test_a_function_with_the_same_seed_gives_the_same_weights(self, finished, here, tiny_pretrained, capsys):
         Path(CLASSIFIER).write_text("earlier", encoding="utf-8")
-        plan = dataclasses.replace(fine_tuning.PLAN, dataset="sample", pretrained=str(tiny_pretrained))
+        plan = dataclasses.replace(
+            fine_tuning.PLAN, dataset="sample", pretrained=str(tiny_pretrained), head_fit="epochs"
+        )
         result = recipes.fine_tuning.fine_tune(plan, plot_name="curves.png")
         lines = capsys.readouterr().out.splitlines()
         assert_fine_tuning_is_printed(lines, epochs=fine_tuning.EPOCHS)
@@ -172,6 +174,29 @@ class TestWholeRun:
         metrics = read_json("metrics.json")
         assert metrics["history"] == result.history and metrics["test"] == result.assessment["test"]
         assert Path("curves.png").is_file() and Path("confusion_matrix.png").is_file()
+
+
+@pytest.mark.slow
+def test_few_texts_and_a_classifier_to_start_from(here, finished, capsys):
+    options = [
+        "--dataset",
+        str(SAMPLE_REVIEWS),
+        "--pretrained",
+        str(finished[0] / CLASSIFIER),
+        "--output",
+        "second.keras",
+    ]
+    assert fine_tuning.main(options) == 0
+    printed = capsys.readouterr().out
+    assert f"head: starts as that of {finished[0] / CLASSIFIER}, which has the same labels" in printed
+    assert "Epoch" not in printed
+    (fitted,) = (
+        line for line in printed.splitlines() if line.startswith("Head fitted to 378 texts until it converged")
+    )
+    metrics = read_json("metrics.json")
+    assert fitted.endswith(f"val_binary_accuracy: {metrics['history']['val_binary_accuracy'][0]:.4f}")
+    with Image.open("training_curves.png") as plot:
+        plot.verify()
 
 
 @pytest.mark.slow
@@ -377,8 +402,8 @@ class TestArguments:
         total = int(re.search(r"Total params: ([\d,]+)", printed)[1].replace(",", ""))
         training, results = printed.splitlines()[-2:]
         assert training == (
-            f"dry run: nothing was trained. The run would train 17 of {total:,} parameters for 5 epochs on 378 texts, "
-            "validate on 42 and test on 84."
+            f"dry run: nothing was trained. The run would train 17 of {total:,} parameters until they converge on 378 "
+            "texts, validate on 42 and test on 84."
         )
         files = "training_curves.png, confusion_matrix.png and metrics.json"
         assert results == f"The model would be saved to {CLASSIFIER} and {ONNX_CLASSIFIER}; {files} in {here}."
@@ -396,7 +421,7 @@ class TestArguments:
         assert fine_tuning.main([*arguments, "--document-loss", "--dry-run"]) == 0
         printed = capsys.readouterr().out
         assert "--document-loss changes nothing without --unfreeze" in printed
-        assert "5 epochs on 378 texts, validate" in printed
+        assert "until they converge on 378 texts, validate" in printed
 
     def test_two_ways_to_choose_windows(self, here, arguments, capsys):
         with pytest.raises(SystemExit, match="2"):

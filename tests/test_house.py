@@ -20,6 +20,7 @@ ROOMS = (
     "training",
     "training/plans",
     "training/engine",
+    "training/objectives",
     "evaluation",
     "evaluation/report",
     "serving",

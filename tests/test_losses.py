@@ -5,7 +5,13 @@ import pytest
 from layer_checks import as_array
 
 from text.labels import SENTIMENT, LabelSet
-from training.losses import accuracy, binary_accuracy, classification_accuracy, classification_loss, exact_match
+from training.objectives.losses import (
+    accuracy,
+    binary_accuracy,
+    classification_accuracy,
+    classification_loss,
+    exact_match,
+)
 
 TARGETS = np.array([[1], [0], [0.8], [0.1]], "float32")
 LOGITS = np.array([[2.2], [1.4], [0.0], [0.4]], "float32")

@@ -14,6 +14,7 @@ from system.errors import InputError
 from text.tokens.window_options import WINDOW_OPTIONS
 from text.tokens.window_settings import WindowSettings
 from training.plans.pretraining import PRESETS
+from training.plans.training_options import FEW_TEXTS, OF_EPOCHS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,6 +54,30 @@ class TestFineTuningPlan:
     )
     def test_the_study_that_the_options_ask_for(self, changes, study):
         assert changed(fine_tuning.PLAN, **changes).study == study
+
+    @pytest.mark.parametrize(
+        ("changes", "texts", "fitted"),
+        [
+            ({}, FEW_TEXTS - 1, True),
+            ({}, FEW_TEXTS, False),
+            ({"loss": "focal"}, 10, False),
+            ({"head_fit": "epochs"}, 10, False),
+            ({"head_fit": "convergence"}, FEW_TEXTS, True),
+        ],
+    )
+    def test_when_the_head_is_fitted_until_it_converges(self, changes, texts, fitted):
+        assert changed(fine_tuning.PLAN, **changes).fits_head(texts) == fitted
+
+    @pytest.mark.parametrize("name", OF_EPOCHS)
+    def test_an_option_of_the_epochs_means_epochs_for_a_frozen_network(self, name):
+        assert fine_tuning.PLAN.with_typed([name]).head_fit == "epochs"
+        assert fine_tuning.PLAN.with_typed(["seed"]).head_fit == "auto"
+        assert changed(fine_tuning.PLAN, unfreeze="all").with_typed([name]).head_fit == "auto"
+        assert changed(fine_tuning.PLAN, head_fit="convergence").with_typed([name]).head_fit == "convergence"
+
+    def test_a_head_cannot_converge_to_the_focal_loss(self):
+        with pytest.raises(InputError, match="leave out --loss or --head-fit"):
+            changed(fine_tuning.PLAN, loss="focal", head_fit="convergence").check(["loss", "head_fit"])
 
     def test_every_window_setting_is_an_option(self):
         assert [field.name for field in dataclasses.fields(WindowSettings)] == list(WINDOW_OPTIONS)

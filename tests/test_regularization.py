@@ -7,8 +7,8 @@ from layer_checks import as_array, randomize
 
 from layers import BertEmbedding
 from text.labels import SENTIMENT, LabelSet
-from training.losses import accuracy, classification_loss
-from training.regularization import RegularizedModel, gradient_of, symmetric_divergence
+from training.objectives.losses import accuracy, classification_loss
+from training.objectives.regularization import RegularizedModel, gradient_of, symmetric_divergence
 
 TOPICS = LabelSet(("体育", "财经", "教育"))
 ASPECTS = LabelSet(("位置", "服务", "早餐"), multi_label=True)

@@ -52,7 +52,7 @@ class GridStudy:
                 number,
                 str(each),
                 save_splits=plan.save_splits if number == "1" else None,
-                **each.values,
+                **each.values | {"head_fit": self._plan_of(plan, each).head_fit},
             )
             for number, each in self._combinations.items()
         ]
@@ -64,6 +64,11 @@ class GridStudy:
             for number, each in self._combinations.items()
         }
         self._monitor, self._folder = plan.monitor or MONITORS[0], plan.run_folder
+
+    @staticmethod
+    def _plan_of(plan: FineTuningPlan, combination: Combination) -> FineTuningPlan:
+        """Return the plan of a combination, as if its options were typed."""
+        return dataclasses.replace(plan, **combination.values).with_typed(combination.values)
 
     def measure(self, run: Run) -> dict[str, Any]:
         """Return the validation metrics of the weights that a run ended with."""

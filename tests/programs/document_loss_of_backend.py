@@ -13,8 +13,8 @@ from keras import layers
 
 from text.tokens.window_options import AGGREGATES
 from text.tokens.windows import Windows
-from training.document_loss import document_model
 from training.engine.document_batches import DocumentBatches
+from training.objectives.document_loss import document_model
 
 NUM_DOCUMENTS, BATCH_SIZE, OUTPUTS, EPOCHS = 40, 8, 3, 5
 # With XLA, where the backend has it; one of them, which compiles what the others do and more.

@@ -134,8 +134,12 @@ def _loss_first(metrics: dict[str, float]) -> dict[str, float]:
 
 def print_epoch(epoch: int, epochs: int, seconds: float, logs: dict[str, float]) -> None:
     """Print the metrics of an epoch on one line."""
-    metrics = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
-    print(f"Epoch {epoch + 1}/{epochs} - {seconds:.0f}s - {metrics}", flush=True)
+    print(f"Epoch {epoch + 1}/{epochs} - {seconds:.0f}s - {format_metrics(logs)}", flush=True)
+
+
+def format_metrics(metrics: dict[str, float]) -> str:
+    """Return metrics as they stand at the end of a line of a training."""
+    return " - ".join(f"{name}: {value:.4f}" for name, value in metrics.items())
 
 
 class ProgressBar(keras.callbacks.Callback):

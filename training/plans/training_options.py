@@ -2,7 +2,8 @@
 
 import functools
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from system.command_line import (
     count,
@@ -23,6 +24,21 @@ _unlabelled, _network, _loss, _training = (
     functools.partial(option, group=heading) for heading in ("unlabelled texts", "network", "loss", "training")
 )
 POOLINGS = ("mean", "cls", "max")
+FEW_TEXTS = 2000
+# Options that mean nothing for a head that is fitted until it converges.
+OF_EPOCHS = (
+    "epochs",
+    "batch_size",
+    "accumulate",
+    "head_learning_rate",
+    "schedule",
+    "warmup",
+    "weight_decay",
+    "clip_norm",
+    "ema",
+    "monitor",
+    "patience",
+)
 MONITORS = ("loss", "accuracy", "macro_f1", "micro_f1")
 
 
@@ -107,6 +123,13 @@ class TrainingOptions:
         unset="off",
     )
 
+    head_fit: str = _training(
+        "auto",
+        choices=("auto", "convergence", "epochs"),
+        help="how to train the head of a frozen network, and to start it with --unfreeze: until it converges, with the "
+        "penalty that cross-validation chooses, or for --epochs; auto is convergence for fewer than "
+        f"{FEW_TEXTS:,} training texts, unless an option of the epochs is given for a frozen network",
+    )
     epochs: int = _training(type=positive_int, help="number of passes over the training data")
     batch_size: int = _training(
         type=positive_int, help="texts per batch; with --unfreeze windows per batch, except for --document-loss"
@@ -176,6 +199,8 @@ class TrainingOptions:
             )
         if "focal_gamma" in typed and self.loss != "focal":
             raise InputError("--focal-gamma needs --loss focal")
+        if self.head_fit == "convergence" and self.loss != "cross-entropy":
+            raise InputError("--head-fit convergence minimises the cross-entropy: leave out --loss or --head-fit")
         if self.head_dropout_rate and self.unfreeze == 0:
             raise InputError("--head-dropout-rate has no effect on a frozen network: add --unfreeze")
         if self.patience is not None and self.monitor is None:
@@ -193,6 +218,22 @@ class TrainingOptions:
         for name, default in defaults.items():
             if getattr(self, name) != default:
                 raise InputError(f"{option_name(name)} changes nothing while the backbone is frozen: add --unfreeze")
+
+    def with_typed(self, typed: Collection[str]) -> Self:
+        """Return the plan that trains the head by epochs if one of their options was typed for a frozen network.
+
+        Args:
+            typed: the names of the fields that the user set.
+        """
+        if self.head_fit == "auto" and self.unfreeze == 0 and not {*OF_EPOCHS}.isdisjoint(typed):
+            return replace(self, head_fit="epochs")
+        return self
+
+    def fits_head(self, num_texts: int) -> bool:
+        """Whether the head is fitted until it converges, for so many training texts."""
+        if self.head_fit == "auto":
+            return num_texts < FEW_TEXTS and self.loss == "cross-entropy"
+        return self.head_fit == "convergence"
 
     @property
     def jit_compile(self) -> bool:

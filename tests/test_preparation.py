@@ -1,0 +1,53 @@
+"""What a fine-tuning starts from: the head that it keeps of a classifier with the same labels."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tiny_models
+
+import fine_tuning
+from recipes.preparation import kept_head
+from text.labels import SENTIMENT, LabelSet
+
+TOPICS = LabelSet(("经济", "体育", "科技"))
+FEATURES = np.random.default_rng(0).normal(size=(5, 16)).astype("float32")
+
+
+def kept(model, labels, **changes):
+    return kept_head(dataclasses.replace(fine_tuning.PLAN, **changes), model, labels)
+
+
+def head_of(model):
+    return model.get_layer("classification_output").get_weights()
+
+
+@pytest.mark.parametrize("labels", [SENTIMENT, TOPICS, LabelSet(TOPICS.names, multi_label=True)])
+def test_a_classifier_with_the_same_labels_keeps_its_head(labels):
+    model = tiny_models.classifier(labels.to_json())
+    for value, expected in zip(kept(model, labels), head_of(model), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize("labels", [SENTIMENT, TOPICS])
+def test_labels_in_another_order_keep_their_probabilities(labels):
+    model, turned = tiny_models.classifier(labels.to_json()), LabelSet(labels.names[::-1])
+    kernel, bias = head_of(model)
+    expected = labels.probabilities(FEATURES @ kernel + bias)
+    np.testing.assert_allclose(turned.probabilities(kept(model, turned).logits(FEATURES)), expected[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    "labels", [LabelSet(("差", "好")), TOPICS, LabelSet(SENTIMENT.names, multi_label=True)], ids=lambda each: each.names
+)
+def test_other_labels_get_a_new_head(labels):
+    assert kept(tiny_models.classifier(), labels) is None
+
+
+def test_another_pooling_gets_a_new_head():
+    assert kept(tiny_models.classifier(pooling="max"), SENTIMENT) is None
+    assert kept(tiny_models.classifier(pooling="max"), SENTIMENT, pooling="max") is not None
+
+
+def test_a_pre_training_model_has_no_head_to_keep():
+    assert kept(tiny_models.masked_lm(), SENTIMENT) is None

@@ -1,0 +1,85 @@
+"""What the training of a classifier shares, whatever is trained: balance, optimizer, loss and loop."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+from system.errors import InputError
+from text.labels import LabelSet
+from training.engine.batches import EpochBatches
+from training.engine.best_epoch import BestEpoch
+from training.engine.checkpoint import Checkpoint
+from training.engine.loop import History, ProgressBar, fit_epochs
+from training.engine.optimizer import fine_tuning_optimizer
+from training.engine.precision import with_loss_scaling
+from training.objectives.balancing import text_weights
+from training.objectives.losses import classification_accuracy, classification_loss
+from training.plans.fine_tuning import FineTuningPlan
+
+PREDICTION_BATCH_SIZE = 256
+# Returns the metrics of the validation split from the logits of its texts, (texts, outputs).
+Validate = Callable[[np.ndarray], dict[str, float]]
+
+
+def predict(model: keras.Model, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the output of a model for windows, (windows, …)."""
+    return model.predict(inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0)
+
+
+def balance(labels: LabelSet, targets: np.ndarray, plan: FineTuningPlan) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the weight of each text in the loss, and how often to draw it, (texts,); None where all are alike."""
+    weights = text_weights(labels, targets, plan.class_weights) if plan.class_weights != "none" else None
+    return weights, text_weights(labels, targets, "balanced") if plan.balanced_sampling else None
+
+
+def fit(
+    model: keras.Model,
+    labels: LabelSet,
+    batches_of: Callable[..., EpochBatches],
+    validate: Callable[[], dict[str, float]],
+    plan: FineTuningPlan,
+    checkpoint: Checkpoint | None,
+    *,
+    backbone: Sequence[str],
+    resume: bool,
+    jit_compile: bool,
+    unit: str,
+) -> History:
+    batches = batches_of()
+    total_batches = plan.epochs * len(batches)
+    if plan.accumulate > total_batches:
+        raise InputError(f"--accumulate {plan.accumulate} is more than the {total_batches} batches of the training")
+    gamma = plan.focal_gamma if plan.loss == "focal" else None
+    optimizer = fine_tuning_optimizer(
+        plan.learning_rate,
+        plan.head_learning_rate,
+        total_batches,
+        backbone_layers=backbone,
+        layer_decay=plan.layer_decay,
+        schedule=plan.schedule,
+        warmup=plan.warmup,
+        weight_decay=plan.weight_decay,
+        clip_norm=plan.clip_norm,
+        accumulate=plan.accumulate,
+        ema=plan.ema,
+    )
+    model.compile(
+        with_loss_scaling(optimizer, model),
+        loss=classification_loss(labels, focal_gamma=gamma, label_smoothing=plan.label_smoothing),
+        weighted_metrics=[classification_accuracy(labels)],
+        jit_compile=jit_compile,
+    )
+    model.optimizer.build(model.trainable_variables)
+    if resume:
+        checkpoint.load()
+        checkpoint.restore(model)
+    return fit_epochs(
+        model,
+        batches_of,
+        validate,
+        plan.epochs,
+        checkpoint=checkpoint,
+        callbacks=[ProgressBar(unit, batches.batch_size)],
+        best=BestEpoch(plan.monitor, plan.patience) if plan.monitor else None,
+    )
