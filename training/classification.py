@@ -13,7 +13,7 @@ from system.errors import InputError
 from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
 from text.tokens.window_settings import NUM_SPECIAL_TOKENS
-from training.balancing import text_weights
+from training.balancing import balance
 from training.document_loss import document_batches, document_model, most_windows
 from training.engine.batches import EpochBatches, LabelledBatches, LengthGroupedBatches, choose_padded_lengths
 from training.engine.best_epoch import BestEpoch
@@ -100,8 +100,7 @@ def _document_batches(
     Raises:
         InputError: a batch has more windows than fit into memory.
     """
-    targets = np.concatenate([split.targets for split in trained_on])
-    weights, frequencies = _balance(labels, targets, plan)
+    weights, frequencies = balance(labels, trained_on, plan)
     batches_of = document_batches(trained_on, plan, weights, frequencies)
     most_windows(batches_of, plan.epochs)  # raises before the first epoch
     return batches_of
@@ -112,7 +111,7 @@ def _window_batches(trained_on: Sequence[Split], labels: LabelSet, plan: FineTun
     targets = np.concatenate([split.targets for split in trained_on])
     text_index = _text_index(trained_on)
     weights, frequencies = (
-        None if values is None else values[text_index] for values in _balance(labels, targets, plan)
+        None if values is None else values[text_index] for values in balance(labels, trained_on, plan)
     )
     window_weights = np.concatenate([split.windows.weights for split in trained_on])
     if weights is not None:
@@ -138,14 +137,6 @@ def _text_index(trained_on: Sequence[Split]) -> np.ndarray:
     """Return the index of the text of each window, (windows,), counted over all splits."""
     starts = np.cumsum([0, *(len(split.texts) for split in trained_on[:-1])])
     return np.concatenate([split.windows.text_index + start for split, start in zip(trained_on, starts, strict=True)])
-
-
-def _balance(
-    labels: LabelSet, targets: np.ndarray, plan: FineTuningPlan
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the weight of each text in the loss, and how often to draw it, (texts,); None where all are alike."""
-    weights = text_weights(labels, targets, plan.class_weights) if plan.class_weights != "none" else None
-    return weights, text_weights(labels, targets, "balanced") if plan.balanced_sampling else None
 
 
 def _regularized(model: keras.Model, labels: LabelSet, plan: FineTuningPlan) -> keras.Model:
@@ -200,7 +191,7 @@ def _train_head(
     # Of each window: their logits are combined as in use, which may be by another aggregate than the mean.
     validation_features = (_predict(extractor, validation.windows.inputs) - mean) @ whitening
     targets = np.concatenate([split.targets for split in trained_on])
-    weights, frequencies = _balance(validation.label_set, targets, plan)
+    weights, frequencies = balance(validation.label_set, trained_on, plan)
     batches_of = functools.partial(
         LabelledBatches,
         (features - mean) @ whitening,
