@@ -40,7 +40,7 @@ def most_probable_metrics(test: dict) -> dict:
 
 
 def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: float | None) -> dict:
-    """Test a model and the baseline on the test split.
+    """Test a model and the baseline on the test split, and on those of further sets.
 
     Args:
         logits_of: returns the model's logits for the texts of a split, (texts, outputs).
@@ -54,14 +54,17 @@ def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: 
         metrics at 0.5, at the application's and at the calibrated threshold, by `threshold_key`. Of more labels "test"
         holds the metrics themselves, and "baseline_class_weight" says how the baseline was trained. If a text may have
         several labels, these are at the application's thresholds, and `test["at_half"]` holds those at 0.5. Where the
-        data has groups, "groups" holds "test" and "baseline" of each.
+        data has groups, "groups" holds "test" and "baseline" of each. With further sets there are their groups too,
+        and "all_sets" holds "test" and "baseline" of the test texts of all sets.
 
     Raises:
         InputError: on the validation split the model is far worse than predicting the class frequencies.
     """
     calibration = _calibration(splits.validation, logits_of(splits.validation))
-    test, label_set = splits.test, splits.test.label_set
-    probabilities = label_set.probabilities(logits_of(test) / calibration.temperature)
+    label_set = splits.test.label_set
+    labels = np.concatenate([test.labels for test in splits.tests])
+    logits = np.concatenate([logits_of(test) for test in splits.tests])
+    probabilities = label_set.probabilities(logits / calibration.temperature)
     if label_set.multi_label and threshold is None:
         threshold = calibration.threshold
     baseline = baseline_test_logits(splits)
@@ -69,7 +72,7 @@ def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: 
 
     def metrics_of(rows: np.ndarray) -> dict:
         def measure(of: np.ndarray, value: Threshold = None) -> dict:
-            return classification_metrics(label_set, test.labels[rows], of[rows], value)
+            return classification_metrics(label_set, labels[rows], of[rows], value)
 
         if label_set.is_binary:
             thresholds = (EVEN_THRESHOLD, threshold, calibration.threshold)
@@ -81,11 +84,14 @@ def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: 
         return {"test": of_model, "baseline": measure(baseline_probabilities, baseline.threshold)}
 
     assessment = {"calibration": calibration._asdict(), "application_threshold": threshold}
-    assessment |= metrics_of(np.arange(len(test.texts)))
+    assessment |= metrics_of(np.arange(len(splits.test.texts)))
     if not label_set.is_binary:
         assessment["baseline_class_weight"] = baseline.class_weight
-    if test.groups is not None:
-        assessment["groups"] = {str(group): metrics_of(test.groups == group) for group in np.unique(test.groups)}
+    if splits.test.groups is not None:
+        groups = np.concatenate([each.groups for each in splits.tests])
+        assessment["groups"] = {str(group): metrics_of(groups == group) for group in np.unique(groups)}
+    if splits.further:
+        assessment["all_sets"] = metrics_of(np.arange(len(labels)))
     return assessment
 
 
@@ -152,11 +158,14 @@ def print_assessment(assessment: dict, data_name: str) -> None:
         print(format_multiclass_report(metrics, baseline, data_name) + "\n")
     print(calibrated + ".\n")
     if "groups" in assessment:
-        groups = {
-            name: (most_probable_metrics(of_group["test"]), of_group["baseline"])
-            for name, of_group in assessment["groups"].items()
-        }
-        print(format_groups(groups) + "\n")
+        groups = {name: _pair(of_group) for name, of_group in assessment["groups"].items()}
+        all_sets = _pair(assessment["all_sets"]) if "all_sets" in assessment else None
+        print(format_groups(groups, all_sets) + "\n")
+
+
+def _pair(metrics: dict) -> tuple[dict, dict]:
+    """Return the metrics of the model and of the baseline as `format_groups` takes them."""
+    return most_probable_metrics(metrics["test"]), metrics["baseline"]
 
 
 def _calibration(validation: Split, logits: np.ndarray) -> Calibration:

@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluation.metrics import classification_metrics
 from evaluation.multi_label import best_thresholds
+from text.dataset.splits import joined_text_weights
 from text.labels import LabelSet
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def baseline_logits(
     texts: Sequence[str],
     max_characters: int | None = None,
     class_weight: ClassWeight = None,
+    text_weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Fit the baseline on the training texts; return its logits, (texts, outputs), for `texts`.
 
@@ -77,6 +79,7 @@ def baseline_logits(
         max_characters: truncate each text to that many characters. A model of single characters reads 62 of them in
             64 tokens, two of which are special. None: whole texts.
         class_weight: "balanced" gives each label the same total weight, None each text.
+        text_weights: the weight of each training text, (train texts,); None for the same.
 
     Raises:
         ValueError: as `fit_tfidf_baseline`, or `max_characters` is below 1.
@@ -88,11 +91,11 @@ def baseline_logits(
     vectorizer = TfidfVectorizer(**CHARACTERS, max_features=_max_features(len(label_set.names)))
     known = vectorizer.fit_transform([text[:max_characters] for text in train_texts])
     features = vectorizer.transform([text[:max_characters] for text in texts])
-    return _fitted_logits(label_set, known, np.asarray(train_labels), features, class_weight)
+    return _fitted_logits(label_set, known, np.asarray(train_labels), features, class_weight, text_weights)
 
 
 def baseline_test_logits(splits: Splits) -> TestedBaseline:
-    """Fit the baseline on the training and the validation split; return its logits for the test split.
+    """Fit the baseline on the training and the validation split; return its logits for the test splits of all sets.
 
     More than two labels get the class weight with the better macro-F1 on the validation split, after a training on the
     training split alone; if a text may have several labels, these also get thresholds in the way of the model, where
@@ -111,12 +114,15 @@ def baseline_test_logits(splits: Splits) -> TestedBaseline:
     if not label_set.is_binary:
         num_train = len(train.texts)
         class_weight, threshold = _best_settings(
-            label_set, counts[:num_train], train.labels, counts[num_train:], validation.labels
+            label_set, counts[:num_train], train.labels, counts[num_train:], validation.labels, train.text_weights
         )
     tfidf = TfidfTransformer()
     labels = np.concatenate([train.labels, validation.labels])
-    known, features = tfidf.fit_transform(counts), tfidf.transform(vectorizer.transform(_texts_of(splits.test)))
-    return TestedBaseline(_fitted_logits(label_set, known, labels, features, class_weight), class_weight, threshold)
+    known = tfidf.fit_transform(counts)
+    features = tfidf.transform(vectorizer.transform([text for test in splits.tests for text in _texts_of(test)]))
+    text_weights = joined_text_weights((train, validation))
+    logits = _fitted_logits(label_set, known, labels, features, class_weight, text_weights)
+    return TestedBaseline(logits, class_weight, threshold)
 
 
 def _texts_of(split: Split) -> list[str]:
@@ -130,6 +136,7 @@ def _best_settings(
     train_labels: np.ndarray,
     validation_counts: spmatrix,
     validation_labels: np.ndarray,
+    text_weights: np.ndarray | None,
 ) -> tuple[ClassWeight, tuple[float, ...] | None]:
     """Return the class weight and the thresholds with the best macro-F1 on the validation split; None if all are equal.
 
@@ -138,6 +145,7 @@ def _best_settings(
         train_labels: (train texts,) or (train texts, labels).
         validation_counts: (validation texts, n-grams).
         validation_labels: (validation texts,) or (validation texts, labels).
+        text_weights: (train texts,), or None.
     """
     from sklearn.feature_extraction.text import TfidfTransformer
 
@@ -148,7 +156,7 @@ def _best_settings(
 
     macro_f1 = {}
     for class_weight in (None, "balanced"):
-        logits = _fitted_logits(label_set, train, train_labels, validation, class_weight)
+        logits = _fitted_logits(label_set, train, train_labels, validation, class_weight, text_weights)
         probabilities = label_set.probabilities(logits)
         thresholds = [best_thresholds(validation_labels, probabilities)] if label_set.multi_label else []
         for threshold in (None, *thresholds):
@@ -163,7 +171,12 @@ def _max_features(num_labels: int) -> int | None:
 
 
 def _fitted_logits(
-    label_set: LabelSet, known: spmatrix, labels: np.ndarray, features: spmatrix, class_weight: ClassWeight
+    label_set: LabelSet,
+    known: spmatrix,
+    labels: np.ndarray,
+    features: spmatrix,
+    class_weight: ClassWeight,
+    text_weights: np.ndarray | None,
 ) -> np.ndarray:
     """Fit a logistic regression, or one for each of several labels, and return logits, (texts, outputs).
 
@@ -171,9 +184,11 @@ def _fitted_logits(
         known: the features of the training texts, (train texts, n-grams).
         labels: (train texts,) or (train texts, labels).
         features: those of the texts to predict, (texts, n-grams).
+        class_weight: see `baseline_logits`.
+        text_weights: see `baseline_logits`.
     """
     if not label_set.multi_label:
-        classifier = _logistic_regression(labels, class_weight).fit(known, labels)
+        classifier = _logistic_regression(labels, class_weight).fit(known, labels, text_weights)
         return _logits(label_set, classifier.classes_, classifier.decision_function(features))
     logits = np.empty((features.shape[0], len(label_set.names)))
     for index, has_label in enumerate(labels.T):
@@ -181,7 +196,7 @@ def _fitted_logits(
             logits[:, index] = ABSENT_LABEL_LOGIT if has_label[0] == 0 else -ABSENT_LABEL_LOGIT
         else:
             classifier = _logistic_regression(has_label, class_weight, solver="newton-cg")
-            logits[:, index] = classifier.fit(known, has_label).decision_function(features)
+            logits[:, index] = classifier.fit(known, has_label, text_weights).decision_function(features)
     return logits
 
 

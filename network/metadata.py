@@ -28,8 +28,9 @@ class Metadata:
         threshold: the best threshold on the validation split, 0 to 1; with several labels a text that of each label;
             None for one of more than two labels.
         windows: how to split a text into windows.
-        data: the data set of the training: name, number of rows, SHA-256, and the names of the
-            official files of the validation and the test split, if there are any.
+        data: the data set of the training: name, number of rows, SHA-256, and the names of the official files of the
+            validation and the test split, if there are any; "also" is a list of the same for further sets, each with
+            the weight of its texts in the loss.
         test: the metrics on the test split.
         version: version of this format; the earliest files have none.
     """

@@ -185,7 +185,7 @@ def _print_dry_run(
     print(
         f"dry run: nothing was trained. The run would train {trainable:,} of {classifier.count_params():,} parameters "
         f"{duration} on {texts}, validate on {len(splits.validation.texts):,} and "
-        + (f"test on {len(splits.test.texts):,}." if test else "stop before the test.")
+        + (f"test on {sum(len(each.texts) for each in splits.tests):,}." if test else "stop before the test.")
     )
     if test:
         print(
@@ -195,6 +195,9 @@ def _print_dry_run(
 
 def _test(plan: FineTuningPlan, classifier: BertClassifier, splits: Splits) -> dict:
     """Test the classifier on the test split, print its metrics and return them."""
+    if splits.further:
+        num_texts = len(splits.train.texts) + len(splits.validation.texts)
+        print(f"TF-IDF with logistic regression learns {num_texts:,} texts", flush=True)  # it may take minutes
     threshold = splits.label_set.default_threshold if plan.threshold is None else plan.threshold
     assessment = assess(functools.partial(document_logits, logits_model(classifier)), splits, threshold)
     print_assessment(assessment, splits.test_name)
@@ -214,19 +217,32 @@ def _end_with_validation(
 
 def _save(plan: FineTuningPlan, result: FineTuningResult, splits: Splits) -> str:
     """Save the classifier for Keras and for ONNX Runtime; return a remark on the model that it replaces."""
-    labelled = splits.labelled
     previous = previous_model_remark(plan.output)
     result.classifier.metadata = Metadata(
-        labels=labelled.label_set,
+        labels=splits.label_set,
         **result.assessment["calibration"],
         windows=plan.windows,
-        data={"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256}
-        | {part: name for part, name in labelled.origins.names.items() if part != DATASET},
+        data=_described_data(splits),
         test=result.assessment["test"],
     ).to_json()
     save_model(result.classifier, plan.output)
     export_onnx(plan.output)
     return previous
+
+
+def _described_data(splits: Splits) -> dict:
+    """Return what the model file says about its training data."""
+    described = [
+        {"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256}
+        | {part: name for part, name in labelled.origins.names.items() if part != DATASET}
+        for labelled in (splits.labelled, *(each.labelled for each in splits.further))
+    ]
+    data, *further = described
+    if further:
+        data["also"] = [
+            of_set | {"weight": each.labelled.weight} for of_set, each in zip(further, splits.further, strict=True)
+        ]
+    return data
 
 
 def _save_backbone(path: str, classifier: BertClassifier, pretrained: BertMaskedLM) -> None:

@@ -10,6 +10,7 @@ from recipes.run_folder import CHECKPOINT_NAME
 from system.errors import InputError
 from system.files import sha256_of_file
 from text.cleaning import cleanings_of, with_cleaning
+from text.corpus import fingerprints
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.splits import Split, Splits, load_splits, print_splits
 from text.labels import LabelSet
@@ -78,17 +79,27 @@ def kept_head(plan: FineTuningPlan, pretrained: BertModel, labels: LabelSet) -> 
 def checkpoint_of(plan: FineTuningPlan, splits: Splits, distilled: Split | None) -> Checkpoint:
     """Return the checkpoint of the run, which can be resumed on the same data and the same pre-trained model alone."""
     distillation_data = [hashlib.sha256(distilled.targets.tobytes()).hexdigest(), *distilled.texts] if distilled else []
-    sha256 = data_sha256(splits.labelled, plan.pretrained, distillation_data)
+    further = further_fingerprints(plan, [each.labelled for each in splits.further])
+    sha256 = data_sha256(splits.labelled, plan.pretrained, [*further, *distillation_data])
     return Checkpoint(Path(plan.run_folder, CHECKPOINT_NAME), data_sha256=sha256)
 
 
-def data_sha256(labelled: LabelledTexts, pretrained: str, distillation_data: Sequence[str] = ()) -> str:
+def data_sha256(labelled: LabelledTexts, pretrained: str, other_data: Sequence[str] = ()) -> str:
     """Return a hash of the inputs of a run, in hexadecimal; a run is resumed only if it has not changed.
 
     Args:
+        labelled: the data set.
         pretrained: the file of the pre-trained model.
-        distillation_data: the texts and the targets from the teachers.
+        other_data: what stands for further sets, see `further_fingerprints`, and the texts and the targets from the
+            teachers.
     """
     # The groups are part of the splits, but not of the hash in a model file.
-    data = [labelled.sha256, *(labelled.groups or ()), sha256_of_file(pretrained), *distillation_data]
+    data = [labelled.sha256, *(labelled.groups or ()), sha256_of_file(pretrained), *other_data]
     return hashlib.sha256("\n".join(data).encode()).hexdigest()
+
+
+def further_fingerprints(plan: FineTuningPlan, further: Sequence[LabelledTexts]) -> list[str]:
+    """Return what differs if the further sets, or the files of `--exclude`, are others."""
+    of_sets = [f"{labelled.weight} {labelled.sha256}" for labelled in further]
+    groups = [group for labelled in further for group in labelled.groups or ()]
+    return [*of_sets, *groups, *fingerprints(plan.exclude, "--exclude")]

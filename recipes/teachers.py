@@ -1,5 +1,6 @@
 """The training data of a distillation: unlabelled and new texts, labelled by the teachers."""
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -31,7 +32,8 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
     are another. Their logits are averaged. TF-IDF reads texts as the student's tokenizer cleans them.
 
     Args:
-        splits: texts of its validation and test split are left out.
+        plan: the settings; texts of its `exclude` are left out.
+        splits: texts of its validation and test splits are left out.
         student: the classifier to train; its tokenizer makes the windows.
 
     Raises:
@@ -39,19 +41,21 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
     """
     teachers = [Predictor(path) for path in plan.teachers]
     _require_labels(splits.label_set, teachers)
-    evaluated_on = splits.validation.texts + splits.test.texts
-    unlabelled = iter_texts(plan.unlabelled, plan.text_column, or_usual=True, option="--unlabelled")
+    evaluated_on = itertools.chain(splits.validation.texts, *(test.texts for test in splits.tests))
+    unlabelled = iter_texts(plan.unlabelled, plan.text_column, plan.exclude, or_usual=True, option="--unlabelled")
     texts = list(leave_out(unlabelled, evaluated_on))
     if plan.unlabelled and not texts:
         raise InputError(
-            "--unlabelled: no text remains besides those of the validation and the test split; name more texts"
+            "--unlabelled: no text remains besides those of the validation and the test split"
+            f"{' and of --exclude' if plan.exclude else ''}; name more texts"
         )
     if plan.mixtures:
         texts += mixed_texts(splits.train.texts + texts, plan.mixtures, plan.seed)
     print(f"the teachers label {len(texts):,} texts", flush=True)
     tokenizer = tokenizer_from_json(student.tokenizer_json)
     train_texts, cleaned = cleaned_texts(tokenizer, splits.train.texts), cleaned_texts(tokenizer, texts)
-    logits = [baseline_logits(splits.label_set, train_texts, splits.train.labels, cleaned)]
+    text_weights = splits.train.text_weights
+    logits = [baseline_logits(splits.label_set, train_texts, splits.train.labels, cleaned, text_weights=text_weights)]
     if teachers:
         # Together they count as much as TF-IDF does: the two kinds of model err differently.
         logits.append(np.mean([teacher.logits(texts) for teacher in teachers], axis=0))

@@ -1,9 +1,15 @@
-"""The width of text at a terminal, where a Chinese character is two columns wide."""
+"""What a terminal shows: text, of which a Chinese character is two columns wide, and the progress of long work."""
 
+import sys
 import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 ZERO_WIDTH = ("Mn", "Me", "Cf")  # Unicode categories of characters without a column of their own
 ELLIPSIS = "…"
+SECONDS_WITHOUT_PROGRESS = 2
+
+Item = TypeVar("Item")
 
 
 def display_width(text: str) -> int:
@@ -35,3 +41,27 @@ def shorten(text: str, width: int) -> str:
     while display_width(text + ELLIPSIS) > width:
         text = text[:-1]
     return text + ELLIPSIS
+
+
+def progress(items: Iterable[Item], description: str, unit: str, total: int | None = None) -> Iterator[Item]:
+    """Yield the items, and show their number on standard error while that takes more than two seconds.
+
+    Args:
+        items: the items.
+        description: what is done with them.
+        unit: their name after a number, such as " rows".
+        total: how many there are, where that is known.
+    """
+    from tqdm import tqdm  # imported here, because the application needs the width of text alone
+
+    yield from tqdm(
+        items,
+        description,
+        total,
+        unit=unit,
+        unit_scale=True,
+        delay=SECONDS_WITHOUT_PROGRESS,
+        leave=False,
+        # A log file should not get several lines a second.
+        mininterval=0.2 if sys.stderr.isatty() else 15,
+    )

@@ -18,6 +18,7 @@ class SmallSplit:
     label_set: LabelSet
     groups: np.ndarray | None = None
     cleaned: list[str] | None = None
+    text_weights: np.ndarray | None = None
 
 
 def small_split(texts_by_label, label_set, labels, groups=None):

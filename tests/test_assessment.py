@@ -1,5 +1,7 @@
 """The test of a classifier: its metrics at each threshold and in each group, and the refusal of a useless model."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from arrays import logits_of
@@ -15,7 +17,7 @@ from evaluation.assessment import (
 )
 from evaluation.metrics import classification_metrics, validation_metrics
 from system.errors import InputError
-from text.dataset.splits import Splits
+from text.dataset.splits import FurtherSet, Splits
 from text.labels import SENTIMENT, LabelSet
 
 TEXTS = {1: "房间很干净，服务很好", 0: "房间很脏，隔音太差"}
@@ -72,6 +74,34 @@ def test_each_group_has_its_own_metrics(splits):
     }
     assert counts_and_accuracies == {"film": (6, 0), "shop": (18, 1)}
     assert groups["film"]["baseline"]["accuracy"] == 1
+
+
+class TestFurtherSets:
+    @pytest.fixture
+    def both(self, splits):
+        """The splits with two further sets, of which the second has no test text."""
+        tests = (split_of(12, np.array(["shop", "book"] * 6)), split_of(0, np.array([])))
+        return dataclasses.replace(splits, further=tuple(FurtherSet(None, 0, 0, test) for test in tests))
+
+    def test_the_headline_is_that_of_the_data_set(self, splits, both):
+        alone, assessment = assess(Model(), splits, 0.7), assess(Model(), both, 0.7)
+        for name in ("calibration", "test", "baseline"):
+            assert assessment[name] == alone[name]
+        assert list(assessment) == [*alone, "all_sets"]
+
+    def test_groups_and_all_texts_are_those_of_all_sets(self, both):
+        assessment = assess(Model(), both, 0.7)
+        counts = {name: of_group["baseline"]["count"] for name, of_group in assessment["groups"].items()}
+        assert counts == {"book": 6, "film": 6, "shop": 24}
+        all_sets = assessment["all_sets"]
+        assert all_sets["baseline"]["count"] == 36
+        assert all_sets["test"]["thresholds"]["0.7"]["accuracy"] == 0.75
+
+    def test_the_table_ends_with_all_texts(self, both, capsys):
+        print_assessment(assess(Model(), both, 0.7), "reviews.csv")
+        lines = capsys.readouterr().out.splitlines()
+        assert "Test on reviews.csv: 24 texts, 66.7% of them positive" in lines
+        assert lines[-2].split()[:5] == ["All", "test", "texts", "36", "0.750"]
 
 
 @pytest.mark.parametrize("logit", [np.nan, np.inf, 1000.0])

@@ -1,10 +1,14 @@
-"""The weights of texts that correct how often each label occurs."""
+"""The weights of texts: those of their sets, and those that correct how often each label occurs."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import fine_tuning
+from text.dataset.splits import Split
 from text.labels import SENTIMENT, LabelSet
-from training.objectives.balancing import text_weights
+from training.objectives.balancing import balance, text_weights
 
 TOPICS = LabelSet(("体育", "财经", "教育"))
 
@@ -50,3 +54,38 @@ def test_a_label_that_hardly_occurs_has_a_finite_weight(kind):
     targets = np.array([[1, 0, 0], [0.999, 0.001, 0]], np.float32)
     weights = text_weights(TOPICS, targets, kind)
     assert np.isfinite(weights).all() and weights.max() < 1.1
+
+
+class TestBalance:
+    LABELS = np.array([0, 0, 0, 1, 2, 2])
+    OF_SETS = np.array([1, 1, 0.5, 0.5, 3, 3], np.float32)
+
+    def splits(self, text_weights):
+        """Return the texts as two splits, of which the second has no weights, like texts that teachers label."""
+        targets = TOPICS.targets(self.LABELS)
+        weighted = Split([""] * 6, targets, None, label_set=TOPICS, text_weights=text_weights)
+        return [weighted, Split([""] * 2, targets[:2], None, label_set=TOPICS)]
+
+    def balance(self, text_weights, **changes):
+        return balance(TOPICS, self.splits(text_weights), replace(fine_tuning.PLAN, **changes))
+
+    def test_without_a_choice_all_texts_are_alike(self):
+        assert self.balance(None) == (None, None)
+
+    def test_the_weights_are_those_of_the_sets(self):
+        weights, frequencies = self.balance(self.OF_SETS)
+        assert frequencies is None
+        expected = np.append(self.OF_SETS, [1, 1])
+        np.testing.assert_allclose(weights, expected / expected.mean(), rtol=1e-6)
+        assert weights.dtype == np.float32
+
+    def test_they_multiply_those_of_the_labels(self):
+        weights, _ = self.balance(self.OF_SETS, class_weights="balanced")
+        of_labels, _ = self.balance(None, class_weights="balanced")
+        expected = of_labels * np.append(self.OF_SETS, [1, 1])
+        np.testing.assert_allclose(weights, expected / expected.mean(), rtol=1e-6)
+
+    def test_labels_are_counted_in_texts(self):
+        _, frequencies = self.balance(self.OF_SETS, balanced_sampling=True)
+        _, expected = self.balance(None, balanced_sampling=True)
+        assert frequencies.tolist() == expected.tolist()

@@ -111,6 +111,20 @@ class TestBaselineOfATest:
         np.testing.assert_array_equal(logits, expected)
         assert class_weight is threshold is None
 
+    def test_texts_have_the_weights_of_their_sets(self):
+        train, validation, test = (
+            SmallSplit(REVIEWS[start::3], np.array(LABELS[start::3]), SENTIMENT) for start in range(3)
+        )
+        weighted = dataclasses.replace(validation, text_weights=np.full(len(validation.texts), 2, np.float32))
+        logits = baseline_test_logits(Splits(None, train, weighted, test)).logits
+        known = np.concatenate([train.labels, validation.labels])
+        weights = np.repeat([1, 2], [len(train.texts), len(validation.texts)])
+        texts = train.texts + validation.texts
+        expected = baseline_logits(SENTIMENT, texts, known, test.texts, text_weights=weights)
+        np.testing.assert_array_equal(logits, expected)
+        unweighted = baseline_test_logits(Splits(None, train, validation, test)).logits
+        assert np.abs(logits - unweighted).max() > 0.01
+
     def test_it_reads_the_texts_as_the_model_cleans_them(self):
         plain = [SmallSplit(REVIEWS[start::3], np.array(LABELS[start::3]), SENTIMENT) for start in range(3)]
         decorated = [

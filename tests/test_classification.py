@@ -193,6 +193,22 @@ class TestRareLabel:
         train(classifier, splits, epochs=15, **rate, **settings)
         assert probabilities_of(classifier, splits.test).mean() == pytest.approx(expected, abs=0.06)
 
+    @pytest.mark.parametrize(
+        ("unfreeze", "settings"),
+        [
+            (0, {}),
+            pytest.param("all", {}, marks=pytest.mark.slow),
+            pytest.param("all", {"document_loss": True}, marks=pytest.mark.slow),
+        ],
+    )
+    def test_counts_by_the_weight_of_its_texts(self, splits, unfreeze, settings):
+        weights = np.where(splits.train.labels == 1, 12, 3).astype(np.float32)
+        weighted = dataclasses.replace(splits, train=dataclasses.replace(splits.train, text_weights=weights))
+        classifier = classifier_of(unfreeze, dropout_rate=0.0)
+        rate = {"head_learning_rate": 5e-2, "learning_rate": 1e-9, "weight_decay": 1.0}
+        train(classifier, weighted, epochs=15, **rate, **settings)
+        assert probabilities_of(classifier, splits.test).mean() == pytest.approx(0.5, abs=0.06)
+
     def test_the_weight_of_a_teachers_text_follows_its_probabilities(self, splits):
         targets = np.full((160, 1), 0.2, np.float32)
         distilled = dataclasses.replace(split_of(160, seed=9), targets=targets)

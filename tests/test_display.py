@@ -1,10 +1,11 @@
-"""Text at a terminal: its width, and texts that fill a width."""
+"""Text at a terminal: its width, and texts that fill a width; and the progress of long work."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from system.display import display_width, ljust, rjust, shorten
+import system.display
+from system.display import display_width, ljust, progress, rjust, shorten
 
 WIDTHS = st.integers(1, 30)
 
@@ -35,3 +36,14 @@ def test_only_a_text_that_is_too_wide_is_cut():
     assert shorten("无情绪", 6) == "无情绪"
     assert shorten("无情绪", 5) == "无情…"
     assert shorten("anger\nand\x1b[31m rage", 40) == "anger and [31m rage"
+
+
+class TestProgress:
+    def test_items_remain_what_they_are(self, capsys):
+        assert list(progress(iter("abc"), "reading", " rows")) == ["a", "b", "c"]
+        assert capsys.readouterr().err == "", "short work shows none"
+
+    def test_long_work_is_shown(self, capsys, monkeypatch):
+        monkeypatch.setattr(system.display, "SECONDS_WITHOUT_PROGRESS", 0)
+        assert sum(progress(range(3), "reading a.csv", " rows", 3)) == 3
+        assert "reading a.csv:" in capsys.readouterr().err

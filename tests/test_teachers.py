@@ -18,6 +18,7 @@ from recipes.teachers import MAX_CHARACTERS, MIN_CHARACTERS, distillation_split,
 from serving.predictor import Predictor
 from system.errors import InputError
 from text.cleaning import with_cleaning
+from text.dataset.duplicates import letters
 from text.dataset.options import DataOptions
 from text.dataset.splits import load_splits
 from text.labels import SENTIMENT
@@ -86,6 +87,22 @@ class TestDistillationSplit:
         count = len(distilled.texts)
         assert capsys.readouterr().out == f"the teachers label {count} texts\n"
         assert len(distilled.windows.input_ids) == count  # of one window each
+
+    def test_excluded_texts_and_those_of_all_tests_are_left_out(self, plan, student, tmp_path):
+        rows = [f"{text}！,{label}" for text, label in zip(read_labelled("sample").texts, [0, 1] * 252, strict=True)]
+        (tmp_path / "others.csv").write_text("\n".join(["text,label", *rows[:300]]), encoding="utf-8")
+        (tmp_path / "unwanted.txt").write_text("没看过的评论！", encoding="utf-8")
+        options = DataOptions(dataset="sample", also=[str(tmp_path / "others.csv=0.5")], test_size=1 / 6)
+        splits = load_splits(options, tokenizer_from_json(student.tokenizer_json), 16)
+        plan = dataclasses.replace(plan, exclude=[str(tmp_path / "unwanted.txt")], mixtures=20)
+        distilled = distillation_split(plan, splits, student)
+        unlabelled, mixed = distilled.texts[:-20], distilled.texts[-20:]
+        known = {letters(text) for split in (splits.validation, *splits.tests) for text in split.texts}
+        assert unlabelled and known.isdisjoint(map(letters, unlabelled)) and "没看过的评论" not in unlabelled
+        assert mixed == mixed_texts(splits.train.texts + unlabelled, 20, plan.seed)
+        train, weights = splits.train, splits.train.text_weights
+        logits = baseline_logits(SENTIMENT, train.texts, train.labels, distilled.texts, text_weights=weights)
+        np.testing.assert_allclose(distilled.targets[:, 0], SENTIMENT.probabilities(logits)[:, 1], rtol=1e-5)
 
     def test_tfidf_alone_gives_its_probabilities(self, plan, splits, student):
         distilled = distillation_split(plan, splits, student)

@@ -146,6 +146,13 @@ def test_each_group_has_a_line_and_columns_are_under_their_titles():
     assert lines[3].split() == ["(none)", "100"] + ["1.000"] * 4
 
 
+def test_all_sets_together_have_the_last_line():
+    lines = format_groups({"film": (metrics_of(54, 30),) * 2}, (metrics_of(60, 40), metrics_of(30, 40))).splitlines()
+    assert [line.split("  ")[0] for line in lines[2:]] == ["film", "All test texts"]
+    assert lines[-1].split()[3:6] == ["100", "1.000", "0.700"]
+    assert len({len(line) for line in lines[1:]}) == 1
+
+
 def test_chinese_names_of_groups_are_padded_by_their_width():
     lines = format_groups({"film": (metrics_of(54, 30),) * 2, "书店": (metrics_of(54, 30),) * 2}).splitlines()
     assert display_width(lines[2]) == display_width(lines[3])

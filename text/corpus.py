@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from system.errors import InputError
+from system.files import sha256_of_file
 from text.dataset.duplicates import leave_out
 from text.hub_datasets import HubId, open_hub
 from text.sources import CORPUS_SUFFIXES, SAMPLE, SAMPLE_CORPUS, TEXT_COLUMNS, hub_id_or_fail
@@ -62,6 +63,16 @@ def corpus_files(sources: Iterable[str | os.PathLike], option: str = "--corpus")
     """
     resolved = [_resolve_corpus(str(source), option) for source in sources]
     return [path for source in resolved if not isinstance(source, HubId) for path in source]
+
+
+def fingerprints(sources: Iterable[str], option: str = "--corpus") -> list[str]:
+    """Return the hash and the suffix of each file of the sources; the name of a source that is not a file."""
+    found = []
+    for source in sources:
+        files = corpus_files([source], option)
+        # With the suffix, because a table and a text file of the same bytes hold different documents.
+        found.extend([sha256_of_file(file) + file.suffix.lower() for file in files] or [source])
+    return found
 
 
 def _resolve_corpus(source: str, option: str) -> list[Path] | HubId:

@@ -20,6 +20,7 @@ LABEL_WORDS = {
 }
 ENGLISH_NAMES = {"负面": "negative", "正面": "positive"}
 LABEL_CHARACTERS_SHOWN = 40
+LABELS_DESCRIBED = 6
 SEPARATOR = "|"  # of several labels of a text
 # C0, DEL, C1, the line and paragraph separators, and half of a surrogate pair.
 CONTROL_CHARACTERS = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0xD800, 0xE000))))
@@ -210,6 +211,26 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 SENTIMENT = LabelSet(("负面", "正面"))
+
+
+def describe_labels(label_set: LabelSet, labels: np.ndarray) -> str:
+    """Return the fraction of the positive texts, or of the texts of each label, or of none, where there are others.
+
+    Args:
+        label_set: the labels.
+        labels: those of the texts, (texts,) or (texts, labels).
+    """
+    if label_set == SENTIMENT:
+        return f"{labels.mean():.1%} positive"
+    if label_set.multi_label:
+        fractions = labels.mean(axis=0)
+        unlabelled = f", {(labels.sum(axis=1) == 0).mean():.1%} without a label"
+    else:
+        fractions = np.bincount(labels, minlength=len(label_set.names)) / len(labels)
+        unlabelled = ""
+    most_frequent = np.argsort(-fractions, kind="stable")[:LABELS_DESCRIBED]
+    shown = ", ".join(f"{fractions[label]:.1%} {label_set.names[label]}" for label in most_frequent)
+    return shown + (", …" if len(fractions) > LABELS_DESCRIBED else "") + unlabelled
 
 
 def accepted_labels() -> str:

@@ -113,8 +113,7 @@ def _document_batches(
     Raises:
         InputError: a batch has more windows than fit into memory.
     """
-    targets = np.concatenate([split.targets for split in trained_on])
-    weights, frequencies = balance(labels, targets, plan)
+    weights, frequencies = balance(labels, trained_on, plan)
     batches_of = document_batches(trained_on, plan, weights, frequencies)
     most_windows(batches_of, plan.epochs)  # raises before the first epoch
     return batches_of
@@ -124,7 +123,9 @@ def _window_batches(trained_on: Sequence[Split], labels: LabelSet, plan: FineTun
     """Return a function that returns the batches of windows of an epoch, by length where that saves time."""
     targets = np.concatenate([split.targets for split in trained_on])
     text_index = _text_index(trained_on)
-    weights, frequencies = (None if values is None else values[text_index] for values in balance(labels, targets, plan))
+    weights, frequencies = (
+        None if values is None else values[text_index] for values in balance(labels, trained_on, plan)
+    )
     window_weights = np.concatenate([split.windows.weights for split in trained_on])
     if weights is not None:
         window_weights *= weights

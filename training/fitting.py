@@ -13,7 +13,6 @@ from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, ProgressBar, fit_epochs
 from training.engine.optimizer import fine_tuning_optimizer
 from training.engine.precision import with_loss_scaling
-from training.objectives.balancing import text_weights
 from training.objectives.losses import classification_accuracy, classification_loss
 from training.plans.fine_tuning import FineTuningPlan
 
@@ -25,12 +24,6 @@ Validate = Callable[[np.ndarray], dict[str, float]]
 def predict(model: keras.Model, inputs: dict[str, np.ndarray]) -> np.ndarray:
     """Return the output of a model for windows, (windows, …)."""
     return model.predict(inputs, batch_size=PREDICTION_BATCH_SIZE, verbose=0)
-
-
-def balance(labels: LabelSet, targets: np.ndarray, plan: FineTuningPlan) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the weight of each text in the loss, and how often to draw it, (texts,); None where all are alike."""
-    weights = text_weights(labels, targets, plan.class_weights) if plan.class_weights != "none" else None
-    return weights, text_weights(labels, targets, "balanced") if plan.balanced_sampling else None
 
 
 def fit(

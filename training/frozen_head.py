@@ -15,8 +15,9 @@ from training.engine.batches import LabelledBatches
 from training.engine.best_epoch import VALIDATION
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, format_metrics
-from training.fitting import Validate, balance, fit, predict
+from training.fitting import Validate, fit, predict
 from training.logistic_regression import Head, LabelledFeatures, fit_cross_validated, prior
+from training.objectives.balancing import balance
 from training.plans.fine_tuning import FineTuningPlan
 
 
@@ -68,7 +69,7 @@ def features_of(classifier: BertClassifier, splits: Sequence[Split], plan: FineT
     features = np.concatenate([split.windows.mean(predict(extractor, split.windows.inputs)) for split in splits])
     targets = np.concatenate([split.targets for split in splits])
     labels = splits[0].label_set
-    weights, frequencies = balance(labels, targets, plan)
+    weights, frequencies = balance(labels, splits, plan)
     return LabelledFeatures(features, targets, labels, weights, frequencies)
 
 

@@ -14,6 +14,7 @@ from text.labels import SENTIMENT, LabelSet
 
 SAME_PREDICTION_LIMIT = 0.95
 MAJORITY = "Always the majority class"
+ALL_SETS = "All test texts"
 PAIR_WIDTH = 17  # of the two columns precision and recall
 MATRIX_LABELS = 10  # with more of them a confusion matrix is too wide
 CONFUSIONS_SHOWN = 10
@@ -55,11 +56,12 @@ def format_multiclass_report(model: dict, baseline: dict | None, data_name: str)
     return "\n\n".join([_data_line(model, data_name), *tables, *_remarks([model], baseline)])
 
 
-def format_groups(groups: Mapping[str, tuple[dict, dict]]) -> str:
+def format_groups(groups: Mapping[str, tuple[dict, dict]], all_sets: tuple[dict, dict] | None = None) -> str:
     """Format the metrics of each group of texts, one group a line.
 
     Args:
         groups: by group, the metrics of the model, of two labels those at 0.5, and those of the baseline.
+        all_sets: the same for the test texts of several sets, for a last line; None for one set.
 
     Returns:
         The table, without a newline at its end.
@@ -71,7 +73,8 @@ def format_groups(groups: Mapping[str, tuple[dict, dict]]) -> str:
         f"{'':{ROW_NAME_WIDTH}}  {'':7}" + "".join(f"  {title:>19}" for title in metrics.values()),
         f"{'Group':{ROW_NAME_WIDTH}}  {'texts':>7}" + 2 * f"  {'Mini-BERT':>9}  {'baseline':>8}",
     ]
-    for name, (model, baseline) in groups.items():
+    last = [] if all_sets is None else [(ALL_SETS, all_sets)]
+    for name, (model, baseline) in [*groups.items(), *last]:
         line = f"{ljust(name or '(none)', ROW_NAME_WIDTH)}  {model['count']:7,}"
         for metric in metrics:
             line += f"  {model[metric]:9.3f}  {baseline[metric]:8.3f}"

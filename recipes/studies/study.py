@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from recipes.fine_tuning import PLOT_NAME, fine_tune
-from recipes.preparation import data_sha256
+from recipes.preparation import data_sha256, further_fingerprints
 from recipes.run_folder import (
     CHECKPOINT_NAME,
     PROGRESS_NAME,
@@ -30,7 +30,7 @@ from system.errors import InputError, OutputError
 from system.files import sha256_of_file, write_atomically
 from text.corpus import corpus_files
 from text.dataset.labelled_texts import LabelledTexts
-from text.dataset.splits import read_rows
+from text.dataset.splits import read_further_sets, read_rows
 from training.plans.fine_tuning import FineTuningPlan
 
 STUDY_NAME, MARKDOWN_NAME = "study.json", "study.md"
@@ -107,10 +107,10 @@ def _kind_of(plan: FineTuningPlan, labelled: LabelledTexts, defaults: FineTuning
 
 
 def _sha256(labelled: LabelledTexts, runs: list[Run]) -> str:
-    """Return a hash of what the runs start from: the rows, the models, and the unlabelled texts in files."""
+    """Return a hash of what the runs start from: the rows, the models, and other texts in files."""
     plan = runs[0].plan
     files = [*plan.teachers, *corpus_files(plan.unlabelled, "--unlabelled")]
-    hashes = list(map(sha256_of_file, files))
+    hashes = [*further_fingerprints(plan, read_further_sets(plan, labelled)), *map(sha256_of_file, files)]
     pretrained = dict.fromkeys(run.plan.pretrained for run in runs)
     return "\n".join(data_sha256(labelled, path, hashes) for path in pretrained)
 

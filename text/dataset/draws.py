@@ -1,13 +1,14 @@
 """The rows of each split of a data set: the original's draw, draws by label, folds, and official files."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from system.errors import InputError
 from system.libraries import disable_telemetry
-from text.dataset.duplicates import describe_duplicates, drop_duplicates
+from text.dataset.duplicates import Rows, describe_duplicates, drop_duplicates, leave_out_tested
 from text.dataset.labelled_texts import LABELS_SHOWN, MIN_ROWS_OF_LABEL, LabelledTexts
 from text.dataset.options import DataOptions
 from text.dataset.origins import DATASET, TEST, VALIDATION
@@ -36,39 +37,76 @@ def rows_of_splits(labelled: LabelledTexts, options: DataOptions, seed: int = SP
     Raises:
         InputError: there are too few rows, or a split lacks one of the labels.
     """
+    return rows_of_sets([labelled], options, seed)[0]
+
+
+def rows_of_sets(
+    sets: Sequence[LabelledTexts],
+    options: DataOptions,
+    seed: int = SPLIT_SEED,
+    *,
+    excluded: Iterable[str] | None = None,
+) -> list[SplitRows]:
+    """Return the same for several sets, each of which is split on its own.
+
+    Args:
+        sets: the data set itself, and further sets; these have no folds and may lack labels.
+        options: how to split them.
+        seed: seed of the draws.
+        excluded: texts that are left out of training and validation, as are the test texts of all sets; None for
+            neither.
+
+    Raises:
+        InputError: there are too few rows, or a split of the first set lacks one of the labels.
+    """
+    fold = "" if options.folds is None else f"fold {options.fold} of {options.folds}: "
+    rows_of_each, lines_of_each = [], []
+    for labelled in sets:
+        is_first = labelled is sets[0]
+        with _explained_shortage(labelled, fold if is_first else ""):
+            rows = _drawn_rows(labelled, options, seed, in_folds=is_first and options.folds is not None)
+            rows, lines = drop_duplicates(labelled, rows) if options.drop_duplicates else (rows, [])
+        rows_of_each.append(rows)
+        lines_of_each.append(lines)
+    if excluded is not None:
+        rows_of_each, left_out = leave_out_tested(sets, rows_of_each, excluded)
+        lines_of_each = [[*lines, line] for lines, line in zip(lines_of_each, left_out, strict=True)]
+    with _explained_shortage(sets[0], fold):
+        _require_labels(sets[0], rows_of_each[0], lines_of_each[0])
+    if not options.drop_duplicates:
+        for labelled, rows, lines in zip(sets, rows_of_each, lines_of_each, strict=True):
+            lines += describe_duplicates(labelled, rows)
+    return [SplitRows(*rows.values(), tuple(lines)) for rows, lines in zip(rows_of_each, lines_of_each, strict=True)]
+
+
+@contextlib.contextmanager
+def _explained_shortage(labelled: LabelledTexts, fold: str) -> Iterator[None]:
+    """Add to an error the name of the set, the fold, and why its usable rows are so few."""
     try:
-        return _rows_of_splits(labelled, options, seed)
+        yield
     except InputError as error:
-        fold = "" if options.folds is None else f"fold {options.fold} of {options.folds}: "
         raise InputError(f"{labelled.name}: {fold}{error}; {labelled.explain_shortage()}") from error
 
 
-def _rows_of_splits(labelled: LabelledTexts, options: DataOptions, seed: int) -> SplitRows:
-    if options.folds is None:
-        train, test = split_rows(labelled, options.test_size, seed, stratify=options.stratify)
-    else:
+def _drawn_rows(labelled: LabelledTexts, options: DataOptions, seed: int, *, in_folds: bool) -> Rows:
+    if in_folds:
         train, test = fold_rows(labelled, options.folds, options.fold, seed)
+    else:
+        train, test = split_rows(labelled, options.test_size, seed, stratify=options.stratify)
     if VALIDATION in labelled.origins.names:
         validation = _usable_rows(labelled, VALIDATION)
     else:
         train, validation = _stratified_split(labelled, train, VALIDATION_FRACTION, seed)
-    rows = {"training": train, "validation": validation, "test": test}
-    if options.drop_duplicates:
-        rows, lines = drop_duplicates(labelled, rows)
-    else:
-        lines = describe_duplicates(labelled, rows)
-    try:
-        _require_labels(labelled, rows)
-    except InputError as error:
-        dropped = lines if options.drop_duplicates else []
-        raise InputError("; ".join([str(error), *dropped])) from error
-    return SplitRows(*rows.values(), tuple(lines))
+    return {"training": train, "validation": validation, "test": test}
 
 
-def _require_labels(labelled: LabelledTexts, rows: Mapping[str, np.ndarray]) -> None:
+def _require_labels(labelled: LabelledTexts, rows: Rows, lost: Sequence[str]) -> None:
     """Require all labels in the training split, and in the others if a text has one label.
 
     An official file need have only two of them, because the user cannot change it; one, if a text may have several.
+
+    Args:
+        lost: lines about the texts that the splits have lost, for the error message.
     """
     label_set = labelled.label_set
     for name, of_split in rows.items():
@@ -85,7 +123,7 @@ def _require_labels(labelled: LabelledTexts, rows: Mapping[str, np.ndarray]) -> 
         else:
             lacked = "one of the two labels" if label_set.is_binary else label_set.names[min(missing)]
         rows_of_split = f"{len(of_split):,} rows" + (f" of {official}" if official else "")
-        raise InputError(f"the {name} split ({rows_of_split}) lacks {lacked}")
+        raise InputError("; ".join([f"the {name} split ({rows_of_split}) lacks {lacked}", *lost]))
 
 
 def _usable_rows(labelled: LabelledTexts, part: str) -> np.ndarray:

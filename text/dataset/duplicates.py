@@ -1,12 +1,13 @@
-"""Texts that occur more than once: in several splits, with contradicting labels, or again and again."""
+"""Texts that occur more than once: in several splits or sets, with contradicting labels, or again and again."""
 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from system.display import progress
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.origins import TEST
 
@@ -30,20 +31,29 @@ def leave_out(documents: Iterable[str], known_texts: Iterable[str]) -> Iterator[
 
     Documents are compared by their letters and digits only.
     """
-    known = set()
-    for text in known_texts:
+    known = _digests_with_lines(known_texts)
+    return (text for text in documents if _digest(letters(text)) not in known)
+
+
+def _digests_with_lines(texts: Iterable[str]) -> set[bytes]:
+    """Return the digests of texts, and of their lines that are not short."""
+    digests = set()
+    for text in texts:
         lines = (letters(line) for line in text.splitlines())
-        known |= {letters(text), *(line for line in lines if len(line) >= SHORTEST_LINE)}
-    return (text for text in documents if letters(text) not in known)
+        digests |= {_digest(letters(text)), *(_digest(line) for line in lines if len(line) >= SHORTEST_LINE)}
+    return digests
+
+
+def _digest(letters_of_text: str) -> bytes:
+    """Return 16 bytes in place of the letters of a text, which would take as much memory as the text."""
+    return hashlib.blake2b(letters_of_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def text_ids(texts: Iterable[str]) -> np.ndarray:
     """Return a number for each text, int64, (texts,): the same for texts with the same letters and digits."""
     numbers = {}
-    encoded = (letters(text).encode("utf-8", "surrogatepass") for text in texts)
-    # Hashes, because the letters of long documents would take as much memory as the documents.
-    hashes = (hashlib.blake2b(each, digest_size=16).digest() for each in encoded)
-    return np.array([numbers.setdefault(each, len(numbers)) for each in hashes], np.int64)
+    digests = (_digest(letters(text)) for text in texts)
+    return np.array([numbers.setdefault(each, len(numbers)) for each in digests], np.int64)
 
 
 def describe_duplicates(labelled: LabelledTexts, rows: Rows) -> list[str]:
@@ -97,6 +107,39 @@ def drop_duplicates(labelled: LabelledTexts, rows: Rows) -> tuple[Rows, list[str
             count = len(of_split) - len(kept[split])
             lines.append(f"dropped from {split}: {'1 text' if count == 1 else f'{count:,} texts'} ({counted})")
     return kept, lines or ["dropped: nothing"]
+
+
+def leave_out_tested(
+    sets: Sequence[LabelledTexts], rows_of_sets: Sequence[Rows], excluded: Iterable[str]
+) -> tuple[list[Rows], list[str]]:
+    """Return the rows of each set that remain if no text is both learned and tested, and a line for each set.
+
+    A training or validation text is left out if it is a test text of any of the sets, or one of `excluded` in the sense
+    of `leave_out`.
+    """
+    tested = {
+        _digest(letters(labelled.texts[row]))
+        for labelled, rows in zip(sets, rows_of_sets, strict=True)
+        for row in rows["test"]
+    }
+    excluded = _digests_with_lines(excluded)
+    kept_of_sets, lines = [], []
+    for labelled, rows in zip(sets, rows_of_sets, strict=True):
+        kept, num_tested, num_excluded = dict(rows), 0, 0
+        for split in ("training", "validation"):
+            texts = (labelled.texts[row] for row in rows[split])
+            digests = [_digest(letters(text)) for text in progress(texts, "comparing", " texts", len(rows[split]))]
+            is_tested = np.array([digest in tested for digest in digests], bool)
+            is_excluded = np.array([digest in excluded for digest in digests], bool) & ~is_tested
+            kept[split] = rows[split][~(is_tested | is_excluded)]
+            num_tested, num_excluded = num_tested + is_tested.sum(), num_excluded + is_excluded.sum()
+        kept_of_sets.append(kept)
+        total = num_tested + num_excluded
+        lines.append(
+            f"left out of training and validation: {'1 text' if total == 1 else f'{total:,} texts'} "
+            f"({num_tested:,} in a test split, {num_excluded:,} in --exclude)"
+        )
+    return kept_of_sets, lines
 
 
 def _all(rows: Rows) -> np.ndarray:

@@ -47,7 +47,9 @@ class LabelledTexts:
         sha256: the hash of all texts and labels; a model file records that of its training data.
         groups: the values of the group column, such as the domain; None without such a column.
         label_set: the labels.
-        rare_labels: the number of rows of each label that is left out because it is too rare.
+        rare_labels: the number of rows of each label that is left out because it is too rare; of a further set, because
+            it is none of the labels of the data set itself.
+        weight: the weight of each text in the loss, relative to those of the data set itself.
         origins: the sources of the rows.
     """
 
@@ -59,6 +61,7 @@ class LabelledTexts:
     groups: list[str] | None = None
     label_set: LabelSet = SENTIMENT
     rare_labels: Mapping[str, int] = field(default_factory=dict)
+    weight: float = 1.0
     origins: Origins = field(kw_only=True)
 
     @property
@@ -80,12 +83,17 @@ class LabelledTexts:
         more = "; …" if len(problems) > limit else ""
         return f"{counted}: {shown}{more}" if shown else counted
 
-    def describe_rare_labels(self) -> str:
-        """Return one line with the rare labels, which are left out, and their numbers of rows; "" if there are none."""
+    def describe_rare_labels(self, kind: str = "rare", source: str = "--dataset") -> str:
+        """Return one line with the labels that are left out, and their numbers of rows; "" if there are none.
+
+        Args:
+            kind: what the line calls the labels.
+            source: what it calls the data set itself, beside official files.
+        """
         if not self.rare_labels:
             return ""
-        count = "1 rare label is" if len(self.rare_labels) == 1 else f"{len(self.rare_labels):,} rare labels are"
-        rows = "rows" if len(self.origins.names) == 1 else "rows of --dataset"
+        count = f"1 {kind} label is" if len(self.rare_labels) == 1 else f"{len(self.rare_labels):,} {kind} labels are"
+        rows = "rows" if len(self.origins.names) == 1 else f"rows of {source}"
         return f"{count} left out ({rows}): {listed_labels(Counter(self.rare_labels))}"
 
     def explain_shortage(self) -> str:
@@ -110,6 +118,8 @@ class LabelOptions:
         separator: with `multi_label`, what separates the labels in a cell.
         columns: with `multi_label`, the columns that hold 1 if a row has the label of that name, and 0 if it does not;
             empty: the labels are in the label column.
+        label_set: of a further set, the labels of the data set itself: other labels are unusable, and none need occur.
+            None: the labels of `names`, or those that the rows have.
     """
 
     names: tuple[str, ...] = ()
@@ -117,6 +127,7 @@ class LabelOptions:
     multi_label: bool = False
     separator: str = SEPARATOR
     columns: tuple[str, ...] = ()
+    label_set: LabelSet | None = None
 
 
 def hash_of(texts: list[str], labels: np.ndarray, label_set: LabelSet, origins: Origins) -> str:
@@ -193,15 +204,16 @@ def index_labels(
     """
     labels = [options.new_labels.get(label, label) if label is not None else None for label in labels]
     counts = Counter(label for label, usable in zip(labels, is_usable, strict=True) if usable and label)
-    label_set = LabelSet(options.names) if options.names else _label_set_of(counts)
+    label_set = options.label_set or (LabelSet(options.names) if options.names else _label_set_of(counts))
     if label_set == SENTIMENT:
         index_of = {label: index for label in set(labels) if label and (index := parse_sentiment(label)) != UNUSABLE}
     else:
         index_of = {name: index for index, name in enumerate(label_set.names)}
-        require_labels(label_set.names, counts)
+        if options.label_set is None:
+            require_labels(label_set.names, counts)
     indices = np.array([index_of.get(label, UNUSABLE) for label in labels], _integer_type(label_set))
     unusable = np.flatnonzero(indices == UNUSABLE).tolist()
-    problems = {row: _problem(labels[row], counts, bool(options.names)) for row in unusable}
+    problems = {row: _problem(labels[row], counts, options) for row in unusable}
     return label_set, indices, problems
 
 
@@ -218,13 +230,18 @@ def require_labels(names: Sequence[str], counts: Counter[str]) -> None:
         raise InputError(f"no row has the label {_quoted(missing[0])}; the labels are {listed_labels(counts)}")
 
 
-def _label_set_of(counts: Counter[str]) -> LabelSet:
-    other = [label for label in counts if parse_sentiment(label) == UNUSABLE]
+def frequent_labels(counts: Counter[str]) -> list[str]:
+    """Return the labels that are no mistakes, by their numbers of rows; see `index_labels`."""
     least = MIN_ROWS_OF_LABEL
+    other = [label for label in counts if parse_sentiment(label) == UNUSABLE]
     if sum(counts[label] for label in other) <= (1 - SENTIMENT_FRACTION) * counts.total():
         least = max(least, MISTAKE_FRACTION * counts.total())
-    frequent = [label for label, count in counts.items() if count >= least]
-    if not set(other) & set(frequent):
+    return [label for label, count in counts.items() if count >= least]
+
+
+def _label_set_of(counts: Counter[str]) -> LabelSet:
+    frequent = frequent_labels(counts)
+    if all(parse_sentiment(label) != UNUSABLE for label in frequent):
         return SENTIMENT
     if len(frequent) < 2:
         raise InputError(f"fewer than two labels have {MIN_ROWS_OF_LABEL} rows; the labels are {listed_labels(counts)}")
@@ -246,13 +263,15 @@ def _integer_type(label_set: LabelSet) -> type[np.signedinteger]:
     return np.int8 if len(label_set.names) <= np.iinfo(np.int8).max else np.int32
 
 
-def _problem(label: str | None, counts: Counter[str], are_named: bool) -> str:
+def _problem(label: str | None, counts: Counter[str], options: LabelOptions) -> str:
     if label is None:
         return NO_LABEL
     if label == "":
         return "the label map leaves out its label"
-    if are_named:
+    if options.names:
         return f"unknown label {_quoted(label)}"
+    if options.label_set is not None:
+        return f"--dataset has no label {_quoted(label)}"
     if not counts[label]:
         return f"no usable row of --dataset has the label {_quoted(label)}"
     rows = "1 row has" if counts[label] == 1 else f"{counts[label]:,} rows have"

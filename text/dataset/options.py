@@ -1,9 +1,12 @@
 """The options of a labelled data set: its sources, its labels, its splits and its windows."""
 
 import functools
+import math
+import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from system.command_line import count, fraction, option, option_name, positive_int
 from system.errors import InputError
@@ -12,6 +15,7 @@ from text.tokens.window_settings import WindowSettings
 
 USUAL_NAME = "detected by common names"
 CLEANINGS = ("urls", "names", "hashtags", "reposts", "emoticons")
+WEIGHT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 # Options by the heading under which --help shows them.
 _data, _labels, _splits, _windows = (
@@ -21,6 +25,33 @@ _data, _labels, _splits, _windows = (
 
 def _window_option(name: str) -> Any:
     return _windows(getattr(WindowSettings, name), **WINDOW_OPTIONS[name])
+
+
+class FurtherSource(NamedTuple):
+    """A source of further labelled texts, and the weight of each of its training texts in the loss."""
+
+    source: str
+    weight: float
+
+
+def parse_further_source(word: str) -> FurtherSource:
+    """Parse SOURCE or SOURCE=WEIGHT, a value of `--also`.
+
+    The name of a source may contain "=": only a number after the last one is a weight, and not even that where the
+    whole word is the name of a file or folder, such as `year=2024`.
+
+    Raises:
+        InputError: the weight is not above 0, or there is nothing before it.
+    """
+    source, _, number = word.rpartition("=")
+    if "=" not in word or not WEIGHT.fullmatch(number) or os.path.exists(word):
+        return FurtherSource(word, 1.0)
+    weight = float(number)
+    if not source:
+        raise InputError(f"--also {word}: name a source before the weight, such as reviews.csv{word}")
+    if not 0 < weight < math.inf:
+        raise InputError(f"--also {word}: the weight must be a number above 0")
+    return FurtherSource(source, weight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +80,30 @@ class DataOptions:
         help="official test split, in any form of --dataset; of several splits, test is read",
         unset="drawn from --dataset, see --test-size",
     )
+    also: list[str] = _data(
+        [],
+        nargs="+",
+        metavar="SOURCE[=WEIGHT]",
+        help="further labelled texts, in any form of --dataset, to train, validate and test on as well; the labels are "
+        "those of --dataset, and so is the test set of the report, which has a line for each further set or group. A "
+        "folder or a hub data set with several splits keeps them. Each training text counts WEIGHT times as much as "
+        "one of --dataset",
+    )
+    exclude: list[str] = _data(
+        [],
+        nargs="+",
+        metavar="SOURCE",
+        help="sources of texts to leave out of training, validation and --unlabelled, as in pretrain.py; test texts "
+        "are then left out too",
+    )
     text_column: str | None = _data(None, metavar="NAME", help="text column", unset=USUAL_NAME)
     label_column: str | None = _data(None, metavar="NAME", help="label column", unset=USUAL_NAME)
     group_column: str | None = _data(
         None,
         metavar="NAME",
         help="column of groups, such as domains; every split gets the same fraction of each group, and the report has "
-        "metrics for each group",
+        "metrics for each group. With --also a set may lack it, and a further set may have a column named group "
+        "instead",
     )
     multi_label: bool = _labels(False, help="a text may have several labels, or none")
     label_separator: str | None = _labels(
@@ -151,7 +199,13 @@ class DataOptions:
         if self.label_columns and self.label_separator is not None:
             raise InputError("--label-separator splits the values of --label-column: leave out one of the two")
         _ = self.windows  # raises if two of their options contradict each other
-        if self.test_dataset is not None and "test_size" in typed:
+        _ = self.further_sources  # raises for a wrong weight
+        if self.also and self.save_splits is not None:
+            raise InputError(
+                "--save-splits saves the splits of one set: leave out --also, and save each set by a command of its own"
+            )
+        sizes_a_test = "test_size" in typed and not self.also  # else it is that of the further sets
+        if self.test_dataset is not None and sizes_a_test:
             raise InputError("--test-dataset is the test split: leave out --test-size")
         if self.folds is None:
             if self.fold is not None:
@@ -164,8 +218,13 @@ class DataOptions:
         for name in ("test_dataset", "save_splits"):
             if getattr(self, name) is not None:
                 raise InputError(f"--folds test on every row in turn: leave out {option_name(name)}")
-        if "test_size" in typed:
+        if sizes_a_test:
             raise InputError("--folds set the size of the test splits: leave out --test-size")
+
+    @property
+    def further_sources(self) -> list[FurtherSource]:
+        """The sources of `also`, with their weights."""
+        return [parse_further_source(word) for word in self.also]
 
     @property
     def windows(self) -> WindowSettings:

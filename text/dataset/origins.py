@@ -1,9 +1,11 @@
-"""Where the rows of a data set come from: the data set itself, or the official file of a split."""
+"""Where the rows of data sets come from: the set itself or the official file of a split, and which of several sets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -34,3 +36,37 @@ class Origins:
         """Return the name of a row in messages, with its file if there are several."""
         number = f"row {self.numbers[row]:,}"
         return f"{list(self.names.values())[self.parts[row]]}, {number}" if len(self.names) > 1 else number
+
+
+def unique_names(sources: Sequence[str], short_names: Sequence[str]) -> list[str]:
+    """Return the short name of each source, or the source itself where several have this short name."""
+    counts = Counter(short_names)
+    return [short if counts[short] == 1 else source for source, short in zip(sources, short_names, strict=True)]
+
+
+def groups_of_sets(sources: Sequence[str], groups: Sequence[Sequence[str]]) -> list[np.ndarray]:
+    """Return the groups of each set's rows for a report on all sets, as arrays of text, (rows,).
+
+    A row keeps the group that it has in its set, after the name of the set if another set has such a group too. A row
+    without a group gets the name of its set: that of a file without its ending, of a folder, or of a data set of the
+    hub.
+
+    Args:
+        sources: the source of each set, all of them different.
+        groups: the groups of each set's rows; "" for a row without one.
+    """
+    names = unique_names(sources, [_set_name(source) for source in sources])
+    shared = Counter(group for name, of_set in zip(names, groups, strict=True) for group in {*of_set, name})
+    named = []
+    for name, of_set in zip(names, groups, strict=True):
+        full_names = {group: f"{name}/{group}" if shared[group] > 1 else group for group in {*of_set}}
+        full_names |= {"": name, name: name}
+        named.append(np.array([full_names[group] for group in of_set]))
+    return named
+
+
+def _set_name(source: str) -> str:
+    path = Path(source)
+    if path.is_file():
+        return path.stem
+    return path.resolve().name if path.exists() else path.name

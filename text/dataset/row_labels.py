@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -13,19 +14,42 @@ from text.dataset.labelled_texts import (
     MIN_ROWS_OF_LABEL,
     NO_LABEL,
     LabelOptions,
+    frequent_labels,
     index_labels,
     label_order,
     label_text,
     listed_labels,
+    read_label_map,
     require_labels,
 )
-from text.labels import LABEL_CHARACTERS_SHOWN, SENTIMENT, LabelSet
+from text.dataset.options import DataOptions
+from text.labels import LABEL_CHARACTERS_SHOWN, SENTIMENT, SEPARATOR, UNUSABLE, LabelSet, parse_sentiment
 
 CELLS = {"1": True, "true": True, "0": False, "false": False}
 NOT_ONE_VALUE = "the label is not a single value"
 SEVERAL_VALUES = f"{NOT_ONE_VALUE} but a list; --multi-label reads lists"
 NESTED_LABELS = "a label in the list of labels is not a single value"
 NOT_A_LIST = "the labels are neither a text nor a list"
+
+
+def label_options_of(options: DataOptions, label_set: LabelSet | None = None) -> LabelOptions:
+    """Return how to read the labels of a data set.
+
+    Args:
+        options: the options of the data set.
+        label_set: for a further set, the labels of the data set itself.
+
+    Raises:
+        InputError: the file of `label_map` cannot be used.
+    """
+    return LabelOptions(
+        tuple(label_text(name) or "" for name in options.labels),
+        read_label_map(options.label_map) if options.label_map else {},
+        options.multi_label,
+        SEPARATOR if options.label_separator is None else options.label_separator,
+        tuple(options.label_columns),
+        label_set,
+    )
 
 
 def row_labels(
@@ -86,22 +110,47 @@ def index_rows(
 
     Returns:
         The label set; `LabelledTexts.labels`; why the label of a row is unusable, by row index; the number of rows of
-        each label that is left out because it is rare. With `options.multi_label` it may be 0, for a label of a column
-        or of an official file.
+        each label that is left out because it is rare, or because a further set alone has it. With
+        `options.multi_label` it may be 0, for a label of a column or of an official file.
 
     Raises:
         InputError: see `index_labels`, whose rules for rare labels hold for several labels too: a row loses the rare
-            ones and keeps the others.
+            ones and keeps the others. Or the numbers that are the labels of a further set would be mistaken for
+            sentiment.
     """
     if options.multi_label:
         label_set, indicators, rare = _index_several(labels, is_counted, options)
         return label_set, indicators, {}, rare
     label_set, indices, problems = index_labels([next(iter(of_row), None) for of_row in labels], is_counted, options)
-    if options.names or label_set == SENTIMENT:
+    is_sentiment = label_set == SENTIMENT
+    if options.label_set is None and (options.names or is_sentiment):
         return label_set, indices, problems, {}
     counts = _count(_renamed(labels, options), is_counted)
-    rare = {label: count for label, count in counts.items() if label not in label_set.names}
-    return label_set, indices, problems, rare
+    if is_sentiment:
+        _refuse_other_numbers(counts)
+    rare = {label: count for label, count in counts.items() if not _is_known(label, label_set)}
+    return label_set, indices, problems, {} if options.names else rare
+
+
+def _is_known(label: str, label_set: LabelSet) -> bool:
+    return parse_sentiment(label) != UNUSABLE if label_set == SENTIMENT else label in label_set.names
+
+
+def _refuse_other_numbers(counts: Counter[str]) -> None:
+    """Refuse labels such as 0, 1 and 2, of which 0 and 1 need not mean negative and positive."""
+    if any(_is_number(label) and parse_sentiment(label) == UNUSABLE for label in frequent_labels(counts)):
+        raise InputError(
+            f"the labels are {listed_labels(counts)}, so 0 and 1 may not mean negative and positive as in --dataset; "
+            "make a copy with two labels (--dataset SOURCE --label-map FILE --save-splits FOLDER --dry-run), and use "
+            "its folder instead"
+        )
+
+
+def _is_number(label: str) -> bool:
+    try:
+        return math.isfinite(float(label))
+    except ValueError:
+        return False
 
 
 def _index_several(
@@ -111,7 +160,13 @@ def _index_several(
     labels = _renamed(labels, options)
     counts = _count(labels, is_counted)
     names, rare = options.names, {}
-    if names:
+    if options.label_set is not None:
+        if not names:  # else the user knows what is left out
+            rare = {label: count for label, count in counts.items() if label not in options.label_set.names}
+        names = options.label_set.names
+        if not any(counts[name] for name in names):
+            raise InputError(f"no row has one of the labels of --dataset; the labels are {listed_labels(counts)}")
+    elif names:
         require_labels(names, counts)
     else:
         (columns,) = _renamed([[label_text(column) or column for column in options.columns]], options)

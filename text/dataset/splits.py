@@ -1,40 +1,43 @@
 """The training, validation and test splits of a data set, as texts and as integers."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from system.display import progress
+from system.errors import InputError
 from text.cleaning import cleaned_texts, cleanings_of
-from text.dataset.draws import SPLIT_SEED, rows_of_splits
-from text.dataset.labelled_texts import (
-    LabelledTexts,
-    LabelOptions,
-    label_text,
-    read_label_map,
-)
+from text.corpus import iter_texts
+from text.dataset.draws import SPLIT_SEED, rows_of_sets
+from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.options import DataOptions
-from text.dataset.origins import TEST
-from text.labels import SENTIMENT, SEPARATOR, LabelSet
-from text.sources import read_labelled, source_name
+from text.dataset.origins import DATASET, OPTION_OF, TEST, VALIDATION, groups_of_sets, unique_names
+from text.dataset.row_labels import label_options_of
+from text.labels import SENTIMENT, LabelSet, describe_labels
+from text.sources import Reading, read_further, read_labelled, source_name
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import Windows, encode_windows
 
-LABELS_SHOWN = 6
+_Part = tuple[LabelledTexts, np.ndarray, np.ndarray | None]  # some rows of a set, and the groups of all of its rows
 
 
 @dataclass(frozen=True)
 class Split:
-    """The usable rows of one split of a data set.
+    """The usable rows of one split of a data set, or of several sets.
 
     Attributes:
         texts: the texts of the data set, unchanged.
         targets: the targets of the network, float32, (texts, outputs); those of a teacher are probabilities.
         windows: the texts as inputs of the network.
-        groups: the values of the group column, (texts,); None without such a column.
+        groups: the values of the group column, (texts,), or see `text.dataset.origins.groups_of_sets`; None for one set
+            without such a column.
         label_set: the labels.
-        rows: the indices of the texts in the data set, (texts,); None for texts from elsewhere.
+        rows: the indices of the texts in the data set, (texts,); None for texts of several sets or from elsewhere.
         cleaned: the texts as the tokenizer cleans them, for the baseline; None if it cleans nothing.
+        text_weights: the weight of each text in the loss, float32, (texts,); None where all are 1.
     """
 
     texts: list[str]
@@ -44,6 +47,7 @@ class Split:
     label_set: LabelSet = SENTIMENT
     rows: np.ndarray | None = None
     cleaned: list[str] | None = None
+    text_weights: np.ndarray | None = None
 
     @property
     def labels(self) -> np.ndarray:
@@ -52,11 +56,33 @@ class Split:
 
 
 @dataclass(frozen=True)
+class FurtherSet:
+    """A set beside the data set itself, from `--also`.
+
+    Attributes:
+        labelled: its rows.
+        num_train: the number of its texts in the training split of all sets.
+        num_validation: the same for the validation split.
+        test: its own test split.
+    """
+
+    labelled: LabelledTexts
+    num_train: int
+    num_validation: int
+    test: Split
+
+
+@dataclass(frozen=True)
 class Splits:
     """A data set and its three splits.
 
     Attributes:
+        labelled: the rows of the data set.
+        train: the training texts, those of further sets too.
+        validation: the validation texts, those of further sets too.
+        test: the test texts of the data set itself.
         duplicates: lines about texts that occur more than once.
+        further: the further sets, with their test texts.
     """
 
     labelled: LabelledTexts
@@ -64,6 +90,7 @@ class Splits:
     validation: Split
     test: Split
     duplicates: tuple[str, ...] = ()
+    further: tuple[FurtherSet, ...] = ()
 
     @property
     def label_set(self) -> LabelSet:
@@ -71,18 +98,35 @@ class Splits:
         return self.train.label_set
 
     @property
+    def tests(self) -> tuple[Split, ...]:
+        """The test splits of all sets that have test texts, that of the data set itself first."""
+        return self.test, *(each.test for each in self.further if each.test.texts)
+
+    @property
     def test_name(self) -> str:
         """The name of the source of the test split, for the report."""
         return self.labelled.origins.names.get(TEST, source_name(self.labelled.name))
 
 
+def joined_text_weights(splits: Sequence[Split]) -> np.ndarray | None:
+    """Return the weights of the texts of several splits, float32, (all texts,); None where all are 1."""
+    if all(split.text_weights is None for split in splits):
+        return None
+    return np.concatenate(
+        [
+            np.ones(len(split.texts), np.float32) if split.text_weights is None else split.text_weights
+            for split in splits
+        ]
+    )
+
+
 def load_splits(
     options: DataOptions, tokenizer: Tokenizer, max_seq_len: int, *, split_seed: int = SPLIT_SEED
 ) -> Splits:
-    """Return the three splits of a data set. A tenth of the training rows is for validation.
+    """Return the three splits of a data set and its further sets. A tenth of the training rows is for validation.
 
     Args:
-        options: the data set and how to read and split it.
+        options: the sets and how to read and split them.
         tokenizer: makes the windows, see `text.tokens.windows.encode_windows`.
         max_seq_len: tokens per window.
         split_seed: seed of the draws.
@@ -90,72 +134,140 @@ def load_splits(
     Raises:
         InputError: the data cannot be read, or a split lacks one of the labels.
     """
+    excluded = _excluded_texts(options) if options.also or options.exclude else None
     labelled = read_rows(options)
-    rows = rows_of_splits(labelled, options, split_seed)
-    train, validation, test = (_split(labelled, each, tokenizer, max_seq_len, options.windows) for each in rows[:3])
-    return Splits(labelled, train, validation, test, rows.duplicates)
+    sets = (labelled, *read_further_sets(options, labelled))
+    rows = rows_of_sets(sets, options, split_seed, excluded=excluded)
+    groups = _groups(sets)
+
+    def split(*parts: _Part) -> Split:
+        return _split(parts, tokenizer, max_seq_len, options.windows)
+
+    train = split(*zip(sets, [each.train for each in rows], groups, strict=True))
+    validation = split(*zip(sets, [each.validation for each in rows], groups, strict=True))
+    test, *further_tests = map(split, zip(sets, [each.test for each in rows], groups, strict=True))
+    further = tuple(
+        FurtherSet(each, len(of_set.train), len(of_set.validation), test_of_set)
+        for each, of_set, test_of_set in zip(sets[1:], rows[1:], further_tests, strict=True)
+    )
+    starts = [f"{name}: " for name in _short_names(sets)] if further else [""]
+    lines = [start + line for start, of_set in zip(starts, rows, strict=True) for line in of_set.duplicates]
+    return Splits(labelled, train, validation, test, tuple(lines), further)
 
 
 def read_rows(options: DataOptions) -> LabelledTexts:
-    """Read all rows of a data set.
+    """Read all rows of a data set, without those of further sets.
 
     Raises:
         InputError: the data set or the file of `label_map` cannot be used.
     """
-    label_options = LabelOptions(
-        tuple(label_text(name) or "" for name in options.labels),
-        read_label_map(options.label_map) if options.label_map else {},
-        options.multi_label,
-        SEPARATOR if options.label_separator is None else options.label_separator,
-        tuple(options.label_columns),
-    )
     return read_labelled(
         options.dataset,
         options.text_column,
         options.label_column,
         options.group_column,
-        label_options,
+        label_options_of(options),
         validation_source=options.validation_dataset,
         test_source=options.test_dataset,
+        needs_groups=not options.also,
     )
 
 
-def _split(
-    labelled: LabelledTexts,
-    rows: np.ndarray,
-    tokenizer: Tokenizer,
-    max_seq_len: int,
-    window_settings: WindowSettings,
-) -> Split:
-    texts = [labelled.texts[row] for row in rows]
+def read_further_sets(options: DataOptions, labelled: LabelledTexts) -> tuple[LabelledTexts, ...]:
+    """Read all rows of the further sets, whose labels are those of the data set itself.
+
+    Raises:
+        InputError: a set cannot be used, is named twice, or none has the column of the groups.
+    """
+    option_of = {os.path.realpath(options.dataset): OPTION_OF[DATASET]}
+    for part, source in ((VALIDATION, options.validation_dataset), (TEST, options.test_dataset)):
+        if source is not None:
+            option_of[os.path.realpath(source)] = OPTION_OF[part]
+    labels = label_options_of(options, labelled.label_set)
+    reading = Reading(options.text_column, options.label_column, options.group_column, labels)
+    further = []
+    for source, weight in options.further_sources:
+        path = os.path.realpath(source)
+        if path in option_of:
+            raise InputError(f"--also {source} is already the data of {option_of[path]}; name another source")
+        option_of[path] = "--also"
+        further.append(replace(read_further(source, reading), weight=weight))
+    if options.also and options.group_column and all(each.groups is None for each in (labelled, *further)):
+        raise InputError(f"no set has a column {options.group_column!r}; name another one with --group-column")
+    return tuple(further)
+
+
+def _excluded_texts(options: DataOptions) -> Iterable[str]:
+    texts = iter_texts(options.exclude, options.text_column, or_usual=True, option="--exclude")
+    return progress(texts, "reading --exclude", " texts")
+
+
+def _groups(sets: Sequence[LabelledTexts]) -> list[np.ndarray | None]:
+    """Return the group of each row of each set, (rows,); None for one set without groups."""
+    if len(sets) == 1:
+        return [None if each.groups is None else np.array(each.groups) for each in sets]
+    return groups_of_sets([each.name for each in sets], [each.groups or [""] * len(each.texts) for each in sets])
+
+
+def _short_names(sets: Sequence[LabelledTexts]) -> list[str]:
+    sources = [each.name for each in sets]
+    return unique_names(sources, [source_name(source) for source in sources])
+
+
+def _split(parts: Sequence[_Part], tokenizer: Tokenizer, max_seq_len: int, window_settings: WindowSettings) -> Split:
+    """Return rows of one set, or of several, as a split.
+
+    Args:
+        parts: the rows of each set.
+    """
+    texts = [labelled.texts[row] for labelled, rows, _ in parts for row in rows]
+    weights = np.concatenate([np.full(len(rows), labelled.weight, np.float32) for labelled, rows, _ in parts])
+    label_set = parts[0][0].label_set
     return Split(
         texts,
-        labelled.label_set.targets(labelled.labels[rows]),
-        encode_windows(tokenizer, texts, max_seq_len, window_settings),
-        None if labelled.groups is None else np.array(labelled.groups)[rows],
-        labelled.label_set,
-        rows,
+        np.concatenate([label_set.targets(labelled.labels[rows]) for labelled, rows, _ in parts]),
+        encode_windows(tokenizer, progress(texts, "tokenizing", " texts", len(texts)), max_seq_len, window_settings),
+        None if parts[0][2] is None else np.concatenate([groups[rows] for _, rows, groups in parts]),
+        label_set,
+        parts[0][1] if len(parts) == 1 else None,
         cleaned_texts(tokenizer, texts) if cleanings_of(tokenizer) else None,
+        None if (weights == 1).all() else weights,
     )
 
 
 def print_splits(splits: Splits) -> None:
     """Print how many texts each split has, which rows are unusable, and which texts occur more than once."""
-    labelled = splits.labelled
-    print(f"{source_name(labelled.name)}: {labelled.describe_problems()}")
-    for part, name in list(labelled.origins.names.items())[1:]:
-        print(f"{name}: {labelled.describe_problems(part=part)}")
-    if described := labelled.describe_rare_labels():
-        print(described)
-    for name, split in (("training", splits.train), ("validation", splits.validation), ("test", splits.test)):
-        print(
-            f"{name}: {len(split.texts):,} texts, {_fractions(split)}, "
-            f"{len(split.windows.input_ids):,} windows, {split.windows.is_truncated.sum():,} texts truncated"
-            + _unread(split.windows)
-            + _counted_blank(split.windows)
-        )
+    sets = [splits.labelled, *(each.labelled for each in splits.further)]
+    names = _short_names(sets)
+    for name, labelled in zip(names, sets, strict=True):
+        weight = f" (weight {labelled.weight:g})" if labelled.weight != 1 else ""
+        print(f"{name}{weight}: {labelled.describe_problems()}")
+        for part, official in list(labelled.origins.names.items())[1:]:
+            print(f"{official}: {labelled.describe_problems(part=part)}")
+        is_first = labelled is splits.labelled
+        described = labelled.describe_rare_labels() if is_first else labelled.describe_rare_labels("other", name)
+        if described:
+            print(described)
+    everywhere, here = (" (all sets)", f" ({names[0]})") if splits.further else ("", "")
+    print(f"training{everywhere}: {_described(splits.train)}")
+    print(f"validation{everywhere}: {_described(splits.validation)}")
+    print(f"test{here}: {_described(splits.test)}")
+    for name, each in zip(names[1:], splits.further, strict=True):
+        described = _described(each.test) if each.test.texts else "no texts"
+        print(f"{name}: {each.num_train:,} texts for training, {each.num_validation:,} for validation")
+        print(f"test ({name}): {described}")
     for line in splits.duplicates:
         print(line)
+
+
+def _described(split: Split) -> str:
+    """Return how many texts a split has, with their labels and windows."""
+    return (
+        f"{len(split.texts):,} texts, {describe_labels(split.label_set, split.labels)}, "
+        f"{len(split.windows.input_ids):,} windows, {split.windows.is_truncated.sum():,} texts truncated"
+        + _unread(split.windows)
+        + _counted_blank(split.windows)
+    )
 
 
 def _counted_blank(windows: Windows) -> str:
@@ -172,18 +284,3 @@ def _unread(windows: Windows) -> str:
     return (
         f", {fraction:.1%} of the tokens not read" if fraction >= 0.001 else ", less than 0.1% of the tokens not read"
     )
-
-
-def _fractions(split: Split) -> str:
-    """Return the fraction of the positive texts, or of the texts of each label, or of none, where there are others."""
-    if split.label_set == SENTIMENT:
-        return f"{split.labels.mean():.1%} positive"
-    if split.label_set.multi_label:
-        fractions = split.labels.mean(axis=0)
-        unlabelled = f", {(split.labels.sum(axis=1) == 0).mean():.1%} without a label"
-    else:
-        fractions = np.bincount(split.labels, minlength=len(split.label_set.names)) / len(split.labels)
-        unlabelled = ""
-    most_frequent = np.argsort(-fractions, kind="stable")[:LABELS_SHOWN]
-    shown = ", ".join(f"{fractions[label]:.1%} {split.label_set.names[label]}" for label in most_frequent)
-    return shown + (", …" if len(fractions) > LABELS_SHOWN else "") + unlabelled

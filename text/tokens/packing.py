@@ -21,9 +21,9 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from system.errors import InputError, OutputError, first_line
-from system.files import check_writable, sha256_of_file, write_atomically
+from system.files import check_writable, write_atomically
 from system.locks import owned
-from text.corpus import corpus_files, iter_texts
+from text.corpus import fingerprints, iter_texts
 from text.tokens.row_packer import Borders, PairPacker, RowPacker, TokenRow, begins_inside_word, borders_of
 from text.tokens.tokenizer import CLASSIFY, SEPARATE
 
@@ -114,8 +114,8 @@ def pack_corpus(
     settings = {
         "format": 2,  # increase it when the same text is packed into other rows
         "tokenizer": hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
-        "texts": _fingerprints(sources, "--corpus"),
-        "exclude": _fingerprints(exclude, "--exclude"),
+        "texts": fingerprints(sources),
+        "exclude": fingerprints(exclude, "--exclude"),
         "text_column": text_column,
         "max_seq_len": max_seq_len,
         "held_out_fraction": held_out_fraction,
@@ -284,13 +284,3 @@ def _blocks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
     iterator = iter(texts)
     while block := list(itertools.islice(iterator, size)):
         yield block
-
-
-def _fingerprints(sources: Sequence[str], option: str) -> list[str]:
-    """Return the hash and the suffix of each file of the sources; the name of a source that is not a file."""
-    fingerprints = []
-    for source in sources:
-        files = corpus_files([source], option)
-        # With the suffix, because a table and a text file of the same bytes hold different documents.
-        fingerprints.extend([sha256_of_file(file) + file.suffix.lower() for file in files] or [source])
-    return fingerprints

@@ -14,6 +14,8 @@ from tokenizers import Tokenizer
 from text.tokens.tokenizer import CLASSIFY, SEPARATE
 from text.tokens.window_settings import WindowSettings
 
+TEXTS_PER_BLOCK = 4096
+
 
 class Windows(NamedTuple):
     """The windows of some texts, in the order of the texts.
@@ -83,8 +85,12 @@ def encode_windows(
     Raises:
         InputError: the settings do not fit the network.
     """
-    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-    return windows_of([encoding.ids for encoding in encodings], tokenizer, max_seq_len, settings or WindowSettings())
+    token_ids, remaining = [], iter(texts)
+    # A block at a time, because an encoding takes ten times the memory of its ids.
+    while block := list(itertools.islice(remaining, TEXTS_PER_BLOCK)):
+        encodings = tokenizer.encode_batch_fast(block, add_special_tokens=False)
+        token_ids += [encoding.ids for encoding in encodings]
+    return windows_of(token_ids, tokenizer, max_seq_len, settings or WindowSettings())
 
 
 def windows_of(token_ids: list[list[int]], tokenizer: Tokenizer, max_seq_len: int, settings: WindowSettings) -> Windows:
