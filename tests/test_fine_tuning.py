@@ -272,7 +272,7 @@ def test_all_layers_are_trained(here, arguments, tiny_pretrained, capsys):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_killed_run_is_resumed_as_if_nothing_had_happened(finished, here, arguments, capsys):
-    run_until_killed("fine_tuning", 2, 3, arguments, here)
+    run_until_killed("fine_tuning", 2, 3, [*arguments, "--head-fit", "epochs"], here)
     assert progress_of(CHECKPOINT) == (2, 0)  # the last epoch that was finished
     assert not Path(CLASSIFIER).exists()
 

@@ -21,6 +21,8 @@ LABELS = {"天气": "今天下雨，出门带伞", "足球": "主队进球，三
 # The last one is a single token.
 TEXTS = ["明天还下雨吗", "又进球了，赢了", "下锅炒一会儿" * 30, "雨"]
 OPTIONS = ["--unfreeze", "1", "--no-xla", "--epochs", "2", "--learning-rate", "1e-3", "--head-dropout-rate", "0.2"]
+# A head that starts fitted to these texts would be certain of all of them, whatever the pooling.
+OPTIONS += ["--head-fit", "epochs"]
 
 
 @pytest.fixture(scope="module")

@@ -183,7 +183,7 @@ class TestScript:
     def test_the_distillation_split_reaches_the_training(self, arguments, monkeypatch, tiny_model):
         trained_on = []
 
-        def record(*positional, distilled, resume):
+        def record(*positional, distilled, kept, resume):
             trained_on.append(distilled)
             raise InputError("seen")
 

@@ -16,9 +16,10 @@ from training.engine.checkpoint import Checkpoint
 from training.engine.document_batches import DocumentBatches
 from training.engine.loop import History
 from training.engine.precision import in_precision
-from training.fitting import Validate, balance, fit, predict
+from training.fitting import Validate, fit, predict
 from training.frozen_head import start_head, train_head
 from training.logistic_regression import Head
+from training.objectives.balancing import balance
 from training.objectives.document_loss import document_batches, document_model, most_windows
 from training.objectives.regularization import RegularizedModel
 from training.plans.fine_tuning import FineTuningPlan

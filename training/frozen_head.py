@@ -45,9 +45,10 @@ def train_head(
         kept: the head of the pre-trained model, if it is a classifier with the same labels; few texts are fitted with
             it and without it. More texts do not need it.
     """
-    texts = features_of(classifier, trained_on, plan)
+    extractor = feature_extractor(classifier)
+    texts = features_of(extractor, trained_on, plan)
     # Of each window: their logits are combined as in use, which may be by another aggregate than the mean.
-    windows = predict(feature_extractor(classifier), validation.windows.inputs)
+    windows = predict(extractor, validation.windows.inputs)
 
     def validate_head(head: Head) -> dict[str, float]:
         return validate(validation.windows.document_logits(head.logits(windows)))
@@ -57,15 +58,14 @@ def train_head(
     return _train_in_epochs(classifier, texts, plan, validate_head, checkpoint, resume=resume)
 
 
-def features_of(classifier: BertClassifier, splits: Sequence[Split], plan: FineTuningPlan) -> LabelledFeatures:
-    """Return the features of all texts of some splits, which `pooled_output` of the network gives them.
+def features_of(extractor: keras.Model, splits: Sequence[Split], plan: FineTuningPlan) -> LabelledFeatures:
+    """Return the features of all texts of some splits.
 
     Args:
-        classifier: the network.
+        extractor: see `feature_extractor`.
         splits: the texts.
         plan: the settings; with balanced sampling the weight of a text is how often it is drawn.
     """
-    extractor = feature_extractor(classifier)
     features = np.concatenate([split.windows.mean(predict(extractor, split.windows.inputs)) for split in splits])
     targets = np.concatenate([split.targets for split in splits])
     labels = splits[0].label_set
@@ -118,7 +118,7 @@ def start_head(
     """
     head = classifier.get_layer("classification_output")
     if plan.fits_head(sum(len(split.texts) for split in trained_on)):
-        head.set_weights(solve_head(features_of(classifier, trained_on, plan), plan, kept)[0])
+        head.set_weights(solve_head(features_of(feature_extractor(classifier), trained_on, plan), plan, kept)[0])
     elif kept is not None:
         head.set_weights(kept)
 
