@@ -45,6 +45,10 @@ def test_a_group_with_the_name_of_another_set(files):
     ]
 
 
+def test_the_name_of_a_set_counts_only_if_a_row_has_it(files):
+    assert groups(files[:2], ["film"], ["hotel.v2"]) == [["film"], ["hotel.v2"]]
+
+
 def test_sets_of_the_same_name_are_named_with_their_folder(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

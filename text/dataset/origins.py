@@ -56,13 +56,13 @@ def groups_of_sets(sources: Sequence[str], groups: Sequence[Sequence[str]]) -> l
         groups: the groups of each set's rows; "" for a row without one.
     """
     names = unique_names(sources, [_set_name(source) for source in sources])
-    shared = Counter(group for name, of_set in zip(names, groups, strict=True) for group in {*of_set, name})
-    named = []
-    for name, of_set in zip(names, groups, strict=True):
-        full_names = {group: f"{name}/{group}" if shared[group] > 1 else group for group in {*of_set}}
-        full_names |= {"": name, name: name}
-        named.append(np.array([full_names[group] for group in of_set]))
-    return named
+    named = [[group or name for group in of_set] for name, of_set in zip(names, groups, strict=True)]
+    counts = Counter(group for of_set in named for group in set(of_set))
+
+    def full_name(name: str, group: str) -> str:
+        return group if counts[group] == 1 or group == name else f"{name}/{group}"
+
+    return [np.array([full_name(name, group) for group in of_set]) for name, of_set in zip(names, named, strict=True)]
 
 
 def _set_name(source: str) -> str:
