@@ -1,4 +1,4 @@
-"""What the training of a classifier shares, whatever is trained: balance, optimizer, loss and loop."""
+"""What every training of a classifier shares: its optimizer, its loss and its loop."""
 
 from collections.abc import Callable, Sequence
 
@@ -39,26 +39,34 @@ def fit(
     jit_compile: bool,
     unit: str,
 ) -> History:
+    """Compile a model that returns logits, and train it.
+
+    Args:
+        model: the model; only its trainable weights change.
+        labels: the labels, which decide the loss.
+        batches_of: see `training.engine.loop.fit_epochs`.
+        validate: returns the metrics of the validation split.
+        plan: the settings.
+        checkpoint: where to save the state of the training.
+        backbone: the names of the layers below the head, from the bottom up.
+        resume: whether to continue the run in `checkpoint`.
+        jit_compile: whether XLA compiles the training step.
+        unit: the unit of the progress bar, such as " texts".
+
+    Returns:
+        The metrics of each epoch.
+
+    Raises:
+        InputError: there are fewer batches than `--accumulate` joins, the checkpoint cannot be resumed, or the loss is
+            no longer a number.
+    """
     batches = batches_of()
     total_batches = plan.epochs * len(batches)
     if plan.accumulate > total_batches:
         raise InputError(f"--accumulate {plan.accumulate} is more than the {total_batches} batches of the training")
     gamma = plan.focal_gamma if plan.loss == "focal" else None
-    optimizer = fine_tuning_optimizer(
-        plan.learning_rate,
-        plan.head_learning_rate,
-        total_batches,
-        backbone_layers=backbone,
-        layer_decay=plan.layer_decay,
-        schedule=plan.schedule,
-        warmup=plan.warmup,
-        weight_decay=plan.weight_decay,
-        clip_norm=plan.clip_norm,
-        accumulate=plan.accumulate,
-        ema=plan.ema,
-    )
     model.compile(
-        with_loss_scaling(optimizer, model),
+        with_loss_scaling(_optimizer_of(plan, total_batches, backbone), model),
         loss=classification_loss(labels, focal_gamma=gamma, label_smoothing=plan.label_smoothing),
         weighted_metrics=[classification_accuracy(labels)],
         jit_compile=jit_compile,
@@ -75,4 +83,20 @@ def fit(
         checkpoint=checkpoint,
         callbacks=[ProgressBar(unit, batches.batch_size)],
         best=BestEpoch(plan.monitor, plan.patience) if plan.monitor else None,
+    )
+
+
+def _optimizer_of(plan: FineTuningPlan, total_batches: int, backbone: Sequence[str]) -> keras.optimizers.Optimizer:
+    return fine_tuning_optimizer(
+        plan.learning_rate,
+        plan.head_learning_rate,
+        total_batches,
+        backbone_layers=backbone,
+        layer_decay=plan.layer_decay,
+        schedule=plan.schedule,
+        warmup=plan.warmup,
+        weight_decay=plan.weight_decay,
+        clip_norm=plan.clip_norm,
+        accumulate=plan.accumulate,
+        ema=plan.ema,
     )
