@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from system.command_line import Parser, add_option, exits_with_status, or_word, positive_int, probability
 from system.errors import InputError
-from system.files import here_or_beside
+from system.files import beside, here_or_beside
 from system.streams import is_closed, is_standard_output
 from text.tokens.window_options import WINDOW_OPTIONS
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from serving.predictor import Predictor
 
 MODEL_PATH = "mini_bert_sentiment_classifier.keras"
+MODELS_FOLDER = beside("models", __file__)
 POSITIVE_THRESHOLD = 0.7
 EXIT_WORD = "exit"
 FILE_KINDS = ("csv", "tsv", "jsonl", "parquet", "txt")
@@ -64,8 +65,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_prediction_options(group: argparse._ArgumentGroup) -> None:
+    names = ", ".join(_model_names()).replace("%", "%%")
     group.add_argument(
-        "--model", default=here_or_beside(MODEL_PATH, __file__), metavar="FILE", help="model file, .keras or .onnx"
+        "--model",
+        default=here_or_beside(MODEL_PATH, __file__),
+        metavar="FILE|NAME",
+        help="model file, .keras or .onnx" + (f", or the name of an included model: {names}" if names else ""),
     )
     group.add_argument(
         "--threshold",
@@ -175,10 +180,20 @@ def _settings(args: argparse.Namespace) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _open_predictor(args: argparse.Namespace, model_path: str, **settings: object) -> Predictor:
-    from serving.predictor import Predictor  # imported here, as the modules below, to keep the start-up time short
+def _model_names() -> list[str]:
+    """Return the names of the included models."""
+    from serving.runtimes.model_names import model_names  # imported here, as all of serving, for a short start-up time
 
-    return Predictor(model_path, runtime=args.runtime, batch_size=args.batch_size, **settings)
+    return model_names(MODELS_FOLDER)
+
+
+def _open_predictor(args: argparse.Namespace, model: str, **settings: object) -> Predictor:
+    """Return the predictor of a model file, or of an included model by its name."""
+    from serving.predictor import Predictor
+    from serving.runtimes.model_names import find_model
+
+    path = find_model(model, MODELS_FOLDER)
+    return Predictor(path, runtime=args.runtime, batch_size=args.batch_size, **settings)
 
 
 def _open_answers(predictor: Predictor, args: argparse.Namespace) -> Answers:
@@ -202,7 +217,9 @@ def _run_prompt(answers: Answers, args: argparse.Namespace) -> int:
     if windows := settings.get("windows"):
         options = " with ".join(f"--{name.replace('_', '-')}" for name in windows.value)
         settings["windows"] = Setting(options, windows.value)
-    return Prompt(answers, lambda path: _open_predictor(args, path), EXIT_WORD, settings).run()
+    return Prompt(
+        answers, lambda model: _open_predictor(args, model), EXIT_WORD, settings, model_names=_model_names()
+    ).run()
 
 
 def _score_file(predictor: Predictor, args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import select
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from serving.answers import ALL_LABELS, Answers
@@ -54,9 +54,10 @@ class Prompt:
 
     Args:
         answers: prints the predictions.
-        load: returns the predictor of a model file.
+        load: returns the predictor of a model, from its file or its name.
         exit_word: the word that ends the loop; `OTHER_EXIT_WORDS` end it too.
         settings: the settings of the command line, by attribute; they apply to every model that can use them.
+        model_names: the names that `load` knows, for /help.
     """
 
     def __init__(
@@ -65,12 +66,15 @@ class Prompt:
         load: Callable[[str], Predictor],
         exit_word: str = "exit",
         settings: Mapping[str, Setting] | None = None,
+        *,
+        model_names: Sequence[str] = (),
     ) -> None:
         self.answers = answers
         self.load = load
         self.exit_words = (exit_word, *OTHER_EXIT_WORDS)
         self._is_typed = sys.stdin is not None and sys.stdin.isatty()
         self._settings = dict(settings or {})
+        by_name = f"; by name: {', '.join(model_names)}" if model_names else ""
         self._commands = {
             "/threshold": Command("P|auto", "lowest probability of the second label, or of each", self._set_threshold),
             "/abstain": Command(
@@ -80,7 +84,7 @@ class Prompt:
             "/explain": Command("", "start or stop marking influential words", self._toggle_explain),
             "/windows": Command("", "start or stop listing influential windows", self._toggle_windows),
             "/json": Command("", "switch between JSON and text", self._toggle_json),
-            "/model": Command("FILE", "use another model", self._open_model),
+            "/model": Command("FILE|NAME", f"use another model{by_name}", self._open_model),
             "/help": Command("", "show this help", self._show_help),
         }
 
@@ -213,23 +217,23 @@ class Prompt:
         self.answers.as_json = not self.answers.as_json
         _say(f"predictions are printed as {'JSON' if self.answers.as_json else 'text'}")
 
-    def _open_model(self, path: str) -> None:
-        if not path:
+    def _open_model(self, model: str) -> None:
+        if not model:
             raise UsageError
         try:
-            predictor = self.load(path)
+            predictor = self.load(model)
         except ModuleNotFoundError as error:
-            raise InputError(f"{path} needs {error.name}, which is not installed") from None
+            raise InputError(f"{model} needs {error.name}, which is not installed") from None
         for name, setting in self._settings.items():
             try:
                 setattr(predictor, name, setting.value)
             except InputError as error:  # it suits another kind of labels, or a model that reads more tokens
                 _say(f"note: {setting.source} is not applied: {error}")
         if self.answers.explain_label not in (None, *predictor.labels.names):
-            _say(f"note: {path} has no label {self.answers.explain_label!r} to explain")
+            _say(f"note: {model} has no label {self.answers.explain_label!r} to explain")
             self.answers.explain_label = None
         self.answers.predictor = predictor
-        _say(f"using {path}")
+        _say(f"using {model}")
 
     def _show_help(self, argument: str) -> None:
         _expect_no_argument(argument)

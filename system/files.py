@@ -133,10 +133,15 @@ def _check_writable(path: Path, temporary: Path) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another path") from error
 
 
+def beside(name: str, script: str) -> str:
+    """Return the path of `name` in the folder of `script`, even if `script` is a symbolic link."""
+    return os.path.join(os.path.dirname(os.path.realpath(script)), name)
+
+
 def here_or_beside(name: str, script: str) -> str:
     """Return `name` if it exists in the current folder, else its path beside `script` if it exists there."""
-    beside = os.path.join(os.path.dirname(os.path.realpath(script)), name)
-    return beside if os.path.exists(beside) and not os.path.exists(name) else name
+    path = beside(name, script)
+    return path if os.path.exists(path) and not os.path.exists(name) else name
 
 
 @contextmanager

@@ -20,9 +20,13 @@ def run(command, environment, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", **options)
 
 
-def modules_of_application(*arguments) -> tuple[str, set[str]]:
-    """Run the application to its end; return its standard output, and the names of the modules that it loaded."""
-    command = [PYTHON, str(ROOT / "tests" / "programs" / "modules_of_script.py"), "application.py"]
+def modules_of_application(*arguments, script="application.py") -> tuple[str, set[str]]:
+    """Run the application, or a copy of its script, to its end in the folder of the project.
+
+    Returns:
+        Its standard output, and the names of the modules that it loaded.
+    """
+    command = [PYTHON, str(ROOT / "tests" / "programs" / "modules_of_script.py"), str(script)]
     done = subprocess.run([*command, *map(str, arguments)], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     *printed, result = done.stdout.splitlines()
     assert json.loads(result)["status"] == 0

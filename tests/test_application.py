@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -144,6 +145,74 @@ class TestText:
         status, lines, (error,) = run("--text", GOOD, model=path)
         assert (status, lines) == (1, [])
         assert error.startswith(f"error: {path}")
+
+
+class TestModelNames:
+    @pytest.fixture
+    def script(self, tiny_emotions, tmp_path):
+        """A copy of the script, with a folder of models beside it."""
+        (tmp_path / "models").mkdir()
+        shutil.copy(tiny_emotions.with_suffix(".onnx"), tmp_path / "models" / "emotions.onnx")
+        shutil.copy(tiny_emotions.with_suffix(".onnx"), tmp_path / "models" / "100%.onnx")
+        return shutil.copy(application.__file__, tmp_path)
+
+    @pytest.fixture
+    def folder(self, script, monkeypatch):
+        """The folder of the included models."""
+        folder = Path(script).parent / "models"
+        monkeypatch.setattr(application, "MODELS_FOLDER", str(folder))
+        return folder
+
+    def test_a_model_beside_the_script_is_found_from_another_folder(self, script, tiny_emotions):
+        command = ("--model", "emotions", "--text", GOOD, "--json")
+        printed, modules = application_process.modules_of_application(*command, script=script)
+        (prediction,) = Predictor(tiny_emotions).predict([GOOD])
+        assert json.loads(printed)["label"] == prediction.label
+        assert {name.split(".")[0] for name in modules} & HEAVY == set()
+
+    def test_the_help_lists_the_names(self, script):
+        printed, modules = application_process.modules_of_application("--help", script=script)
+        assert "or the name of an included model: 100%, emotions (default: " in " ".join(printed.split())
+        assert {name.split(".")[0] for name in modules} & (HEAVY | {"numpy", "onnxruntime"}) == set()
+
+    def test_a_file(self, run, folder, tmp_path):
+        (tmp_path / "in.csv").write_text(f"text\n{GOOD}\n", encoding="utf-8")
+        status, _, _ = run("--file", f"{tmp_path}/in.csv", "--output", f"{tmp_path}/out.csv", model="emotions")
+        assert status == 0 and read_dicts(tmp_path / "out.csv")[0]["label"] in EMOTIONS
+
+    def test_a_path_that_exists_wins(self, run, folder, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        Path("emotions").write_bytes(b"no model")
+        status, lines, (error,) = run("--text", GOOD, model="emotions")
+        assert (status, lines) == (1, []) and error.startswith("error: emotions: ")
+
+    def test_an_unknown_name_is_one_error(self, run, folder):
+        status, lines, (error,) = run("--text", GOOD, model="topics")
+        assert (status, lines) == (1, [])
+        assert error == "error: topics: no such file, and no included model has this name; choose from 100%, emotions"
+
+    @pytest.mark.parametrize(
+        ("path", "remedy"),
+        [
+            ("topics.keras", "train one with `python fine_tuning.py`"),
+            ("topics.onnx", "create it with `python -m recipes.export FILE.keras`"),
+            ("models/topics", "train one with `python fine_tuning.py`"),
+        ],
+    )
+    def test_what_looks_like_a_path_is_a_missing_file(self, run, folder, path, remedy):
+        assert run("--text", GOOD, model=path) == (1, [], [f"error: {path}: no such model file; {remedy}"])
+
+    def test_at_the_prompt(self, run, folder, monkeypatch):
+        lines = ("/help", "/model emotions", GOOD, "/model topics", "/model topics.keras")
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        status, (answer,), (_, *printed) = run("--json")
+        assert status == 0 and json.loads(answer)["label"] in EMOTIONS
+        assert "FILE|NAME" in printed[7] and printed[7].endswith("  use another model; by name: 100%, emotions")
+        assert printed[-3:] == [
+            "using emotions",
+            "error: topics: no such file, and no included model has this name; choose from 100%, emotions",
+            "error: topics.keras: no such model file; train one with `python fine_tuning.py`",
+        ]
 
 
 class TestAbstain:

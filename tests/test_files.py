@@ -14,6 +14,7 @@ import pytest
 from system.errors import InputError, OutputError
 from system.files import (
     as_input_error,
+    beside,
     check_writable,
     here_or_beside,
     refuse_folder,
@@ -93,6 +94,14 @@ def test_a_folder_where_a_file_is_expected_is_called_a_folder(tmp_path):
         refuse_folder(tmp_path)
     with pytest.raises(InputError, match="this is a folder; name a file in it"), as_input_error(tmp_path):
         tmp_path.read_text()
+
+
+def test_a_file_beside_a_script_that_is_a_link(tmp_path):
+    (tmp_path / "scripts").mkdir()
+    script = tmp_path / "scripts" / "script.py"
+    script.touch()
+    (tmp_path / "link.py").symlink_to(script)
+    assert beside("models", str(tmp_path / "link.py")) == str(script.with_name("models"))
 
 
 def test_a_file_is_found_here_or_beside_a_script(tmp_path, monkeypatch):

@@ -184,8 +184,8 @@ class TestCommands:
             ("/windows 3", "/windows expects no argument"),
             ("/json yes", "/json expects no argument"),
             ("/help me", "/help expects no argument"),
-            ("/model", "/model expects FILE"),
-            ("/model ", "/model expects FILE"),
+            ("/model", "/model expects FILE|NAME"),
+            ("/model ", "/model expects FILE|NAME"),
         ],
     )
     def test_a_wrong_command_is_an_error(self, talk, predictor, line, words):
