@@ -9,7 +9,6 @@ from training.plans.pretraining import PretrainingPlan
 BATCH_SIZE = 128
 EPOCHS = 5
 LEARNING_RATE = 3e-3
-MASK_RATE = 0.2
 SEED = 42
 CORPUS = "wikimedia/wikipedia:20231101.zh"
 
@@ -18,7 +17,6 @@ PLAN = PretrainingPlan(
     epochs=EPOCHS,
     batch_size=BATCH_SIZE,
     learning_rate=LEARNING_RATE,
-    mask_rate=MASK_RATE,
     seed=SEED,
 )
 

@@ -23,7 +23,7 @@ from network.backbone import copy_backbone
 from network.bert import BertClassifier, BertMaskedLM, logits_model
 from network.metadata import Metadata
 from network.model_file import save_model
-from recipes.preparation import checkpoint_of, kept_head, load_data, load_pretrained, new_classifier
+from recipes.preparation import checkpoint_of, kept_head, load_data, load_pretrained, masked_text, new_classifier
 from recipes.run_folder import (
     environment,
     finish_run,
@@ -42,8 +42,10 @@ from text.dataset.splits import Splits
 from text.labels import EVEN_THRESHOLD, LabelSet
 from text.sources import source_name
 from training.classification import document_logits, train_classifier
-from training.engine.loop import History
+from training.engine.loop import History, format_metrics
+from training.masked_lm import held_out_metrics
 from training.objectives.document_loss import document_batches, most_windows
+from training.objectives.masked_rows import MaskedText
 from training.plans.fine_tuning import FineTuningPlan
 
 PLOT_NAME = "training_curves.png"
@@ -109,11 +111,12 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         print(f"head: starts as that of {plan.pretrained}, which has the same labels")
     if plan.document_loss and plan.unfreeze == 0:
         print("--document-loss changes nothing without --unfreeze: the head alone is always trained on whole texts")
+    text = masked_text(plan, pretrained) if plan.corpus else None
     if plan.dry_run:
         _print_dry_run(plan, classifier, splits, plot_name, test=test)
         return None
     distilled = distillation_split(plan, splits, classifier) if plan.unlabelled or plan.mixtures else None
-    checkpoint = checkpoint_of(plan, splits, distilled)
+    checkpoint = checkpoint_of(plan, splits, distilled, text)
     history = train_classifier(
         classifier,
         splits,
@@ -122,6 +125,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         checkpoint,
         distilled=distilled,
         kept=kept,
+        text=text,
         resume=plan.resume,
     )
     if not test:
@@ -133,7 +137,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         raise
     previous = _save(plan, result, splits)
     if plan.backbone_output:
-        _save_backbone(plan.backbone_output, classifier, pretrained)
+        _save_backbone(plan, classifier, pretrained, text)
     _write_report(plan, result, splits.label_set, plot_name)
     finish_run(plan.run_folder)
     print(f"{_model_files(plan)}; {_report_files(plan, plot_name)}{previous}")
@@ -245,13 +249,19 @@ def _described_data(splits: Splits) -> dict:
     return data
 
 
-def _save_backbone(path: str, classifier: BertClassifier, pretrained: BertMaskedLM) -> None:
+def _save_backbone(
+    plan: FineTuningPlan, classifier: BertClassifier, pretrained: BertMaskedLM, text: MaskedText | None
+) -> None:
     """Save the pre-trained model with the backbone layers of the classifier."""
     copy_backbone(classifier, pretrained)
     # The held-out metrics belong to the old layers.
     pretrained.metadata = {name: value for name, value in pretrained.metadata.items() if name != "held_out"}
     pretrained.metadata["fine_tuned_on"] = classifier.metadata["data"]
-    save_model(pretrained, path)
+    if text is not None:
+        evaluate = held_out_metrics(pretrained, text.corpus, text.masker, plan.batch_size, jit_compile=plan.jit_compile)
+        pretrained.metadata["held_out"] = evaluate()
+        print(f"masked language modelling, held out: {format_metrics(pretrained.metadata['held_out'])}")
+    save_model(pretrained, plan.backbone_output)
 
 
 def _write_report(plan: FineTuningPlan, result: FineTuningResult, labels: LabelSet, plot_name: str) -> None:

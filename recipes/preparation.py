@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from network.bert import BertClassifier, BertMaskedLM, BertModel, classifier_from_pretrained
 from network.model_file import load_model
@@ -14,10 +15,14 @@ from text.corpus import fingerprints
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.splits import Split, Splits, load_splits, print_splits
 from text.labels import LabelSet
-from text.tokens.tokenizer import tokenizer_from_json
+from text.tokens.masking import Masker
+from text.tokens.packing import PackedCorpus, pack_corpus
+from text.tokens.tokenizer import MASK, special_ids, tokenizer_from_json
 from training.engine.checkpoint import Checkpoint
 from training.logistic_regression import Head
+from training.objectives.masked_rows import MaskedText
 from training.plans.fine_tuning import FineTuningPlan
+from training.plans.shared import CACHE_FOLDER, MASK_RATE
 
 
 def load_pretrained(plan: FineTuningPlan) -> BertModel:
@@ -25,7 +30,7 @@ def load_pretrained(plan: FineTuningPlan) -> BertModel:
 
     So the classifier and the model of `--backbone-output` clean texts as those of their training were cleaned.
     """
-    pretrained = load_model(plan.pretrained, BertMaskedLM if plan.backbone_output else BertModel)
+    pretrained = load_model(plan.pretrained, BertMaskedLM if plan.backbone_output or plan.corpus else BertModel)
     if plan.clean:
         tokenizer = with_cleaning(tokenizer_from_json(pretrained.tokenizer_json), plan.clean)
         pretrained.tokenizer_asset.json = tokenizer.to_str()
@@ -76,11 +81,60 @@ def kept_head(plan: FineTuningPlan, pretrained: BertModel, labels: LabelSet) -> 
     return Head(kernel[:, order], bias[order])
 
 
-def checkpoint_of(plan: FineTuningPlan, splits: Splits, distilled: Split | None) -> Checkpoint:
+def pack(sources: list[str], model: BertMaskedLM, cache_folder: str, **options: Any) -> PackedCorpus:
+    """Pack a corpus into rows of the model's tokens, print its size and return it.
+
+    Args:
+        sources: sources of documents.
+        model: its tokenizer makes the tokens, and it has the length of the rows.
+        cache_folder: the folder of the cache.
+        options: see `text.tokens.packing.pack_corpus`.
+
+    Raises:
+        InputError: see `text.tokens.packing.pack_corpus`.
+    """
+    tokenizer = tokenizer_from_json(model.tokenizer_json)
+    corpus = pack_corpus(sources, tokenizer, model.config.max_seq_len, cache_folder, **options)
+    for name, rows in (("training", corpus.train), ("held out", corpus.held_out)):
+        print(
+            f"{name}: {rows.documents:,} documents, {rows.characters:,} characters, {rows.tokens:,} tokens "
+            f"({rows.characters_per_token:.2f} characters a token), {len(rows.input_ids):,} rows"
+            + (f", {rows.num_pairs:,} of them pairs of texts" if rows.pairs is not None else "")
+        )
+    return corpus
+
+
+def masker_of(model: BertMaskedLM, mask_rate: float) -> Masker:
+    """Return what masks the tokens of a model.
+
+    Args:
+        model: the model.
+        mask_rate: fraction of the tokens to mask.
+    """
+    tokenizer = tokenizer_from_json(model.tokenizer_json)
+    mask_id = tokenizer.token_to_id(MASK)
+    return Masker(model.config.vocab_size, special_ids(tokenizer), mask_id, model.config.max_seq_len, mask_rate)
+
+
+def masked_text(plan: FineTuningPlan, pretrained: BertMaskedLM) -> MaskedText:
+    """Return the text of `--corpus`, to learn masked language modelling from.
+
+    Raises:
+        InputError: the corpus cannot be used.
+    """
+    print("masked language modelling:")
+    corpus = pack(plan.corpus, pretrained, CACHE_FOLDER, exclude=plan.exclude, text_column=plan.text_column)
+    return MaskedText(pretrained, corpus, masker_of(pretrained, MASK_RATE))
+
+
+def checkpoint_of(
+    plan: FineTuningPlan, splits: Splits, distilled: Split | None, text: MaskedText | None = None
+) -> Checkpoint:
     """Return the checkpoint of the run, which can be resumed on the same data and the same pre-trained model alone."""
     distillation_data = [hashlib.sha256(distilled.targets.tobytes()).hexdigest(), *distilled.texts] if distilled else []
     further = further_fingerprints(plan, [each.labelled for each in splits.further])
-    sha256 = data_sha256(splits.labelled, plan.pretrained, [*further, *distillation_data])
+    corpus = [text.corpus.sha256] if text else []
+    sha256 = data_sha256(splits.labelled, plan.pretrained, [*further, *distillation_data, *corpus])
     return Checkpoint(Path(plan.run_folder, CHECKPOINT_NAME), data_sha256=sha256)
 
 

@@ -14,10 +14,10 @@ from evaluation.report.terminal import write_metrics
 from network.backbone import BertConfig
 from network.bert import BertMaskedLM, with_next_sentence
 from network.model_file import load_model, save_model
+from recipes.preparation import masker_of, pack
 from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, previous_model_remark, run_in_folder
 from text.sources import source_name
-from text.tokens.masking import Masker
-from text.tokens.packing import PackedCorpus, pack_corpus
+from text.tokens.packing import PackedCorpus
 from text.tokens.tokenizer import CLASSIFY, MASK, SEPARATE, load_tokenizer, special_ids, tokenizer_from_json
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History
@@ -73,7 +73,17 @@ def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
     keras.utils.set_random_seed(plan.seed)
     model = _load_or_build(plan)
     tokenizer = tokenizer_from_json(model.tokenizer_json)
-    corpus = _pack(plan, model, tokenizer)
+    corpus = pack(
+        plan.corpus,
+        model,
+        plan.cache_folder,
+        exclude=plan.exclude,
+        text_column=plan.text_column,
+        held_out_fraction=plan.held_out_fraction,
+        whole_words=plan.whole_words,
+        next_sentence=plan.next_sentence,
+        max_documents=plan.max_documents,
+    )
     print(f"model: {model.count_params():,} parameters, on {keras.backend.backend()}")
     if plan.dry_run:
         print(f"dry run: nothing was trained. The run would train this model and save it to {plan.output}.")
@@ -83,7 +93,7 @@ def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
     history = pretrain(
         model,
         corpus,
-        _masker(plan, model, tokenizer),
+        masker_of(model, plan.mask_rate),
         plan,
         Checkpoint(run_folder / CHECKPOINT_NAME, plan.checkpoint_seconds, corpus.sha256),
         resume=plan.resume,
@@ -112,39 +122,6 @@ def _load_or_build(plan: PretrainingPlan) -> BertMaskedLM:
         **plan.sizes,
     )
     return BertMaskedLM(config, tokenizer.to_str(), next_sentence=plan.next_sentence)
-
-
-def _pack(plan: PretrainingPlan, model: BertMaskedLM, tokenizer: Tokenizer) -> PackedCorpus:
-    """Pack the corpus into rows of tokens, print its size and return it."""
-    corpus = pack_corpus(
-        plan.corpus,
-        tokenizer,
-        model.config.max_seq_len,
-        plan.cache_folder,
-        exclude=plan.exclude,
-        text_column=plan.text_column,
-        held_out_fraction=plan.held_out_fraction,
-        whole_words=plan.whole_words,
-        next_sentence=plan.next_sentence,
-        max_documents=plan.max_documents,
-    )
-    for name, rows in (("training", corpus.train), ("held out", corpus.held_out)):
-        print(
-            f"{name}: {rows.documents:,} documents, {rows.characters:,} characters, {rows.tokens:,} tokens "
-            f"({rows.characters_per_token:.2f} characters a token), {len(rows.input_ids):,} rows"
-            + (f", {rows.num_pairs:,} of them pairs of texts" if plan.next_sentence else "")
-        )
-    return corpus
-
-
-def _masker(plan: PretrainingPlan, model: BertMaskedLM, tokenizer: Tokenizer) -> Masker:
-    return Masker(
-        model.config.vocab_size,
-        special_ids(tokenizer),
-        tokenizer.token_to_id(MASK),
-        model.config.max_seq_len,
-        plan.mask_rate,
-    )
 
 
 def _metrics(plan: PretrainingPlan, corpus: PackedCorpus, history: History, seconds: float) -> dict:

@@ -21,6 +21,7 @@ from training.frozen_head import start_head, train_head
 from training.logistic_regression import Head
 from training.objectives.balancing import balance
 from training.objectives.document_loss import document_batches, document_model, most_windows
+from training.objectives.masked_rows import MaskedText, joint_batches, joint_model, keep_language_model
 from training.objectives.regularization import RegularizedModel
 from training.plans.fine_tuning import FineTuningPlan
 
@@ -34,6 +35,7 @@ def train_classifier(
     *,
     distilled: Split | None = None,
     kept: Head | None = None,
+    text: MaskedText | None = None,
     resume: bool = False,
 ) -> History:
     """Train the layers that are not frozen, in place.
@@ -50,6 +52,7 @@ def train_classifier(
         distilled: further texts with a teacher's probabilities as targets. Hinton et al., "Distilling the Knowledge in
             a Neural Network" (2015).
         kept: the head of the pre-trained model, to start from; None for a new one.
+        text: what to go on learning masked language modelling from; its model then gets the trained layers too.
         resume: whether to continue the run in `checkpoint`.
 
     Returns:
@@ -64,7 +67,9 @@ def train_classifier(
             classifier, trained_on, splits.validation, plan, validate, checkpoint, kept=kept, resume=resume
         )
     start_head(classifier, trained_on, plan, kept)
-    return _train_network(classifier, trained_on, splits.validation, plan, validate, checkpoint, resume=resume)
+    return _train_network(
+        classifier, trained_on, splits.validation, plan, validate, checkpoint, text=text, resume=resume
+    )
 
 
 def _train_network(
@@ -75,6 +80,7 @@ def _train_network(
     validate: Validate,
     checkpoint: Checkpoint | None,
     *,
+    text: MaskedText | None,
     resume: bool,
 ) -> History:
     """Train the head and the layers that are not frozen."""
@@ -89,10 +95,13 @@ def _train_network(
             if batches_of.func is LengthGroupedBatches:
                 model = logits_model(trained, any_length=True)
         model = _regularized(model, labels, plan)
+        if text is not None:
+            model = joint_model(model, trained, text, plan.masked_lm_weight)
+            batches_of = joint_batches(batches_of, text, plan)
         if model is not of_windows:
             # Predicts the validation split; as the training, compiled with XLA.
             of_windows.compile(jit_compile=plan.jit_compile)
-        return fit(
+        history = fit(
             model,
             labels,
             batches_of,
@@ -104,6 +113,9 @@ def _train_network(
             jit_compile=plan.jit_compile,
             unit=" texts" if plan.document_loss else " windows",
         )
+        if text is not None:
+            keep_language_model(model, trained, text)
+    return history
 
 
 def _document_batches(

@@ -14,6 +14,7 @@ from training.engine.loop import History, ProgressBar, fit_epochs
 from training.engine.optimizer import fine_tuning_optimizer
 from training.engine.precision import with_loss_scaling
 from training.objectives.losses import classification_accuracy, classification_loss
+from training.objectives.masked_rows import JointModel
 from training.plans.fine_tuning import FineTuningPlan
 
 PREDICTION_BATCH_SIZE = 256
@@ -65,10 +66,12 @@ def fit(
     if plan.accumulate > total_batches:
         raise InputError(f"--accumulate {plan.accumulate} is more than the {total_batches} batches of the training")
     gamma = plan.focal_gamma if plan.loss == "focal" else None
+    loss = classification_loss(labels, focal_gamma=gamma, label_smoothing=plan.label_smoothing)
+    metric = classification_accuracy(labels)
+    joint = isinstance(model, JointModel)
     model.compile(
         with_loss_scaling(_optimizer_of(plan, total_batches, backbone), model),
-        loss=classification_loss(labels, focal_gamma=gamma, label_smoothing=plan.label_smoothing),
-        weighted_metrics=[classification_accuracy(labels)],
+        **(model.objectives(loss, metric) if joint else {"loss": loss, "weighted_metrics": [metric]}),
         jit_compile=jit_compile,
     )
     model.optimizer.build(model.trainable_variables)

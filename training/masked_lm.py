@@ -68,7 +68,6 @@ def pretrain(
     )
     two_tasks = corpus.train.pairs is not None
     trained = sampled_masked_lm(model, next_sentence=two_tasks)
-    evaluated = whole_vocabulary_model(model, next_sentence=two_tasks)
     steps_per_epoch = len(batches_of())
     if resume:
         checkpoint.load()
@@ -77,15 +76,13 @@ def pretrain(
         total_steps = _total_steps(trained, batches_of, steps_per_epoch, plan)
     checkpoint.progress["total_steps"] = total_steps
     compile_for_pretraining(trained, plan.learning_rate, total_steps, plan.jit_compile)
-    evaluated.compile(**objectives(evaluated), jit_compile=plan.jit_compile)
     if resume:
         checkpoint.restore(trained)
-    held_out = MaskedBatches(corpus.held_out, masker, plan.batch_size, mask_seed=HELD_OUT_SEED)
     tokens_per_batch = batches_of().batch_size * model.config.max_seq_len
     return fit_epochs(
         trained,
         functools.partial(_remaining_batches, batches_of, total_steps, steps_per_epoch),
-        functools.partial(_validate, evaluated, held_out),
+        held_out_metrics(model, corpus, masker, plan.batch_size, jit_compile=plan.jit_compile),
         math.ceil(total_steps / steps_per_epoch),
         checkpoint=checkpoint,
         callbacks=[ProgressBar(" tokens", tokens_per_batch), *([TimeLimit(end)] if plan.max_minutes else [])],
@@ -112,9 +109,30 @@ def _remaining_batches(
     return batches_of(epoch=epoch, first_batch=first_batch, last_batch=last_batch)
 
 
-def _validate(model: keras.Model, held_out: MaskedBatches) -> dict[str, float]:
-    metrics = model.evaluate(held_out, verbose=0, return_dict=True)
-    return metrics | {"perplexity": math.exp(min(metrics["loss"], 100.0))}
+def held_out_metrics(
+    model: BertMaskedLM, corpus: PackedCorpus, masker: Masker, batch_size: int, *, jit_compile: bool
+) -> Callable[[], dict[str, float]]:
+    """Return a function that evaluates `model`, as it then is, on the held-out rows, over the whole vocabulary.
+
+    It returns the "loss" in nats a masked token, the "masked_accuracy" and the "perplexity", and for rows of pairs
+    the metrics of the next sentences.
+
+    Args:
+        model: the model.
+        corpus: its held-out rows are evaluated, with the same masks every time.
+        masker: masks the tokens.
+        batch_size: rows per batch.
+        jit_compile: whether XLA compiles the evaluation.
+    """
+    evaluated = whole_vocabulary_model(model, next_sentence=corpus.held_out.pairs is not None)
+    evaluated.compile(**objectives(evaluated), jit_compile=jit_compile)
+    held_out = MaskedBatches(corpus.held_out, masker, batch_size, mask_seed=HELD_OUT_SEED)
+
+    def evaluate() -> dict[str, float]:
+        metrics = evaluated.evaluate(held_out, verbose=0, return_dict=True)
+        return metrics | {"perplexity": math.exp(min(metrics["loss"], 100.0))}
+
+    return evaluate
 
 
 class TwoTasksModel(keras.Model):

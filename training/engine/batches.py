@@ -217,19 +217,23 @@ class LengthGroupedBatches(LabelledBatches):
         return {name: values[:, :length] for name, values in inputs.items()}, labels, weights
 
     def for_fit(self) -> Any:
-        if keras.backend.backend() != "tensorflow":
-            return self
-        import tensorflow as tf
+        return dataset_of_any_length(self)
 
-        # Keras would take the length of the first two batches for that of all.
-        inputs, labels, weights = self[0]
-        signature = (
-            {name: tf.TensorSpec((None, None), values.dtype) for name, values in inputs.items()},
-            tf.TensorSpec((None, *labels.shape[1:]), labels.dtype),
-            tf.TensorSpec((None,), weights.dtype),
-        )
-        dataset = tf.data.Dataset.from_generator(lambda: self, output_signature=signature)
-        return dataset.apply(tf.data.experimental.assert_cardinality(len(self))).prefetch(tf.data.AUTOTUNE)
+
+def dataset_of_any_length(batches: keras.utils.PyDataset) -> Any:
+    """Return what to pass to `fit` for batches whose inputs, int32 arrays of (rows, length), change in length."""
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf
+
+    # Keras would take the length of the first two batches for that of all.
+    inputs, *others = batches[0]
+    signature = (
+        {name: tf.TensorSpec((None, None), values.dtype) for name, values in inputs.items()},
+        *keras.tree.map_structure(lambda values: tf.TensorSpec((None, *values.shape[1:]), values.dtype), others),
+    )
+    dataset = tf.data.Dataset.from_generator(lambda: batches, output_signature=signature)
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(tf.data.AUTOTUNE)
 
 
 def choose_padded_lengths(lengths: np.ndarray, epochs: int) -> np.ndarray:

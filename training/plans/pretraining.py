@@ -8,7 +8,15 @@ from typing import Any
 from system.command_line import fraction, option, option_name, positive_float, positive_int, probability, seed
 from system.errors import InputError
 from text.dataset.options import USUAL_NAME
-from training.plans.shared import DRY_RUN_HELP, PRECISION_HELP, PRECISIONS, RESUME_HELP, require_model_names
+from training.plans.shared import (
+    CACHE_FOLDER,
+    DRY_RUN_HELP,
+    MASK_RATE,
+    PRECISION_HELP,
+    PRECISIONS,
+    RESUME_HELP,
+    require_model_names,
+)
 
 # Options by the heading under which --help shows them.
 _text, _network, _training, _result = (
@@ -56,7 +64,7 @@ class PretrainingPlan:
         help="own (included), a tokenizer.json, a vocab.txt, a folder with one, or a hub id (bert-base-chinese)",
     )
     held_out_fraction: float = _text(0.01, type=fraction, help="fraction of the documents to hold out for evaluation")
-    cache_folder: str = _text("runs/cache", metavar="FOLDER", help="folder for the tokenized corpus")
+    cache_folder: str = _text(CACHE_FOLDER, metavar="FOLDER", help="folder for the tokenized corpus")
 
     pretrained: str | None = _network(None, metavar="FILE", help="model to continue from", unset="a new model")
     max_seq_len: int = _network(64, type=positive_int, help="maximum number of tokens that the model reads at once")
@@ -78,7 +86,7 @@ class PretrainingPlan:
     )
     batch_size: int = _training(type=positive_int, help="rows of tokens per batch")
     learning_rate: float = _training(type=positive_float, help="peak learning rate")
-    mask_rate: float = _training(type=fraction, help="fraction of the tokens to mask")
+    mask_rate: float = _training(MASK_RATE, type=fraction, help="fraction of the tokens to mask")
     whole_words: bool = _training(False, help="mask whole words instead of single tokens")
     next_sentence: bool = _training(
         False,

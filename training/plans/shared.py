@@ -1,4 +1,4 @@
-"""What the plans share: help texts and the check of model file names."""
+"""What the plans share: help texts, defaults and the check of model file names."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ from system.errors import InputError
 RESUME_HELP = "continue the interrupted run in --run-folder, with its settings"
 DRY_RUN_HELP = "check all input, print what the run would use, and stop before training"
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+MASK_RATE = 0.2  # fraction of the tokens that masked language modelling masks
+CACHE_FOLDER = "runs/cache"  # for tokenized corpora
 PRECISION_HELP = "precision of the computation; the mixed ones are faster on a GPU"
 
 

@@ -20,8 +20,9 @@ from system.errors import InputError
 from training.plans.shared import PRECISION_HELP, PRECISIONS
 
 # Options by the heading under which --help shows them.
-_unlabelled, _network, _loss, _training = (
-    functools.partial(option, group=heading) for heading in ("unlabelled texts", "network", "loss", "training")
+_unlabelled, _network, _loss, _masked, _training = (
+    functools.partial(option, group=heading)
+    for heading in ("unlabelled texts", "network", "loss", "masked language modelling", "training")
 )
 POOLINGS = ("mean", "cls", "max")
 FEW_TEXTS = 2000
@@ -123,6 +124,20 @@ class TrainingOptions:
         unset="off",
     )
 
+    corpus: list[str] = _masked(
+        [],
+        nargs="+",
+        metavar="SOURCE",
+        help="texts to go on learning masked language modelling from, beside the labels, with --unfreeze; so the model "
+        "of --backbone-output remains a language model. The same kinds of sources as --corpus of pretrain.py",
+    )
+    masked_rows: float = _masked(
+        0.125, type=fraction, help="rows of masked text per batch, as a fraction of --batch-size, with --corpus"
+    )
+    masked_lm_weight: float = _masked(
+        0.1, type=positive_float, help="weight of the loss of the masked tokens, with --corpus"
+    )
+
     head_fit: str = _training(
         "auto",
         choices=("auto", "convergence", "epochs"),
@@ -209,6 +224,10 @@ class TrainingOptions:
             self._refuse_without_unfreeze()
         if self.r_drop is not None and self.dropout_rate == self.head_dropout_rate == 0:
             raise InputError("--r-drop compares two dropout masks: set --dropout-rate above 0")
+        if self.corpus:
+            self._refuse_with_corpus()
+        elif given := [name for name in ("masked_rows", "masked_lm_weight") if name in typed]:
+            raise InputError(f"{option_name(given[0])} needs --corpus")
         if self.fgm is not None and self.precision == "mixed_float16":
             raise InputError("--fgm needs gradients that 16 bits round to 0: use --precision mixed_bfloat16 or float32")
 
@@ -218,6 +237,14 @@ class TrainingOptions:
         for name, default in defaults.items():
             if getattr(self, name) != default:
                 raise InputError(f"{option_name(name)} changes nothing while the backbone is frozen: add --unfreeze")
+
+    def _refuse_with_corpus(self) -> None:
+        """Refuse the options that masked language modelling cannot be combined with."""
+        if self.unfreeze == 0:
+            raise InputError("--corpus changes nothing while the backbone is frozen: add --unfreeze")
+        for name, unset in (("document_loss", False), ("r_drop", None), ("fgm", None)):
+            if getattr(self, name) != unset:
+                raise InputError(f"--corpus cannot be combined with {option_name(name)}: leave out one of the two")
 
     def with_typed(self, typed: Collection[str]) -> Self:
         """Return the plan that trains the head by epochs if one of their options was typed for a frozen network.
