@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 ClassWeight = Literal["balanced"] | None
 CHARACTERS = {"analyzer": "char", "ngram_range": (1, 2)}
+# A better teacher, which nobody waits for in a report: 0.6 points more accurate in five folds of the hotel reviews, in
+# twice the time.
+TEACHER_CHARACTERS = {"analyzer": "char", "ngram_range": (1, 3), "min_df": 2, "sublinear_tf": True}
 MAX_WEIGHTS = 5_000_000  # of more than two labels, where the solver needs ten times their memory
 ABSENT_LABEL_LOGIT = -100.0  # of a label without a training text: its probability is practically zero
 
@@ -70,6 +73,7 @@ def baseline_logits(
     max_characters: int | None = None,
     class_weight: ClassWeight = None,
     text_weights: np.ndarray | None = None,
+    features: Mapping[str, Any] = CHARACTERS,
 ) -> np.ndarray:
     """Fit the baseline on the training texts; return its logits, (texts, outputs), for `texts`.
 
@@ -80,6 +84,7 @@ def baseline_logits(
             64 tokens, two of which are special. None: whole texts.
         class_weight: "balanced" gives each label the same total weight, None each text.
         text_weights: the weight of each training text, (train texts,); None for the same.
+        features: arguments of `TfidfVectorizer`.
 
     Raises:
         ValueError: as `fit_tfidf_baseline`, or `max_characters` is below 1.
@@ -88,10 +93,10 @@ def baseline_logits(
         raise ValueError(f"max_characters must be at least 1, not {max_characters}")
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(**CHARACTERS, max_features=_max_features(len(label_set.names)))
+    vectorizer = TfidfVectorizer(**features, max_features=_max_features(len(label_set.names)))
     known = vectorizer.fit_transform([text[:max_characters] for text in train_texts])
-    features = vectorizer.transform([text[:max_characters] for text in texts])
-    return _fitted_logits(label_set, known, np.asarray(train_labels), features, class_weight, text_weights)
+    unknown = vectorizer.transform([text[:max_characters] for text in texts])
+    return _fitted_logits(label_set, known, np.asarray(train_labels), unknown, class_weight, text_weights)
 
 
 def baseline_test_logits(splits: Splits) -> TestedBaseline:

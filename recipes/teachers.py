@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.baseline import baseline_logits
+from evaluation.baseline import TEACHER_CHARACTERS, baseline_logits
 from network.bert import BertClassifier
 from serving.predictor import Predictor
 from system.errors import InputError
@@ -54,8 +54,16 @@ def distillation_split(plan: FineTuningPlan, splits: Splits, student: BertClassi
     print(f"the teachers label {len(texts):,} texts", flush=True)
     tokenizer = tokenizer_from_json(student.tokenizer_json)
     train_texts, cleaned = cleaned_texts(tokenizer, splits.train.texts), cleaned_texts(tokenizer, texts)
-    text_weights = splits.train.text_weights
-    logits = [baseline_logits(splits.label_set, train_texts, splits.train.labels, cleaned, text_weights=text_weights)]
+    logits = [
+        baseline_logits(
+            splits.label_set,
+            train_texts,
+            splits.train.labels,
+            cleaned,
+            text_weights=splits.train.text_weights,
+            features=TEACHER_CHARACTERS,
+        )
+    ]
     if teachers:
         # Together they count as much as TF-IDF does: the two kinds of model err differently.
         logits.append(np.mean([teacher.logits(texts) for teacher in teachers], axis=0))

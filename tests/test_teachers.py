@@ -12,7 +12,7 @@ from scripts import assert_one_error
 
 import fine_tuning
 import recipes.fine_tuning
-from evaluation.baseline import baseline_logits
+from evaluation.baseline import TEACHER_CHARACTERS, baseline_logits
 from network.model_file import load_model
 from recipes.teachers import MAX_CHARACTERS, MIN_CHARACTERS, distillation_split, mixed_texts
 from serving.predictor import Predictor
@@ -30,6 +30,20 @@ TEXTS = ["房间很干净，前台也热情。", "隔音太差！一晚上没睡
 
 def clauses_of(texts):
     return {clause.strip() for text in texts for clause in re.split(r"[，。！？；,.!?;\s]", text) if clause.strip()}
+
+
+def tfidf_logits(splits, distilled):
+    """Return the logits of TF-IDF for the texts of a distillation, (texts, outputs)."""
+    train = splits.train
+    weights = train.text_weights
+    return baseline_logits(
+        splits.label_set,
+        train.texts,
+        train.labels,
+        distilled.texts,
+        text_weights=weights,
+        features=TEACHER_CHARACTERS,
+    )
 
 
 class TestMixtures:
@@ -100,18 +114,17 @@ class TestDistillationSplit:
         known = {letters(text) for split in (splits.validation, *splits.tests) for text in split.texts}
         assert unlabelled and known.isdisjoint(map(letters, unlabelled)) and "没看过的评论" not in unlabelled
         assert mixed == mixed_texts(splits.train.texts + unlabelled, 20, plan.seed)
-        train, weights = splits.train, splits.train.text_weights
-        logits = baseline_logits(SENTIMENT, train.texts, train.labels, distilled.texts, text_weights=weights)
+        logits = tfidf_logits(splits, distilled)
         np.testing.assert_allclose(distilled.targets[:, 0], SENTIMENT.probabilities(logits)[:, 1], rtol=1e-5)
 
     def test_tfidf_alone_gives_its_probabilities(self, plan, splits, student):
         distilled = distillation_split(plan, splits, student)
-        logits = baseline_logits(splits.label_set, splits.train.texts, splits.train.labels, distilled.texts)
+        logits = tfidf_logits(splits, distilled)
         np.testing.assert_allclose(distilled.targets[:, 0], SENTIMENT.probabilities(logits)[:, 1], rtol=1e-5)
 
     def test_the_classifiers_together_count_as_much_as_tfidf(self, plan, splits, student, tiny_model):
         distilled = distillation_split(dataclasses.replace(plan, teachers=[str(tiny_model)] * 2), splits, student)
-        baseline = baseline_logits(splits.label_set, splits.train.texts, splits.train.labels, distilled.texts)
+        baseline = tfidf_logits(splits, distilled)
         expected = SENTIMENT.probabilities((baseline + Predictor(tiny_model).logits(distilled.texts)) / 2)
         np.testing.assert_allclose(distilled.targets[:, 0], expected[:, 1], rtol=1e-5)
 
@@ -135,7 +148,7 @@ class TestDistillationSplit:
         )
         plan = dataclasses.replace(fine_tuning.PLAN, mixtures=20, teachers=[str(tiny_emotions)], max_windows=1)
         distilled = distillation_split(plan, splits, student)
-        baseline = baseline_logits(splits.label_set, splits.train.texts, splits.train.labels, distilled.texts)
+        baseline = tfidf_logits(splits, distilled)
         logits = (baseline + Predictor(tiny_emotions).logits(distilled.texts)) / 2
         assert distilled.targets.shape == (20, len(names))
         np.testing.assert_allclose(distilled.targets, splits.label_set.probabilities(logits), rtol=1e-4, atol=1e-6)
@@ -151,7 +164,7 @@ class TestDistillationSplit:
         splits = load_splits(options, tokenizer_from_json(student.tokenizer_json), 16)
         plan = dataclasses.replace(fine_tuning.PLAN, mixtures=20, max_windows=1)
         distilled = distillation_split(plan, splits, student)
-        logits = baseline_logits(splits.label_set, splits.train.texts, splits.train.labels, distilled.texts)
+        logits = tfidf_logits(splits, distilled)
         np.testing.assert_allclose(distilled.targets, 1 / (1 + np.exp(-logits)), rtol=1e-4, atol=1e-6)
         with pytest.raises(
             InputError, match=r"has the labels .*, 平静, but the data set has .*, 平静 \(several per text\)"
@@ -183,7 +196,7 @@ class TestScript:
     def test_the_distillation_split_reaches_the_training(self, arguments, monkeypatch, tiny_model):
         trained_on = []
 
-        def record(*positional, distilled, kept, resume):
+        def record(*positional, distilled, kept, text, resume):
             trained_on.append(distilled)
             raise InputError("seen")
 
