@@ -27,6 +27,14 @@ def test_a_known_temperature_is_found(temperature):
     assert found == pytest.approx(temperature, rel=0.05)
 
 
+def test_few_texts_hardly_change_the_temperature():
+    """Six texts that the model gets right, by a little, would ask for the lowest temperature that there is."""
+    logits, labels = np.array([[-0.4], [0.5], [0.3], [-0.2], [0.6], [-0.3]]), np.array([0, 1, 1, 0, 1, 0])
+    few, many = (calibrate(SENTIMENT, np.tile(labels, n), np.tile(logits, (n, 1))).temperature for n in (1, 1000))
+    assert 0.5 < few < 1
+    assert many < 0.21
+
+
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
 def test_a_known_threshold_is_found(threshold):
     probabilities = np.random.default_rng(1).uniform(size=5_000)
