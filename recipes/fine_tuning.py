@@ -31,7 +31,7 @@ from recipes.run_folder import (
     previous_model_remark,
     run_in_folder,
 )
-from recipes.teachers import distillation_split
+from recipes.teachers import distillation_splits
 from serving.export.onnx_file import export_onnx, onnx_path
 from system.command_line import option_name
 from system.errors import InputError
@@ -97,8 +97,9 @@ def fine_tune(
 
 
 def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTuningResult | None:
-    for path in (plan.backbone_output or plan.output, Path(plan.report_folder, plot_name)):
-        check_writable(path)
+    for path in (plan.backbone_output or plan.output, plan.save_soft_labels, Path(plan.report_folder, plot_name)):
+        if path is not None:
+            check_writable(path)
     keras.utils.set_random_seed(plan.seed)
     pretrained = load_pretrained(plan)
     splits = load_data(plan, pretrained)
@@ -112,10 +113,10 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
     if plan.document_loss and plan.unfreeze == 0:
         print("--document-loss changes nothing without --unfreeze: the head alone is always trained on whole texts")
     text = masked_text(plan, pretrained) if plan.corpus else None
+    distilled = distillation_splits(plan, splits, classifier) if plan.save_soft_labels or not plan.dry_run else []
     if plan.dry_run:
         _print_dry_run(plan, classifier, splits, plot_name, test=test)
         return None
-    distilled = distillation_split(plan, splits, classifier) if plan.unlabelled or plan.mixtures else None
     checkpoint = checkpoint_of(plan, splits, distilled, text)
     history = train_classifier(
         classifier,
@@ -177,7 +178,7 @@ def _print_dry_run(
     """Print what the run would train, and where the results would go."""
     trainable = sum(math.prod(variable.shape) for variable in classifier.trainable_variables)
     texts = f"{len(splits.train.texts):,} texts"
-    if sources := [option for option in ("unlabelled", "mixtures") if getattr(plan, option)]:
+    if sources := [option for option in ("unlabelled", "mixtures", "soft_labels") if getattr(plan, option)]:
         texts += " and those of " + " and ".join(map(option_name, sources))
     if plan.document_loss and plan.unfreeze != 0:
         batches_of = document_batches([splits.train], plan)

@@ -128,10 +128,12 @@ def masked_text(plan: FineTuningPlan, pretrained: BertMaskedLM) -> MaskedText:
 
 
 def checkpoint_of(
-    plan: FineTuningPlan, splits: Splits, distilled: Split | None, text: MaskedText | None = None
+    plan: FineTuningPlan, splits: Splits, distilled: Sequence[Split] = (), text: MaskedText | None = None
 ) -> Checkpoint:
     """Return the checkpoint of the run, which can be resumed on the same data and the same pre-trained model alone."""
-    distillation_data = [hashlib.sha256(distilled.targets.tobytes()).hexdigest(), *distilled.texts] if distilled else []
+    distillation_data = []
+    for split in distilled:
+        distillation_data += [hashlib.sha256(split.targets.tobytes()).hexdigest(), *split.texts]
     further = further_fingerprints(plan, [each.labelled for each in splits.further])
     corpus = [text.corpus.sha256] if text else []
     sha256 = data_sha256(splits.labelled, plan.pretrained, [*further, *distillation_data, *corpus])

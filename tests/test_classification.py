@@ -55,7 +55,7 @@ def classifier_of(unfreeze=0, seed=0, head_dropout_rate=0.0, **sizes) -> BertCla
     return classifier
 
 
-def train(classifier, splits=SPLITS, checkpoint=None, resume=False, distilled=None, **settings):
+def train(classifier, splits=SPLITS, checkpoint=None, resume=False, distilled=(), **settings):
     """Train with `plan_of(**settings)`; return the history."""
     plan = plan_of(**settings)
     return train_classifier(
@@ -213,7 +213,7 @@ class TestRareLabel:
         targets = np.full((160, 1), 0.2, np.float32)
         distilled = dataclasses.replace(split_of(160, seed=9), targets=targets)
         classifier = classifier_of()
-        train(classifier, splits, distilled=distilled, epochs=15, head_learning_rate=5e-2, class_weights="balanced")
+        train(classifier, splits, distilled=[distilled], epochs=15, head_learning_rate=5e-2, class_weights="balanced")
         # Labelled texts weigh 1/0.2 and 1/0.8, a teacher's the mean of these, and ask for 0.2.
         of_teacher = 0.2 / 0.2 + 0.8 / 0.8
         expected = (0.2 / 0.2 + 0.2 * of_teacher) / (2 + of_teacher)
@@ -266,7 +266,7 @@ def test_the_model_follows_a_teacher(unfreeze, rows):
     targets = np.full((10 * rows, 1), 0.95, np.float32)
     distilled = dataclasses.replace(split_of(10 * rows, seed=9), targets=targets)
     classifier = classifier_of(unfreeze)
-    history = train(classifier, splits, distilled=distilled, epochs=6)
+    history = train(classifier, splits, distilled=[distilled], epochs=6)
     expected = (10 * rows * 0.95 + splits.train.labels.sum()) / (11 * rows)
     assert probabilities_of(classifier, splits.test).mean() == pytest.approx(expected, abs=0.05)
     assert history["binary_accuracy"][-1] > 0.9

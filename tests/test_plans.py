@@ -90,6 +90,8 @@ class TestFineTuningPlan:
         ("changes", "message"),
         [
             ({"teachers": ["a.keras"]}, "--teachers"),
+            ({"save_soft_labels": "a.csv"}, "--save-soft-labels has no texts to save"),
+            ({"soft_labels": ["a.csv=0"]}, "--soft-labels a.csv=0: the weight must be a number above 0"),
             ({"backbone_output": "b.keras"}, "--unfreeze"),
             ({"backbone_output": "./a.keras", "output": "a.keras", "unfreeze": 1}, "must be different files"),
             ({"head_dropout_rate": 0.1}, "--head-dropout-rate has no effect on a frozen network: add --unfreeze"),

@@ -10,18 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripts import assert_one_error
 
+import application
 import fine_tuning
 import recipes.fine_tuning
 from evaluation.baseline import TEACHER_CHARACTERS, baseline_logits
 from network.model_file import load_model
-from recipes.teachers import MAX_CHARACTERS, MIN_CHARACTERS, distillation_split, mixed_texts
+from recipes.teachers import (
+    MAX_CHARACTERS,
+    MIN_CHARACTERS,
+    distillation_split,
+    mixed_texts,
+    read_soft_labels,
+    save_soft_labels,
+)
 from serving.predictor import Predictor
 from system.errors import InputError
 from text.cleaning import with_cleaning
 from text.dataset.duplicates import letters
 from text.dataset.options import DataOptions
 from text.dataset.splits import load_splits
-from text.labels import SENTIMENT
+from text.labels import SENTIMENT, LabelSet
 from text.sources import read_labelled
 from text.tokens.tokenizer import tokenizer_from_json
 
@@ -197,7 +205,7 @@ class TestScript:
         trained_on = []
 
         def record(*positional, distilled, kept, text, resume):
-            trained_on.append(distilled)
+            trained_on.extend(distilled)
             raise InputError("seen")
 
         monkeypatch.setattr(recipes.fine_tuning, "train_classifier", record)
@@ -206,6 +214,27 @@ class TestScript:
         assert fine_tuning.main([*arguments, *options]) == 1
         (distilled,) = trained_on
         assert distilled.texts[0] == "没看过的评论" and len(distilled.texts) == 31
+
+    def test_probabilities_are_saved_and_read_back(self, arguments, monkeypatch, capsys):
+        trained_on = []
+
+        def record(*positional, distilled, **options):
+            trained_on.append(distilled)
+            raise InputError("seen")
+
+        monkeypatch.setattr(recipes.fine_tuning, "train_classifier", record)
+        options = ["--mixtures", "30"]
+        assert fine_tuning.main([*arguments, *options, "--save-soft-labels", "soft.csv", "--dry-run"]) == 0
+        assert "30 texts with probabilities saved to soft.csv" in capsys.readouterr().out
+        assert fine_tuning.main([*arguments, *options]) == 1
+        assert fine_tuning.main([*arguments, "--soft-labels", "soft.csv=0.5", "soft.csv"]) == 1
+        (labelled_now,), (half, whole) = trained_on
+        expected = dict(zip(labelled_now.texts, labelled_now.targets[:, 0], strict=True))
+        for split in (half, whole):
+            assert set(split.texts) == set(expected)
+            np.testing.assert_allclose(split.targets[:, 0], [expected[text] for text in split.texts], atol=1e-6)
+            assert len(split.windows.num_tokens) >= len(split.texts)
+        assert set(half.text_weights) == {0.5} and whole.text_weights is None
 
     @pytest.mark.slow
     def test_a_student_is_trained_and_tested(self, arguments, tiny_model, capsys):
@@ -237,3 +266,55 @@ class TestScript:
     def test_unlabelled_texts_that_are_not_there(self, arguments, capsys):
         assert fine_tuning.main([*arguments, "--unlabelled", "none.txt"]) == 1
         assert_one_error(capsys.readouterr().err, "none.txt")
+
+
+class TestSoftLabels:
+    TOPICS = LabelSet(("体育", "财经", "科技"))
+
+    @given(
+        texts=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), min_size=1, unique=True),
+        seed=st.integers(0, 99),
+    )
+    def test_they_are_read_as_they_were_saved(self, tmp_path_factory, texts, seed):
+        texts = [f"{number} {text}" for number, text in enumerate(texts)]
+        path = str(tmp_path_factory.mktemp("soft") / "soft.csv")
+        probabilities = np.random.default_rng(seed).dirichlet([1, 1, 1], len(texts))
+        save_soft_labels(path, self.TOPICS, texts, probabilities)
+        found, values = read_soft_labels(path, self.TOPICS, None, [])
+        assert found == texts
+        np.testing.assert_allclose(values, probabilities, atol=1e-6)
+
+    def test_what_the_application_writes_can_be_learnt(self, tmp_path, tiny_emotions, tiny_model):
+        Path(tmp_path, "texts.csv").write_text("review,id\n房间很好,1\n,2\n隔音差,3\n", encoding="utf-8")
+        for model in (tiny_emotions, tiny_model):
+            options = ["--model", str(model), "--file", str(tmp_path / "texts.csv"), "--all-probabilities"]
+            assert application.main([*options, "--output", str(tmp_path / "scored.csv")]) == 0
+            predictor = Predictor(model)
+            texts, values = read_soft_labels(str(tmp_path / "scored.csv"), predictor.labels, None, [])
+            assert texts == ["房间很好", "隔音差"]
+            np.testing.assert_allclose(values, predictor.predict_proba(texts), atol=1e-4)
+
+    def test_texts_to_evaluate_on_are_left_out(self, tmp_path):
+        path = str(tmp_path / "soft.csv")
+        save_soft_labels(path, self.TOPICS, ["房间很好", "隔音差"], np.full((2, 3), 1 / 3))
+        assert read_soft_labels(path, self.TOPICS, None, ["房间，很好！"])[0] == ["隔音差"]
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            ("好,0.5,0.5,0.5", "row 2: probability_体育, probability_财经, probability_科技 must be .*, 1 in total"),
+            ("好,0.5,0.5,x", "row 2: .* must be probabilities"),
+            ("好,1.5,-0.5,0", "row 2: .* must be probabilities"),
+            ("好,,,", "no row has a text and probabilities"),
+        ],
+    )
+    def test_what_is_no_probability_is_refused(self, tmp_path, rows, message):
+        header = "text,probability_体育,probability_财经,probability_科技"
+        Path(tmp_path, "soft.csv").write_text(f"{header}\n{rows}\n", encoding="utf-8")
+        with pytest.raises(InputError, match=message):
+            read_soft_labels(str(tmp_path / "soft.csv"), self.TOPICS, None, [])
+
+    def test_a_column_for_each_label_is_needed(self, tmp_path):
+        Path(tmp_path, "soft.csv").write_text("text,probability_体育\n好,1\n", encoding="utf-8")
+        with pytest.raises(InputError, match="probability_财经"):
+            read_soft_labels(str(tmp_path / "soft.csv"), self.TOPICS, None, [])

@@ -33,7 +33,7 @@ def train_classifier(
     validate: Validate,
     checkpoint: Checkpoint | None = None,
     *,
-    distilled: Split | None = None,
+    distilled: Sequence[Split] = (),
     kept: Head | None = None,
     text: MaskedText | None = None,
     resume: bool = False,
@@ -49,8 +49,8 @@ def train_classifier(
         plan: the settings.
         validate: returns the metrics of the validation split from its logits.
         checkpoint: where to save the state of the training.
-        distilled: further texts with a teacher's probabilities as targets. Hinton et al., "Distilling the Knowledge in
-            a Neural Network" (2015).
+        distilled: further texts, with a teacher's probabilities as targets. Hinton et al., "Distilling the Knowledge
+            in a Neural Network" (2015).
         kept: the head of the pre-trained model, to start from; None for a new one.
         text: what to go on learning masked language modelling from; its model then gets the trained layers too.
         resume: whether to continue the run in `checkpoint`.
@@ -61,7 +61,7 @@ def train_classifier(
     Raises:
         InputError: the checkpoint cannot be resumed, or the loss is no longer a number.
     """
-    trained_on = [splits.train] if distilled is None else [splits.train, distilled]
+    trained_on = [splits.train, *distilled]
     if classifier.unfreeze == 0:
         return train_head(
             classifier, trained_on, splits.validation, plan, validate, checkpoint, kept=kept, resume=resume

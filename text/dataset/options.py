@@ -34,8 +34,8 @@ class FurtherSource(NamedTuple):
     weight: float
 
 
-def parse_further_source(word: str) -> FurtherSource:
-    """Parse SOURCE or SOURCE=WEIGHT, a value of `--also`.
+def parse_further_source(word: str, option: str = "--also") -> FurtherSource:
+    """Parse SOURCE or SOURCE=WEIGHT, a value of `--also` or of another option.
 
     The name of a source may contain "=": only a number after the last one is a weight, and not even that where the
     whole word is the name of a file or folder, such as `year=2024`.
@@ -48,9 +48,9 @@ def parse_further_source(word: str) -> FurtherSource:
         return FurtherSource(word, 1.0)
     weight = float(number)
     if not source:
-        raise InputError(f"--also {word}: name a source before the weight, such as reviews.csv{word}")
+        raise InputError(f"{option} {word}: name a source before the weight, such as reviews.csv{word}")
     if not 0 < weight < math.inf:
-        raise InputError(f"--also {word}: the weight must be a number above 0")
+        raise InputError(f"{option} {word}: the weight must be a number above 0")
     return FurtherSource(source, weight)
 
 

@@ -17,6 +17,7 @@ from system.command_line import (
     seed,
 )
 from system.errors import InputError
+from text.dataset.options import FurtherSource, parse_further_source
 from training.plans.shared import PRECISION_HELP, PRECISIONS
 
 # Options by the heading under which --help shows them.
@@ -65,6 +66,21 @@ class TrainingOptions:
         type=positive_int,
         metavar="N",
         help="number of new texts, made of clauses of the training texts and --unlabelled, for the teachers to label",
+    )
+
+    soft_labels: list[str] = _unlabelled(
+        [],
+        nargs="+",
+        metavar="FILE[=WEIGHT]",
+        help="further training texts with the probability of each label in columns probability_LABEL, as "
+        "--save-soft-labels and application.py --all-probabilities write them. Each text counts WEIGHT times as much "
+        "as one of --dataset",
+    )
+    save_soft_labels: str | None = _unlabelled(
+        None,
+        metavar="FILE",
+        help="CSV file to save the texts that the teachers label to, for --soft-labels; also with --dry-run",
+        unset="none",
     )
 
     pretrained: str = _network(metavar="FILE", help="pre-trained model to start from")
@@ -207,6 +223,9 @@ class TrainingOptions:
         """
         if self.teachers and not (self.unlabelled or self.mixtures):
             raise InputError("--teachers have no texts to label: add --unlabelled or --mixtures")
+        if self.save_soft_labels and not (self.unlabelled or self.mixtures):
+            raise InputError("--save-soft-labels has no texts to save: add --unlabelled or --mixtures")
+        _ = self.soft_sources  # raises for a wrong weight
         if self.class_weights != "none" and self.balanced_sampling:
             raise InputError(
                 "--class-weights and --balanced-sampling would correct the frequencies of the labels twice: leave out "
@@ -261,6 +280,11 @@ class TrainingOptions:
         if self.head_fit == "auto":
             return num_texts < FEW_TEXTS and self.loss == "cross-entropy"
         return self.head_fit == "convergence"
+
+    @property
+    def soft_sources(self) -> list[FurtherSource]:
+        """The files of `soft_labels`, with their weights."""
+        return [parse_further_source(word, "--soft-labels") for word in self.soft_labels]
 
     @property
     def jit_compile(self) -> bool:
