@@ -55,7 +55,7 @@ def _best_temperature(label_set: LabelSet, labels: np.ndarray, logits: np.ndarra
     def loss(log_temperature: float) -> float:
         probabilities = label_set.probabilities(logits / np.exp(log_temperature))
         of_prior = (log_temperature / TEMPERATURE_DEVIATION) ** 2 / 2
-        return log_loss(labels, probabilities) + of_prior / len(labels)
+        return log_loss(labels, probabilities) + of_prior / np.size(labels)
 
     return round(float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x)), 4)
 

@@ -35,6 +35,13 @@ def test_few_texts_hardly_change_the_temperature():
     assert many < 0.21
 
 
+def test_each_of_several_labels_counts_as_much_as_a_text_of_one():
+    logits, labels = np.array([[-0.4], [0.5], [0.3], [-0.2], [0.6], [-0.3]]), np.array([0, 1, 1, 0, 1, 0])
+    several = LabelSet(("早餐", "价格"), multi_label=True)
+    found = calibrate(several, labels.reshape(3, 2), logits.reshape(3, 2)).temperature
+    assert found == pytest.approx(calibrate(SENTIMENT, labels, logits).temperature, rel=1e-3)
+
+
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
 def test_a_known_threshold_is_found(threshold):
     probabilities = np.random.default_rng(1).uniform(size=5_000)
