@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_splits import SmallSplit
 
-from evaluation.baseline import baseline_logits, baseline_test_logits, fit_tfidf_baseline
+from evaluation.baseline import TEACHER_CHARACTERS, baseline_logits, baseline_test_logits, fit_tfidf_baseline
 from evaluation.metrics import classification_metrics
 from evaluation.multi_label import best_thresholds
 from text.dataset.splits import Splits
@@ -49,6 +49,12 @@ def test_training_and_test_texts_are_truncated_alike():
     whole_like_ends = baseline_metrics(["差" * 20, "好" * 20], [1, 0], test_texts, [1, 0])
     truncated_like_ends = baseline_metrics(["差" * 20, "好" * 20], [1, 0], test_texts, [1, 0], max_characters=5)
     assert (whole_like_ends["accuracy"], truncated_like_ends["accuracy"]) == (1, 0)
+
+
+@pytest.mark.parametrize("texts", [["好", "差"], ["很满意", "太吵了"]])
+def test_texts_without_a_common_character_are_enough_for_a_teacher(texts):
+    logits = baseline_logits(SENTIMENT, texts, [1, 0], texts, features=TEACHER_CHARACTERS)
+    assert logits[0] > 0 > logits[1]
 
 
 @pytest.mark.parametrize("max_characters", [0, -5])
