@@ -47,9 +47,13 @@ class TestFind:
     def test_a_name(self, folder, name, file):
         assert find_model(name, folder) == str(folder / file)
 
-    def test_a_path_that_exists_wins(self, folder, current_folder):
+    def test_a_file_that_exists_wins(self, folder, current_folder):
         (current_folder / "emotions").touch()
         assert find_model("emotions", folder) == "emotions"
+
+    def test_a_folder_of_this_name_does_not(self, folder, current_folder):
+        (current_folder / "emotions").mkdir()
+        assert find_model("emotions", folder) == str(folder / "emotions.onnx")
 
     def test_an_unknown_name_is_an_error_that_lists_the_names(self, folder):
         with pytest.raises(InputError) as caught:

@@ -20,8 +20,8 @@ def find_model(model: str, folder: str | os.PathLike) -> str:
     """Return the path of a model that is given by its path or by its name.
 
     Args:
-        model: a path, or the name of a model in `folder`, such as "emotions" for its file `emotions.onnx`. What exists
-            as a path is never read as a name.
+        model: a path, or the name of a model in `folder`, such as "emotions" for its file `emotions.onnx`. The path of
+            a file that exists is never read as a name, but that of a folder is.
         folder: the folder of the models with a name.
 
     Returns:
@@ -30,7 +30,8 @@ def find_model(model: str, folder: str | os.PathLike) -> str:
     Raises:
         InputError: the folder has models, but none of this name.
     """
-    if os.path.exists(model) or not _is_name(model):
+    is_file = os.path.exists(model) and not os.path.isdir(model)
+    if is_file or not _is_name(model):
         return model
     for suffix in SUFFIXES:
         path = os.path.join(folder, model + suffix)
