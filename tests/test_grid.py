@@ -53,6 +53,7 @@ class TestCombinations:
             (["dataset=a.csv,b.csv"], "dataset cannot be compared"),
             (["test_size=0.1,0.2"], "test_size cannot be compared"),
             (["teachers=a.keras,b.keras"], "teachers cannot be compared"),
+            (["save_soft_labels=a.csv,b.csv"], "save_soft_labels cannot be compared"),
             (["monitor=loss,accuracy"], "monitor cannot be compared"),
             (["epochs=1,two"], "--grid epochs: 'two' is not a whole number above 0"),
             (["epochs=1,"], "--grid epochs: a value is missing"),

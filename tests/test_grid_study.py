@@ -20,6 +20,7 @@ from text.dataset.splits import read_rows
 
 FOLDER = Path("runs/fine_tuning")
 GRID = ["--grid", "unfreeze=0,9", "epochs=1,2"]  # the small network has fewer than nine encoders
+SOFT_COLUMNS = ",".join(["text", *(f"probability_{label}" for label in OPINIONS)])
 
 
 def options_of(pretrained, data):
@@ -162,10 +163,18 @@ class TestChangedRows:
         assert fine_tuning.main(["--resume"]) == 1
         assert "the data or a model that it starts from has changed since the study began" in capsys.readouterr().err
 
-    def test_so_are_changed_unlabelled_texts(self, arguments, monkeypatch, capsys):
-        Path("more.txt").write_text("很好\n", encoding="utf-8")
-        self.interrupted([*arguments, "--unlabelled", "more.txt", "--grid", "epochs=1,2"], monkeypatch, runs=1)
-        Path("more.txt").write_text("很差\n", encoding="utf-8")
+    @pytest.mark.parametrize(
+        ("options", "content", "changed"),
+        [
+            (["--unlabelled", "more.txt"], "很好\n", "很差\n"),
+            (["--soft-labels", "more.csv"], f"{SOFT_COLUMNS}\n很好,0.5,0,0.5\n", f"{SOFT_COLUMNS}\n很好,0,0,1\n"),
+        ],
+        ids=["unlabelled", "soft labels"],
+    )
+    def test_so_are_changed_texts_of_other_files(self, arguments, monkeypatch, capsys, options, content, changed):
+        Path(options[1]).write_text(content, encoding="utf-8")
+        self.interrupted([*arguments, *options, "--grid", "epochs=1,2"], monkeypatch, runs=1)
+        Path(options[1]).write_text(changed, encoding="utf-8")
         assert fine_tuning.main(["--resume"]) == 1
         assert "the data or a model that it starts from has changed since the study began" in capsys.readouterr().err
 

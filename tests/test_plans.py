@@ -91,6 +91,11 @@ class TestFineTuningPlan:
         [
             ({"teachers": ["a.keras"]}, "--teachers"),
             ({"save_soft_labels": "a.csv"}, "--save-soft-labels has no texts to save"),
+            ({"save_soft_labels": "a.txt", "mixtures": 9}, "--save-soft-labels a.txt: .* must end with .csv"),
+            ({"save_soft_labels": "a.csv", "mixtures": 9, "seeds": 2}, "--seeds would .* leave out --save-soft-labels"),
+            ({"save_soft_labels": "a.csv", "mixtures": 9, "folds": 5}, "--folds would .* leave out --save-soft-labels"),
+            ({"save_soft_labels": "a.csv", "grid": ["mixtures=1,2"]}, "--grid would .* leave out --save-soft-labels"),
+            ({"soft_labels": ["a.csv"], "folds": 5}, "--folds test on every row .* train for one --fold at a time"),
             ({"soft_labels": ["a.csv=0"]}, "--soft-labels a.csv=0: the weight must be a number above 0"),
             ({"backbone_output": "b.keras"}, "--unfreeze"),
             ({"backbone_output": "./a.keras", "output": "a.keras", "unfreeze": 1}, "must be different files"),
@@ -145,11 +150,36 @@ class TestFineTuningPlan:
             changed(fine_tuning.PLAN, **changes).check(changes)
 
     @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("dataset", "soft.csv"),
+            ("dataset", "link.csv"),
+            ("test_dataset", "here/../soft.csv"),
+            ("also", ["other.csv", "soft.csv=0.5"]),
+            ("soft_labels", ["soft.csv=2"]),
+            ("unlabelled", ["."]),
+            ("unlabelled", ["*.csv"]),
+            ("exclude", ["soft.csv"]),
+            ("corpus", ["other.txt", "soft.csv"]),
+            ("teachers", ["soft.csv"]),
+        ],
+    )
+    def test_soft_labels_overwrite_no_other_file(self, tmp_path, monkeypatch, option, value):
+        monkeypatch.chdir(tmp_path)
+        Path("soft.csv").touch()
+        Path("link.csv").symlink_to("soft.csv")
+        changes = {"save_soft_labels": "soft.csv", "mixtures": 9, "unfreeze": 1, option: value}
+        with pytest.raises(InputError, match=f"--save-soft-labels soft.csv is also in --{option.replace('_', '-')};"):
+            changed(fine_tuning.PLAN, **changes).check(changes)
+
+    @pytest.mark.parametrize(
         "changes",
         [
             {},
             {"teachers": ["a.keras"], "mixtures": 9},
             {"teachers": ["a.keras"], "unlabelled": ["a.txt"]},
+            {"soft_labels": ["a.csv=0.5"], "folds": 5, "fold": 0},
+            {"soft_labels": ["a.csv"], "save_soft_labels": "b.csv", "mixtures": 9, "dataset": "texts/c.csv"},
             {"backbone_output": "b.keras", "unfreeze": "all"},
             {"head_dropout_rate": 0.1, "unfreeze": 1, "pooling": "cls"},
             {"class_weights": "balanced", "loss": "focal", "focal_gamma": 1.5, "label_smoothing": 0.1},

@@ -93,8 +93,8 @@ class DataOptions:
         [],
         nargs="+",
         metavar="SOURCE",
-        help="sources of texts to leave out of training, validation and --unlabelled, as in pretrain.py; test texts "
-        "are then left out too",
+        help="sources of texts to leave out of training, validation, --unlabelled, --soft-labels and --corpus, as in "
+        "pretrain.py; test texts are then left out of training and validation too",
     )
     text_column: str | None = _data(None, metavar="NAME", help="text column", unset=USUAL_NAME)
     label_column: str | None = _data(None, metavar="NAME", help="label column", unset=USUAL_NAME)

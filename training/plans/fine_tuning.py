@@ -1,6 +1,7 @@
 """The settings of a fine-tuning, each field an option; a default that a script defines is not repeated here."""
 
 import functools
+import glob
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from training.plans.training_options import TrainingOptions
 
 _study, _result = (functools.partial(option, group=heading) for heading in ("studies", "result"))
 NUM_POSSIBLE_SEEDS = 2**32
+# The options that name what a run reads, and the models that it writes.
+DATA_FILES = ("dataset", "validation_dataset", "test_dataset", "also", "exclude", "label_map")
+TRAINING_FILES = ("unlabelled", "teachers", "soft_labels", "corpus", "pretrained", "output", "backbone_output")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,8 @@ class FineTuningPlan(TrainingOptions, DataOptions):
         self.check_data(typed)
         self.check_training(typed)
         self._check_balance()
+        if self.save_soft_labels:
+            self._check_saved_soft_labels(Path(self.save_soft_labels))
         if self.backbone_output and self.unfreeze == 0:
             raise InputError("--backbone-output would save an unchanged model: add --unfreeze")
         if self.document_loss and self.unfreeze == 0 and self.aggregate in ("max", "logsumexp"):
@@ -88,6 +94,18 @@ class FineTuningPlan(TrainingOptions, DataOptions):
             )
         if self.backbone_output and Path(self.backbone_output).resolve() == Path(self.output).resolve():
             raise InputError("--backbone-output and --output must be different files")
+
+    def _check_saved_soft_labels(self, path: Path) -> None:
+        """Check that the soft labels are saved to a CSV file that is nothing else, and in no folder that is read."""
+        if path.suffix.lower() != ".csv":
+            raise InputError(f"--save-soft-labels {path}: the name of the file must end with .csv")
+        places = {path.resolve(), *path.resolve().parents}
+        further = {"also": self.further_sources, "soft_labels": self.soft_sources}
+        for name in (*DATA_FILES, *TRAINING_FILES):
+            values = [each.source for each in further[name]] if name in further else getattr(self, name)
+            for value in [values] if isinstance(values, str) else values or ():
+                if any(Path(found).resolve() in places for found in (value, *glob.glob(value, recursive=True))):
+                    raise InputError(f"--save-soft-labels {path} is also in {option_name(name)}; choose another file")
 
     def _check_balance(self) -> None:
         """Check that what presumes one label per text, or several, goes with the labels."""
@@ -117,6 +135,16 @@ class FineTuningPlan(TrainingOptions, DataOptions):
                     f"{option_name(self.study)} saves each model and its report in --run-folder: leave out "
                     f"{option_name(name)}"
                 )
+        if self.save_soft_labels:
+            raise InputError(
+                f"{option_name(self.study)} would save the soft labels once for each model: leave out "
+                "--save-soft-labels, and save them before by a command of its own, with --dry-run"
+            )
+        if self.study == "folds" and self.soft_labels:
+            raise InputError(
+                "--folds test on every row in turn, but the teachers of --soft-labels may have learnt some of these "
+                "rows: train for one --fold at a time, with soft labels of its own"
+            )
         for combination in combinations(self.grid) if self.grid else ():
             try:
                 replace(self, grid=[], **combination.values).check({*typed, *combination.values})

@@ -16,8 +16,8 @@ from training.plans.training_options import TrainingOptions
 SCRIPT = "fine_tuning.py"
 UNSET = "none"  # as a value: what the option is without being typed
 FLAGS = {"true": True, "false": False}
-# The metric that orders the combinations cannot be one of their settings.
-NOT_COMPARED = ("monitor",)
+# The metric that orders the combinations cannot be one of their settings, and a file to write is none.
+NOT_COMPARED = ("monitor", "save_soft_labels")
 # A command that trains one combination as a normal run has no use for the study's own options.
 NOT_REPEATED = ("grid", "run_folder", "resume", "dry_run")
 

@@ -74,12 +74,14 @@ class TrainingOptions:
         metavar="FILE[=WEIGHT]",
         help="further training texts with the probability of each label in columns probability_LABEL, as "
         "--save-soft-labels and application.py --all-probabilities write them. Each text counts WEIGHT times as much "
-        "as one of --dataset",
+        "as one of --dataset. Their teachers must not have learnt the test split of this run, so all --folds at once "
+        "are refused",
     )
     save_soft_labels: str | None = _unlabelled(
         None,
         metavar="FILE",
-        help="CSV file to save the texts that the teachers label to, for --soft-labels; also with --dry-run",
+        help="CSV file to save the texts that the teachers label to, for --soft-labels; also with --dry-run. "
+        "A study is refused: save before it, by a command of its own",
         unset="none",
     )
 
