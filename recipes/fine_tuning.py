@@ -31,7 +31,7 @@ from recipes.run_folder import (
     previous_model_remark,
     run_in_folder,
 )
-from recipes.teachers import distillation_splits
+from recipes.teachers import distillation_split, soft_label_splits
 from serving.export.onnx_file import export_onnx, onnx_path
 from system.command_line import option_name
 from system.errors import InputError
@@ -112,8 +112,10 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         print(f"head: starts as that of {plan.pretrained}, which has the same labels")
     if plan.document_loss and plan.unfreeze == 0:
         print("--document-loss changes nothing without --unfreeze: the head alone is always trained on whole texts")
+    distilled = soft_label_splits(plan, splits, classifier)
     text = masked_text(plan, pretrained) if plan.corpus else None
-    distilled = distillation_splits(plan, splits, classifier) if plan.save_soft_labels or not plan.dry_run else []
+    if (plan.unlabelled or plan.mixtures) and (plan.save_soft_labels or not plan.dry_run):
+        distilled = [distillation_split(plan, splits, classifier), *distilled]
     if plan.dry_run:
         _print_dry_run(plan, classifier, splits, plot_name, test=test)
         return None

@@ -1,6 +1,7 @@
 """The training data of a distillation: unlabelled texts, mixtures of clauses, and the probabilities of the teachers."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -243,6 +244,22 @@ class TestScript:
         assert "the teachers label 30 texts" in capsys.readouterr().out.splitlines()
         assert load_model("student.keras").metadata["test"]
 
+    def test_a_dry_run_reads_soft_labels(self, arguments, capsys):
+        Path("excluded.txt").write_text("没看过的评论！", encoding="utf-8")
+        Path("soft.csv").write_text(
+            "text,probability_负面,probability_正面\n没看过的评论,0,1\n很好,0,1\n", encoding="utf-8"
+        )
+        options = ["--soft-labels", "soft.csv", "--exclude", "excluded.txt", "--dry-run"]
+        assert fine_tuning.main([*arguments, *options]) == 0
+        printed = capsys.readouterr().out
+        assert "soft.csv: 1 text with probabilities\n" in printed
+        assert "on 378 texts and those of --soft-labels, validate" in printed
+        Path("soft.csv").write_text("text\n很好\n", encoding="utf-8")
+        assert fine_tuning.main([*arguments, *options, "--corpus", "sample", "--unfreeze", "1"]) == 1
+        printed, error = capsys.readouterr()
+        assert_one_error(error, "soft.csv", "--soft-labels needs")
+        assert "masked language modelling" not in printed
+
     def test_a_dry_run_names_the_sources(self, arguments, capsys):
         options = ["--unlabelled", "more.txt", "--mixtures", "30", "--dry-run"]
         assert fine_tuning.main([*arguments, *options]) == 0
@@ -272,7 +289,11 @@ class TestSoftLabels:
     TOPICS = LabelSet(("体育", "财经", "科技"))
 
     @given(
-        texts=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), min_size=1, unique=True),
+        texts=st.lists(
+            st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\r\n"), min_size=1),
+            min_size=1,
+            unique=True,
+        ),
         seed=st.integers(0, 99),
     )
     def test_they_are_read_as_they_were_saved(self, tmp_path_factory, texts, seed):
@@ -283,6 +304,12 @@ class TestSoftLabels:
         found, values = read_soft_labels(path, self.TOPICS, None, [])
         assert found == texts
         np.testing.assert_allclose(values, probabilities, atol=1e-6)
+
+    def test_a_file_that_is_there_is_kept(self, tmp_path):
+        for text in ("房间很好", "隔音差"):
+            save_soft_labels(str(tmp_path / "soft.csv"), self.TOPICS, [text], np.full((1, 3), 1 / 3))
+        kept = str(tmp_path / "soft.previous.csv")
+        assert read_soft_labels(kept, self.TOPICS, None, [])[0] == ["房间很好"]
 
     def test_what_the_application_writes_can_be_learnt(self, tmp_path, tiny_emotions, tiny_model):
         Path(tmp_path, "texts.csv").write_text("review,id\n房间很好,1\n,2\n隔音差,3\n", encoding="utf-8")
@@ -298,6 +325,23 @@ class TestSoftLabels:
         path = str(tmp_path / "soft.csv")
         save_soft_labels(path, self.TOPICS, ["房间很好", "隔音差"], np.full((2, 3), 1 / 3))
         assert read_soft_labels(path, self.TOPICS, None, ["房间，很好！"])[0] == ["隔音差"]
+
+    def test_a_text_that_occurs_twice_has_the_mean_of_its_probabilities(self, tmp_path):
+        path = str(tmp_path / "soft.csv")
+        save_soft_labels(path, self.TOPICS, ["好", "差", "好"], np.array([[1, 0, 0], [0, 1, 0], [0.5, 0, 0.5]]))
+        texts, values = read_soft_labels(path, self.TOPICS, None, [])
+        assert texts == ["好", "差"] and values.dtype == np.float32
+        np.testing.assert_allclose(values, [[0.75, 0, 0.25], [0, 1, 0]])
+
+    def test_rows_without_a_text_or_a_prediction_are_left_out_and_counted(self, tmp_path, caplog):
+        rows = [{"text": text, "probability_负面": 0.25, "probability_正面": 0.75} for text in ("好", "\ud800", " ", 3)]
+        rows += [{"text": "差"}, {"probability_负面": 1, "probability_正面": 0}]
+        lines = [*map(json.dumps, rows), "{"]
+        Path(tmp_path, "soft.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        texts, values = read_soft_labels(str(tmp_path / "soft.jsonl"), SENTIMENT, None, [])
+        assert texts == ["好"] and values.tolist() == [[0.25, 0.75]]
+        (warning,) = caplog.messages
+        assert warning.endswith("soft.jsonl: 6 rows left out, first: row 2: the text is not valid Unicode")
 
     @pytest.mark.parametrize(
         ("rows", "message"),
@@ -316,5 +360,6 @@ class TestSoftLabels:
 
     def test_a_column_for_each_label_is_needed(self, tmp_path):
         Path(tmp_path, "soft.csv").write_text("text,probability_体育\n好,1\n", encoding="utf-8")
-        with pytest.raises(InputError, match="probability_财经"):
+        message = r"soft\.csv has no column probability_财经, probability_科技: --soft-labels needs a column for each"
+        with pytest.raises(InputError, match=message):
             read_soft_labels(str(tmp_path / "soft.csv"), self.TOPICS, None, [])

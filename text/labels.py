@@ -213,6 +213,11 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
 SENTIMENT = LabelSet(("负面", "正面"))
 
 
+def probability_column(label: str) -> str:
+    """Return the name of the column with the probabilities of a label, in files of predictions and of soft labels."""
+    return f"probability_{label}"
+
+
 def describe_labels(label_set: LabelSet, labels: np.ndarray) -> str:
     """Return the fraction of the positive texts, or of the texts of each label, or of none, where there are others.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from serving.prediction import Prediction
+from text.labels import probability_column
 
 PREDICTION_TYPES = {"label": "string", "probability": "double", "confidence": "double", "problem": "string"}
 DECIMALS = 6
@@ -22,7 +23,7 @@ class PredictionColumns:
     """
 
     def __init__(self, columns: Iterable[str], labels: Iterable[str] = ()) -> None:
-        wanted = PREDICTION_TYPES | {f"probability_{label}": "double" for label in labels}
+        wanted = PREDICTION_TYPES | {probability_column(label): "double" for label in labels}
         used = set(columns)
         self.types: dict[str, str] = {}
         for name, kind in wanted.items():

@@ -103,6 +103,11 @@ class Splits:
         return self.test, *(each.test for each in self.further if each.test.texts)
 
     @property
+    def evaluated_texts(self) -> list[str]:
+        """The texts of the validation split and of all test splits, from which nothing may be learnt."""
+        return [text for split in (self.validation, *self.tests) for text in split.texts]
+
+    @property
     def test_name(self) -> str:
         """The name of the source of the test split, for the report."""
         return self.labelled.origins.names.get(TEST, source_name(self.labelled.name))
@@ -134,7 +139,7 @@ def load_splits(
     Raises:
         InputError: the data cannot be read, or a split lacks one of the labels.
     """
-    excluded = _excluded_texts(options) if options.also or options.exclude else None
+    excluded = excluded_texts(options) if options.also or options.exclude else None
     labelled = read_rows(options)
     sets = (labelled, *read_further_sets(options, labelled))
     rows = rows_of_sets(sets, options, split_seed, excluded=excluded)
@@ -197,7 +202,8 @@ def read_further_sets(options: DataOptions, labelled: LabelledTexts) -> tuple[La
     return tuple(further)
 
 
-def _excluded_texts(options: DataOptions) -> Iterable[str]:
+def excluded_texts(options: DataOptions) -> Iterable[str]:
+    """Return the texts of `exclude`, which are read once and in constant memory."""
     texts = iter_texts(options.exclude, options.text_column, or_usual=True, option="--exclude")
     return progress(texts, "reading --exclude", " texts")
 
