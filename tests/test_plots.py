@@ -77,6 +77,13 @@ def test_pre_training_history_with_metrics_of_one_split_only(tmp_path):
     assert learning_rate.get_ylabel() == "Learning rate"
 
 
+def test_the_lowest_loss_of_masked_tokens_is_the_best(tmp_path):
+    history = {"loss": [0.7, 0.6], "masked_lm_loss": [3.1, 2.9], "val_masked_lm_loss": [3.0, 2.8]}
+    panel = plot_training_curves(history, tmp_path / "curves.png").axes[1]
+    assert panel.get_ylabel() == "Loss of masked tokens (nats)"
+    assert "best validation: 2.8, epoch 2" in lines_by_label(panel)
+
+
 def test_a_diverged_run_is_still_drawn(tmp_path):
     history = {"loss": [0.6, math.inf, math.nan], "val_loss": [0.5, math.nan, math.nan]}
     figure = plot_training_curves(history, tmp_path / "curves.png")

@@ -29,11 +29,12 @@ AXIS_TITLES = {
     "macro_f1": "Macro-F1",
     "micro_f1": "Micro-F1",
     "masked_accuracy": "Accuracy (fraction of masked tokens)",
+    "masked_lm_loss": "Loss of masked tokens (nats)",
     "perplexity": "Perplexity (tokens)",
     "next_sentence_accuracy": "Accuracy (fraction of pairs)",
     "next_sentence_loss": "Loss of next sentences (nats)",
 }
-LOWER_IS_BETTER = ("loss", "perplexity", "next_sentence_loss")
+LOWER_IS_BETTER = ("loss", "masked_lm_loss", "perplexity", "next_sentence_loss")
 VALIDATION_PREFIX = "val_"
 # From this fraction on, white is easier to read on the blue of a cell than black.
 DARK_FRACTION = 0.65
