@@ -16,6 +16,7 @@ from network.bert import BertMaskedLM, with_next_sentence
 from network.model_file import load_model, save_model
 from recipes.preparation import masker_of, pack
 from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, previous_model_remark, run_in_folder
+from system.errors import InputError
 from text.sources import source_name
 from text.tokens.packing import PackedCorpus
 from text.tokens.tokenizer import CLASSIFY, MASK, SEPARATE, load_tokenizer, special_ids, tokenizer_from_json
@@ -84,6 +85,7 @@ def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
         next_sentence=plan.next_sentence,
         max_documents=plan.max_documents,
     )
+    require_rows(corpus, plan.corpus)
     print(f"model: {model.count_params():,} parameters, on {keras.backend.backend()}")
     if plan.dry_run:
         print(f"dry run: nothing was trained. The run would train this model and save it to {plan.output}.")
@@ -122,6 +124,25 @@ def _load_or_build(plan: PretrainingPlan) -> BertMaskedLM:
         **plan.sizes,
     )
     return BertMaskedLM(config, tokenizer.to_str(), next_sentence=plan.next_sentence)
+
+
+def require_rows(corpus: PackedCorpus, sources: list[str]) -> None:
+    """Require rows to train on and rows to hold out, with pairs of texts in both where rows are pairs.
+
+    Raises:
+        InputError: there are none.
+    """
+    train, held_out = corpus.train, corpus.held_out
+    if not (len(train.input_ids) and len(held_out.input_ids)):
+        raise InputError(
+            f"{', '.join(sources)}: too little text ({train.documents + held_out.documents} documents) to split into "
+            "training and held-out rows; add text, or choose another --held-out-fraction"
+        )
+    if train.pairs is not None and not (train.num_pairs and held_out.num_pairs):
+        raise InputError(
+            f"{', '.join(sources)}: too few documents of several sentences for training and held-out pairs "
+            f"({train.num_pairs} and {held_out.num_pairs}); add text, or leave out --next-sentence"
+        )
 
 
 def _metrics(plan: PretrainingPlan, corpus: PackedCorpus, history: History, seconds: float) -> dict:

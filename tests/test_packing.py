@@ -108,15 +108,29 @@ def test_copies_of_a_document_are_in_the_same_split(tmp_path, tokenizer):
 
 
 @pytest.mark.parametrize(
-    "lines",
-    [[], ["", "  "], ["只有一个"], ["\u200b", "\u200b"]],
+    ("lines", "documents"),
+    [([], 0), (["", "  "], 0), (["只有一个"], 1), (["\u200b", "\u200b"], 2)],
     ids=["no line", "blank lines", "one document", "documents without a token"],
 )
-def test_too_little_text_is_an_input_error_each_time(tmp_path, tokenizer, lines):
+def test_few_documents_leave_a_split_without_rows_each_time(tmp_path, tokenizer, lines, documents):
     source = write_lines(tmp_path / "a.txt", lines)
     for _ in range(2):
-        with pytest.raises(InputError, match=r"a\.txt: too little text \(\d documents\)"):
-            pack_corpus([source], tokenizer, 16, tmp_path / "rows")
+        corpus = pack_corpus([source], tokenizer, 16, tmp_path / "rows")
+        assert corpus.train.documents + corpus.held_out.documents == documents
+        assert min(len(split.input_ids) for split in (corpus.train, corpus.held_out)) == 0
+
+
+def test_unwanted_texts_and_lines_of_them_are_left_out(tmp_path, tokenizer):
+    line = SAMPLE_TEXTS[1][:30]
+    source = write_lines(tmp_path / "a.txt", [*SAMPLE_TEXTS[:8], line])
+    corpus = pack_corpus([source], tokenizer, 64, tmp_path / "rows", unwanted=[f"{SAMPLE_TEXTS[0]}！", f"好\n{line}"])
+    assert corpus.train.documents + corpus.held_out.documents == 7
+
+
+def test_a_table_without_the_text_column_has_one_of_the_usual_names(tmp_path, tokenizer):
+    source = write_lines(tmp_path / "a.csv", ["text", *(text[:9] for text in SAMPLE_TEXTS[:9])])
+    corpus = pack_corpus([source], tokenizer, 64, tmp_path / "rows", text_column="words", or_usual=True)
+    assert corpus.train.documents + corpus.held_out.documents == 9
 
 
 @pytest.mark.parametrize(("vocab_size", "dtype"), [(2**16, np.uint16), (2**16 + 1, np.uint32)])
@@ -171,6 +185,7 @@ class TestCache:
             {"max_documents": 70},
             {"text_column": "title"},
             {"exclude": [str(SAMPLE_CORPUS)]},
+            {"unwanted": [SAMPLE_TEXTS[0]]},
             {"tokenizer": character_tokenizer(["鱻"])},
             {"sources": [str(SAMPLE_CORPUS)]},
         ],
@@ -202,7 +217,7 @@ class TestCache:
         class Killed(Exception):
             pass
 
-        def texts_until_killed(*arguments):
+        def texts_until_killed(*arguments, **options):
             yield from SAMPLE_TEXTS[:50]
             raise Killed
 
@@ -306,11 +321,6 @@ class TestNextSentence:
         first, again = (pack_corpus(["sample"], tokenizer, 32, tmp_path, **options) for _ in range(2))
         assert first.sha256 == again.sha256
         np.testing.assert_array_equal(first.train.pairs, again.train.pairs)
-
-    def test_a_corpus_without_pairs_is_an_input_error(self, tmp_path, tokenizer):
-        source = write_lines(tmp_path / "a.txt", [text[:4] for text in SAMPLE_TEXTS[:60]])
-        with pytest.raises(InputError, match=r"a\.txt: too few documents .* leave out --next-sentence"):
-            pack_corpus([source], tokenizer, 32, tmp_path / "rows", held_out_fraction=0.3, next_sentence=True)
 
 
 class TestTwoRunsAtOnce:

@@ -1,4 +1,4 @@
-"""What a pre-training prints of its model: predictions for the blanks of a few sentences."""
+"""A pre-training: the rows that it needs, and its predictions for the blanks of a few sentences."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,9 @@ from layer_checks import as_array
 from tiny import sample_tokenizer
 from tiny_models import masked_lm
 
-from recipes.pretraining import BLANK, SENTENCES, fill_blank, print_filled_blanks
+from recipes.pretraining import BLANK, SENTENCES, fill_blank, print_filled_blanks, require_rows
+from system.errors import InputError
+from text.tokens.packing import pack_corpus
 from text.tokens.tokenizer import SPECIAL_TOKENS, special_ids
 
 SENTENCE = f"房间很{BLANK}，下次还会来。"
@@ -61,3 +63,20 @@ def test_each_sentence_is_printed_with_its_predictions(model, tokenizer, capsys)
         assert sentence in line
         for token, probability in fill_blank(model, tokenizer, sentence):
             assert f"{token} {probability:.0%}" in line
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "message"),
+    [
+        (["只有一个"], {}, r"too little text \(1 documents\) .* add text, or choose another --held-out-fraction"),
+        (["很好"] * 60, {}, "too little text"),
+        ([f"{n}号" for n in range(60)], {"next_sentence": True}, "too few documents .* leave out --next-sentence"),
+    ],
+    ids=["one document", "copies", "no pairs"],
+)
+def test_rows_to_train_on_and_to_hold_out_are_needed(tmp_path, tokenizer, lines, options, message):
+    source = tmp_path / "a.txt"
+    source.write_text("\n".join(lines), encoding="utf-8")
+    corpus = pack_corpus([str(source)], tokenizer, 32, tmp_path / "rows", held_out_fraction=0.3, **options)
+    with pytest.raises(InputError, match=rf"a\.txt: {message}"):
+        require_rows(corpus, [str(source)])

@@ -1,9 +1,10 @@
 """Unlabelled documents from files, folders and the hub, in constant memory."""
 
 import glob
+import itertools
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from system.errors import InputError
@@ -24,6 +25,7 @@ def iter_texts(
     text_column: str | None = None,
     exclude: Iterable[str | os.PathLike] = (),
     *,
+    unwanted: Sequence[str] = (),
     or_usual: bool = False,
     option: str = "--corpus",
 ) -> Iterator[str]:
@@ -37,6 +39,7 @@ def iter_texts(
         text_column: the column of the texts; if it is None, the first of `TEXT_COLUMNS`, in any case.
         exclude: sources whose documents are left out, such as the texts of the test split. Documents are compared by
             their letters and digits only.
+        unwanted: texts that are left out like those of `exclude`.
         or_usual: whether the column of a table without `text_column` is found by the usual names, as in `exclude`.
         option: the command line option of the sources, for error messages.
 
@@ -46,9 +49,10 @@ def iter_texts(
     resolved = [_resolve_corpus(str(source), option) for source in sources]
     excluded = [_resolve_corpus(str(source), "--exclude") for source in exclude]
     documents = _iter_resolved(resolved, text_column, option, or_usual)
-    if not excluded:
+    if not (excluded or unwanted):
         return documents
-    return leave_out(documents, _iter_resolved(excluded, text_column, "--exclude", or_usual=True))
+    known = itertools.chain(unwanted, _iter_resolved(excluded, text_column, "--exclude", or_usual=True))
+    return leave_out(documents, known)
 
 
 def corpus_files(sources: Iterable[str | os.PathLike], option: str = "--corpus") -> list[Path]:

@@ -10,7 +10,7 @@ from text.tokens import packing
 from text.tokens.tokenizer import load_tokenizer
 
 
-def waiting_texts(*arguments):
+def waiting_texts(*arguments, **options):
     texts = list(iter_texts(["sample"]))
     yield from texts[:100]
     print("packing", flush=True)

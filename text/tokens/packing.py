@@ -20,7 +20,7 @@ import numpy as np
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from system.errors import InputError, OutputError, first_line
+from system.errors import OutputError, first_line
 from system.files import check_writable, write_atomically
 from system.locks import owned
 from text.corpus import fingerprints, iter_texts
@@ -69,8 +69,8 @@ class PackedCorpus:
     """A corpus as packed rows.
 
     Attributes:
-        train: the rows to train on.
-        held_out: the rows to evaluate on, which training never sees.
+        train: the rows to train on; none of a corpus without text.
+        held_out: the rows to evaluate on, which training never sees; few documents may leave none.
         sha256: a hash of texts and settings.
     """
 
@@ -86,7 +86,9 @@ def pack_corpus(
     cache_folder: Path,
     *,
     exclude: Sequence[str] = (),
+    unwanted: Sequence[str] = (),
     text_column: str | None = None,
+    or_usual: bool = False,
     held_out_fraction: float = 0.01,
     whole_words: bool = False,
     next_sentence: bool = False,
@@ -99,7 +101,9 @@ def pack_corpus(
         max_seq_len: tokens per row.
         cache_folder: the folder of the cache.
         exclude: sources of texts to leave out.
+        unwanted: further texts to leave out.
         text_column: the column of the text in tables.
+        or_usual: whether a table without this column is read by the usual names.
         held_out_fraction: fraction of the documents to hold out. They are chosen by a hash of their text, so that all
             copies of a document are in the same split.
         whole_words: whether to record where words begin.
@@ -107,13 +111,12 @@ def pack_corpus(
         max_documents: maximum number of documents to read; None reads all.
 
     Raises:
-        InputError: a source cannot be read, there is too little text to hold anything out or to make pairs, or another
-            run is packing the same corpus.
+        InputError: a source cannot be read, or another run is packing the same corpus.
         OutputError: the rows cannot be written.
     """
     settings = {
         "format": 2,  # increase it when the same text is packed into other rows
-        "tokenizer": hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
+        "tokenizer": _sha256(tokenizer.to_str()),
         "texts": fingerprints(sources),
         "exclude": fingerprints(exclude, "--exclude"),
         "text_column": text_column,
@@ -123,32 +126,21 @@ def pack_corpus(
         "next_sentence": next_sentence,
         "max_documents": max_documents,
     }
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    if unwanted:  # else without this key, so that a corpus packed by an earlier version is found
+        settings["unwanted"] = _sha256("\n".join(unwanted))
+    digest = _sha256(json.dumps(settings, sort_keys=True))
     folder = Path(cache_folder, digest[:16])
     names = ("input_ids", *["continues_word"] * whole_words, *["pairs"] * next_sentence)
     if not (folder / "counts.json").is_file():
-        check_writable(folder / "counts.json")
-        with owned(folder, "wait until it has packed the same corpus; this run will use the result"):
-            if not (folder / "counts.json").is_file():  # another run may have packed it in between
-                texts = itertools.islice(iter_texts(sources, text_column, exclude), max_documents)
-                _write_rows(texts, tokenizer, max_seq_len, folder, held_out_fraction, names)
+        texts = iter_texts(sources, text_column, exclude, unwanted=unwanted, or_usual=or_usual)
+        _pack_once(itertools.islice(texts, max_documents), tokenizer, max_seq_len, folder, held_out_fraction, names)
     counts = json.loads((folder / "counts.json").read_text())
     train, held_out = (_load_rows(folder, split, names, counts[split]) for split in SPLIT_NAMES)
-    _require_rows(train, held_out, sources)
     return PackedCorpus(train, held_out, digest)
 
 
-def _require_rows(train: PackedRows, held_out: PackedRows, sources: list[str]) -> None:
-    if not len(train.input_ids) or not len(held_out.input_ids):
-        raise InputError(
-            f"{', '.join(sources)}: too little text ({train.documents + held_out.documents} documents) to split into "
-            "training and held-out rows; add text, or hold out another fraction"
-        )
-    if train.pairs is not None and not (train.num_pairs and held_out.num_pairs):
-        raise InputError(
-            f"{', '.join(sources)}: too few documents of several sentences for training and held-out pairs "
-            f"({train.num_pairs} and {held_out.num_pairs}); add text, or leave out --next-sentence"
-        )
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _RowWriter:
@@ -215,6 +207,21 @@ def _load_rows(folder: Path, split: str, names: Sequence[str], counts: dict[str,
     return PackedRows(**{"continues_word": None} | arrays | counts)
 
 
+def _pack_once(
+    texts: Iterable[str],
+    tokenizer: Tokenizer,
+    max_seq_len: int,
+    folder: Path,
+    held_out_fraction: float,
+    names: Sequence[str],
+) -> None:
+    """Pack the texts into the files of `folder`, unless another run has done so in the meantime."""
+    check_writable(folder / "counts.json")
+    with owned(folder, "wait until it has packed the same corpus; this run will use the result"):
+        if not (folder / "counts.json").is_file():
+            _write_rows(texts, tokenizer, max_seq_len, folder, held_out_fraction, names)
+
+
 def _write_rows(
     texts: Iterable[str],
     tokenizer: Tokenizer,
@@ -247,7 +254,8 @@ def _write_rows(
         except OSError as error:
             if error.filename is not None:  # the error of a file that was being read
                 raise
-            raise OutputError(f"cannot write {folder}: {first_line(error)}; choose another --cache-folder") from error
+            reason = f"{first_line(error)}; free space, or choose another --cache-folder for pretrain.py"
+            raise OutputError(f"cannot write {folder}: {reason}") from error
     with write_atomically(folder / "counts.json") as file:
         json.dump({name: writer.counts for name, writer in writers.items()}, file)
 
