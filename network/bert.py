@@ -11,7 +11,7 @@ from keras import KerasTensor, layers
 
 from layers import PACKAGE
 from network.backbone import BertConfig, backbone_layers, backbone_of_any_length, build_backbone, copy_backbone
-from network.heads import POOLING_LAYERS, ClassificationLogits, MaskedLMHead, NextSentenceHead
+from network.heads import MASKED_LM_HEAD, POOLING_LAYERS, ClassificationLogits, MaskedLMHead, NextSentenceHead
 from system.errors import InputError
 from text.labels import SENTIMENT, LabelSet
 
@@ -95,7 +95,7 @@ class BertMaskedLM(BertModel):
     ):
         backbone = build_backbone(config)
         masked_positions = keras.Input((None,), dtype="int32", name="masked_positions")
-        head = MaskedLMHead(config.vocab_size, config.d_model, name="masked_lm_head")
+        head = MaskedLMHead(config.vocab_size, config.d_model, name=MASKED_LM_HEAD)
         head.tie(backbone.get_layer("bert_embedding"))
         sequence = backbone.output["sequence_output"]
         outputs = head(sequence, masked_positions)
@@ -251,5 +251,5 @@ def with_next_sentence(pretrained: BertMaskedLM) -> BertMaskedLM:
     """Return a model with the weights of `pretrained` and a new head for the prediction of next sentences."""
     model = BertMaskedLM(pretrained.config, pretrained.tokenizer_json, pretrained.metadata, next_sentence=True)
     copy_backbone(pretrained, model)
-    model.get_layer("masked_lm_head").set_weights(pretrained.get_layer("masked_lm_head").get_weights())
+    model.get_layer(MASKED_LM_HEAD).set_weights(pretrained.get_layer(MASKED_LM_HEAD).get_weights())
     return model

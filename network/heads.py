@@ -8,6 +8,8 @@ from keras import KerasTensor, layers, ops
 
 from layers import PACKAGE, BertEmbedding, Shape
 
+MASKED_LM_HEAD = "masked_lm_head"  # the name of its layer in the models
+
 
 class Pooling(layers.Layer):
     """The base class of the poolings, which have no weights and turn the vectors of each row into one."""

@@ -23,7 +23,7 @@ from network.backbone import copy_backbone
 from network.bert import BertClassifier, BertMaskedLM, logits_model
 from network.metadata import Metadata
 from network.model_file import save_model
-from recipes.preparation import checkpoint_of, kept_head, load_data, load_pretrained, masked_text, new_classifier
+from recipes.preparation import checkpoint_of, kept_head, load_data, load_masked_text, load_pretrained, new_classifier
 from recipes.run_folder import (
     environment,
     finish_run,
@@ -45,7 +45,7 @@ from training.classification import document_logits, train_classifier
 from training.engine.loop import History, format_metrics
 from training.masked_lm import held_out_metrics
 from training.objectives.document_loss import document_batches, most_windows
-from training.objectives.masked_rows import MaskedText
+from training.objectives.masked_rows import MASKED_LM, MaskedText
 from training.plans.fine_tuning import FineTuningPlan
 
 PLOT_NAME = "training_curves.png"
@@ -60,7 +60,8 @@ class FineTuningResult:
     Attributes:
         classifier: the trained model.
         assessment: its metrics on the test split, as `evaluation.assessment.assess` returns them; if it was not
-            tested, those of `evaluation.assessment.assess_validation` as "validation".
+            tested, those of `evaluation.assessment.assess_validation` as "validation". With `--corpus` also the
+            held-out metrics of masked language modelling as "masked_lm", if there are held-out rows.
         history: the metrics of each epoch.
     """
 
@@ -83,8 +84,8 @@ def fine_tune(
         typed: the fields that the user set, with their values; a resumed run refuses one that differs.
         plot_name: the file name of the learning curves in the report folder.
         test: whether to test and save the classifier. Otherwise the run ends with its validation: metrics.json holds
-            "validation" and "history", and there is neither a model nor anything from the test split. So can settings
-            be compared.
+            "validation", "history" and perhaps "masked_lm", and there is neither a model nor anything from the test
+            split. So can settings be compared.
 
     Returns:
         The result; None for a dry run, which stops before the training.
@@ -113,13 +114,13 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
     if plan.document_loss and plan.unfreeze == 0:
         print("--document-loss changes nothing without --unfreeze: the head alone is always trained on whole texts")
     distilled = soft_label_splits(plan, splits, classifier)
-    text = masked_text(plan, pretrained) if plan.corpus else None
+    masked_text = load_masked_text(plan, pretrained, splits) if plan.corpus else None
     if (plan.unlabelled or plan.mixtures) and (plan.save_soft_labels or not plan.dry_run):
         distilled = [distillation_split(plan, splits, classifier), *distilled]
     if plan.dry_run:
         _print_dry_run(plan, classifier, splits, plot_name, test=test)
         return None
-    checkpoint = checkpoint_of(plan, splits, distilled, text)
+    checkpoint = checkpoint_of(plan, splits, distilled, masked_text)
     history = train_classifier(
         classifier,
         splits,
@@ -128,19 +129,20 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         checkpoint,
         distilled=distilled,
         kept=kept,
-        text=text,
+        masked_text=masked_text,
         resume=plan.resume,
     )
+    masked_lm = _masked_lm_metrics(plan, masked_text)
     if not test:
-        return _end_with_validation(plan, classifier, splits, history)
+        return _end_with_validation(plan, classifier, splits, history, masked_lm)
     try:
-        result = FineTuningResult(classifier, _test(plan, classifier, splits), history)
+        result = FineTuningResult(classifier, _test(plan, classifier, splits) | masked_lm, history)
     except InputError:
         checkpoint.path.unlink(missing_ok=True)  # a resumed run would fail in the same way
         raise
     previous = _save(plan, result, splits)
     if plan.backbone_output:
-        _save_backbone(plan, classifier, pretrained, text)
+        _save_backbone(plan.backbone_output, result, pretrained)
     _write_report(plan, result, splits.label_set, plot_name)
     finish_run(plan.run_folder)
     print(f"{_model_files(plan)}; {_report_files(plan, plot_name)}{previous}")
@@ -186,6 +188,8 @@ def _print_dry_run(
         batches_of = document_batches([splits.train], plan)
         largest = most_windows(batches_of, plan.epochs)
         texts += f" in batches of {batches_of().batch_size} whole texts (up to {largest:,} windows)"
+    if plan.corpus:
+        texts += f", beside {plan.masked_rows:g} masked rows of --corpus for each window"
     duration = "for 1 epoch" if plan.epochs == 1 else f"for {plan.epochs} epochs"
     if plan.unfreeze == 0 and not sources and plan.fits_head(len(splits.train.texts)):
         duration = "until they converge"
@@ -211,12 +215,23 @@ def _test(plan: FineTuningPlan, classifier: BertClassifier, splits: Splits) -> d
     return assessment
 
 
+def _masked_lm_metrics(plan: FineTuningPlan, masked_text: MaskedText | None) -> dict[str, dict[str, float]]:
+    """Return the held-out metrics of the language model that was trained beside the labels, and print them."""
+    if masked_text is None or not len(masked_text.corpus.held_out.input_ids):
+        return {}
+    model, corpus, masker = masked_text.model, masked_text.corpus, masked_text.masker
+    metrics = held_out_metrics(model, corpus, masker, plan.batch_size, jit_compile=plan.jit_compile)()
+    print(f"masked language modelling, held out: {format_metrics(metrics)}")
+    return {MASKED_LM: metrics}
+
+
 def _end_with_validation(
-    plan: FineTuningPlan, classifier: BertClassifier, splits: Splits, history: History
+    plan: FineTuningPlan, classifier: BertClassifier, splits: Splits, history: History, masked_lm: dict
 ) -> FineTuningResult:
     """Write the validation metrics of the trained weights and the history, and finish the run."""
     logits = document_logits(logits_model(classifier), splits.validation)
-    result = FineTuningResult(classifier, {"validation": assess_validation(splits.validation, logits)}, history)
+    validation = {"validation": assess_validation(splits.validation, logits)}
+    result = FineTuningResult(classifier, validation | masked_lm, history)
     write_metrics(Path(plan.report_folder, METRICS_NAME), result.assessment | {"history": history} | environment())
     finish_run(plan.run_folder)
     return result
@@ -252,19 +267,15 @@ def _described_data(splits: Splits) -> dict:
     return data
 
 
-def _save_backbone(
-    plan: FineTuningPlan, classifier: BertClassifier, pretrained: BertMaskedLM, text: MaskedText | None
-) -> None:
+def _save_backbone(path: str, result: FineTuningResult, pretrained: BertMaskedLM) -> None:
     """Save the pre-trained model with the backbone layers of the classifier."""
-    copy_backbone(classifier, pretrained)
-    # The held-out metrics belong to the old layers.
+    copy_backbone(result.classifier, pretrained)
+    # The held-out metrics of the file belong to the old layers.
     pretrained.metadata = {name: value for name, value in pretrained.metadata.items() if name != "held_out"}
-    pretrained.metadata["fine_tuned_on"] = classifier.metadata["data"]
-    if text is not None:
-        evaluate = held_out_metrics(pretrained, text.corpus, text.masker, plan.batch_size, jit_compile=plan.jit_compile)
-        pretrained.metadata["held_out"] = evaluate()
-        print(f"masked language modelling, held out: {format_metrics(pretrained.metadata['held_out'])}")
-    save_model(pretrained, plan.backbone_output)
+    pretrained.metadata["fine_tuned_on"] = result.classifier.metadata["data"]
+    if MASKED_LM in result.assessment:
+        pretrained.metadata["held_out"] = result.assessment[MASKED_LM]
+    save_model(pretrained, path)
 
 
 def _write_report(plan: FineTuningPlan, result: FineTuningResult, labels: LabelSet, plot_name: str) -> None:

@@ -1,4 +1,4 @@
-"""What a fine-tuning starts from: the pre-trained model, the splits, a new classifier and the checkpoint."""
+"""What a training starts from: the pre-trained model, the splits, a packed corpus, a new classifier, the checkpoint."""
 
 import hashlib
 from collections.abc import Sequence
@@ -116,26 +116,41 @@ def masker_of(model: BertMaskedLM, mask_rate: float) -> Masker:
     return Masker(model.config.vocab_size, special_ids(tokenizer), mask_id, model.config.max_seq_len, mask_rate)
 
 
-def masked_text(plan: FineTuningPlan, pretrained: BertMaskedLM) -> MaskedText:
+def load_masked_text(plan: FineTuningPlan, pretrained: BertMaskedLM, splits: Splits) -> MaskedText:
     """Return the text of `--corpus`, to learn masked language modelling from.
 
+    Texts of the validation and the test splits are left out, so that the network does not know them when it is tested.
+
     Raises:
-        InputError: the corpus cannot be used.
+        InputError: the corpus cannot be used, or no text remains.
     """
     print("masked language modelling:")
-    corpus = pack(plan.corpus, pretrained, CACHE_FOLDER, exclude=plan.exclude, text_column=plan.text_column)
+    corpus = pack(
+        plan.corpus,
+        pretrained,
+        CACHE_FOLDER,
+        exclude=plan.exclude,
+        unwanted=splits.evaluated_texts,
+        text_column=plan.text_column,
+        or_usual=True,
+    )
+    if not len(corpus.train.input_ids):
+        raise InputError(
+            f"--corpus {' '.join(plan.corpus)}: too little text to train on, besides the texts to evaluate on or "
+            "exclude; add text"
+        )
     return MaskedText(pretrained, corpus, masker_of(pretrained, MASK_RATE))
 
 
 def checkpoint_of(
-    plan: FineTuningPlan, splits: Splits, distilled: Sequence[Split] = (), text: MaskedText | None = None
+    plan: FineTuningPlan, splits: Splits, distilled: Sequence[Split] = (), masked_text: MaskedText | None = None
 ) -> Checkpoint:
     """Return the checkpoint of the run, which can be resumed on the same data and the same pre-trained model alone."""
     distillation_data = []
     for split in distilled:
         distillation_data += [hashlib.sha256(split.targets.tobytes()).hexdigest(), *split.texts]
     further = further_fingerprints(plan, [each.labelled for each in splits.further])
-    corpus = [text.corpus.sha256] if text else []
+    corpus = [masked_text.corpus.sha256] if masked_text else []
     sha256 = data_sha256(splits.labelled, plan.pretrained, [*further, *distillation_data, *corpus])
     return Checkpoint(Path(plan.run_folder, CHECKPOINT_NAME), data_sha256=sha256)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -63,6 +64,20 @@ class KillAfter(keras.callbacks.Callback):
         if not self.batches_left:
             raise self.error
         self.batches_left -= 1
+
+
+class KillingCheckpoint(Checkpoint):
+    """A checkpoint that is written after every batch, and ends the run after so many batches."""
+
+    def __init__(self, path: Path, batches: int, **options: str):
+        super().__init__(path, interval=0, **options)
+        self.batches_left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
+        self.batches_left -= 1
+        if not self.batches_left:
+            raise Killed
 
 
 @contextlib.contextmanager

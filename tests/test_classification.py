@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from layer_checks import as_array, randomize
-from small_runs import Killed
+from small_runs import Killed, KillingCheckpoint
 
 import fine_tuning
 from evaluation.assessment import validation_of
@@ -367,20 +367,6 @@ class TestDocumentLoss:
         classifier = classifier_of(1, seed=5)
         assert train(classifier, long_texts, Checkpoint(path), resume=True, **settings) == expected_history
         assert_same_weights(classifier.get_weights(), expected.get_weights())
-
-
-class KillingCheckpoint(Checkpoint):
-    """A checkpoint that is written after every batch, and ends the run after so many batches."""
-
-    def __init__(self, path, batches):
-        super().__init__(path, interval=0)
-        self.batches_left = batches
-
-    def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch, logs)
-        self.batches_left -= 1
-        if not self.batches_left:
-            raise Killed
 
 
 @pytest.fixture

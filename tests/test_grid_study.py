@@ -168,8 +168,9 @@ class TestChangedRows:
         [
             (["--unlabelled", "more.txt"], "很好\n", "很差\n"),
             (["--soft-labels", "more.csv"], f"{SOFT_COLUMNS}\n很好,0.5,0,0.5\n", f"{SOFT_COLUMNS}\n很好,0,0,1\n"),
+            (["--corpus", "more.txt", "--unfreeze", "1"], "很好\n", "很差\n"),
         ],
-        ids=["unlabelled", "soft labels"],
+        ids=["unlabelled", "soft labels", "corpus"],
     )
     def test_so_are_changed_texts_of_other_files(self, arguments, monkeypatch, capsys, options, content, changed):
         Path(options[1]).write_text(content, encoding="utf-8")

@@ -1,31 +1,39 @@
 """Masked language modelling beside the labels: its batches, its model, and whole runs with --corpus."""
 
 import dataclasses
+import functools
 import json
+import re
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tiny_models
-from interrupted_runs import InterruptAfter
+from interrupted_runs import progress_of
 from layer_checks import as_array
+from opinions import write_opinions
 from scripts import assert_one_error
+from small_runs import Killed, KillingCheckpoint
 
 import fine_tuning
-import training.engine.loop
+import recipes.preparation
 from network.backbone import backbone_layers
 from network.bert import BertClassifier, BertMaskedLM, classifier_from_pretrained, logits_model
+from network.heads import MASKED_LM_HEAD
 from network.model_file import load_model
 from recipes.preparation import masker_of
+from text.corpus import iter_texts
+from text.sources import read_labelled
 from text.tokens.packing import pack_corpus
 from text.tokens.tokenizer import tokenizer_from_json
 from training.engine.batches import LabelledBatches, LengthGroupedBatches
 from training.masked_lm import masked_lm_loss
 from training.objectives.losses import classification_accuracy, classification_loss
-from training.objectives.masked_rows import HEAD, PREFIX, MaskedText, joint_batches, joint_model, keep_language_model
+from training.objectives.masked_rows import PREFIX, MaskedText, joint_batches, joint_model, keep_language_model
 
 WINDOWS, LENGTH, BATCH_SIZE = 36, 32, 8
+SMALL_RUN = ["--dataset", "opinions.csv", "--batch-size", "4", "--epochs", "1", "--head-fit", "epochs"]
 CLASSIFIER, BACKBONE = "mini_bert_sentiment_classifier.keras", "with_labels.keras"
 
 
@@ -64,6 +72,14 @@ def assert_same_batch(batch, expected):
     keras.tree.map_structure(np.testing.assert_array_equal, batch, expected)
 
 
+def without_masks(batch):
+    """Return the masked rows of a batch with their original tokens."""
+    inputs = {name.removeprefix(PREFIX): values for name, values in batch[0].items()}
+    original = inputs["input_ids"].copy()
+    np.put_along_axis(original, inputs["masked_positions"], inputs["targets"], axis=1)
+    return original
+
+
 class TestBatches:
     def test_the_labelled_windows_are_those_of_the_labelled_batches(self, text):
         batches, labelled = batches_of(text), labelled_of()
@@ -82,7 +98,7 @@ class TestBatches:
     def test_there_is_at_least_one_masked_row(self, text):
         assert len(batches_of(text, masked_rows=0.01)[0][0][f"{PREFIX}input_ids"]) == 1
 
-    def test_few_rows_come_again(self, text):
+    def test_few_rows_come_again_with_other_masks(self, text):
         num_rows = len(text.corpus.train.input_ids)
         batches = batches_of(text, masked_rows=0.99)
         per_batch = len(batches[0][0][f"{PREFIX}input_ids"])
@@ -90,7 +106,8 @@ class TestBatches:
         batches.masked.last_batch = 2
         first, third = batches[0], batches[2]
         assert num_rows > 2 * per_batch
-        assert_same_batch(third[0][f"{PREFIX}input_ids"], first[0][f"{PREFIX}input_ids"])
+        assert (third[0][f"{PREFIX}input_ids"] != first[0][f"{PREFIX}input_ids"]).any()
+        assert_same_batch(without_masks(third), without_masks(first))
 
     def test_a_resumed_epoch_has_the_same_batches(self, text):
         whole = list(batches_of(text, epoch=1))
@@ -171,30 +188,95 @@ def test_the_language_model_is_trained_and_evaluated(options, tiny_pretrained, c
     for layer, trained in zip(backbone_layers(model), backbone_layers(classifier), strict=True):
         for value, expected in zip(layer.get_weights(), trained.get_weights(), strict=True):
             np.testing.assert_array_equal(value, expected)
-    heads = (model.get_layer(HEAD).get_weights(), before.get_layer(HEAD).get_weights())
+    heads = (model.get_layer(MASKED_LM_HEAD).get_weights(), before.get_layer(MASKED_LM_HEAD).get_weights())
     assert all((value != old).any() for value, old in zip(*heads, strict=True))
-    history = json.loads(Path("metrics.json").read_text(encoding="utf-8"))["history"]
+    metrics = json.loads(Path("metrics.json").read_text(encoding="utf-8"))
+    assert metrics["masked_lm"] == held_out
+    history = metrics["history"]
     assert history["masked_lm_loss"][1] < history["masked_lm_loss"][0]
 
 
 @pytest.mark.slow
-def test_a_resumed_run_ends_as_an_uninterrupted_one(options, monkeypatch):
-    options = [*options, "--epochs", "3"]
+@pytest.mark.usefixtures("quickly")
+def test_a_killed_run_is_resumed_as_if_nothing_had_happened(options, monkeypatch):
+    write_opinions(Path("opinions.csv"))
+    options = [*options, *SMALL_RUN, "--epochs", "2"]
     assert fine_tuning.main(options) == 0
     expected = load_model(BACKBONE, BertMaskedLM).get_weights()
     with monkeypatch.context() as patch:
-        patch.setattr(training.engine.loop, "print_epoch", InterruptAfter(epochs=2))
-        assert fine_tuning.main([*options, "--output", "other.keras"]) == 130
+        patch.setattr(recipes.preparation, "Checkpoint", functools.partial(KillingCheckpoint, batches=3))
+        with pytest.raises(Killed):
+            fine_tuning.main([*options, "--output", "other.keras"])
+    assert progress_of("runs/fine_tuning/checkpoint.npz") == (0, 3)
     assert fine_tuning.main(["--resume"]) == 0
     for value, whole in zip(load_model(BACKBONE, BertMaskedLM).get_weights(), expected, strict=True):
         np.testing.assert_array_equal(value, whole)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("quickly")
+def test_a_grid_compares_the_language_models(options, capsys):
+    """With soft labels, and without the texts of --exclude."""
+    write_opinions(Path("opinions.csv"))
+    columns = "text,probability_好,probability_差,probability_中"
+    Path("soft.csv").write_text(f"{columns}\n很好,1,0,0\n差,0,1,0\n", encoding="utf-8")
+    Path("excluded.txt").write_text("差！\n", encoding="utf-8")
+    options = [*options[:-2], *SMALL_RUN, "--soft-labels", "soft.csv", "--exclude", "excluded.txt"]
+    options += ["--grid", "masked_lm_weight=0.1,0.9"]
+    assert fine_tuning.main(options) == 0
+    printed = capsys.readouterr().out
+    assert "soft.csv: 1 text with probabilities" in printed
+    grid = json.loads(Path("runs/fine_tuning/study.json").read_text(encoding="utf-8"))["grid"]
+    losses = [entry["masked_lm"]["loss"] for entry in grid]
+    assert losses[0] != losses[1]
+    rows = [line.strip("|").split("|") for line in printed.splitlines() if line.startswith("|")]
+    header, _, *of_runs = (row[-1].strip() for row in rows)
+    assert [header, *of_runs] == ["masked-LM loss", *map("{:.4f}".format, losses)]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quickly")
+def test_one_document_is_enough_to_train_on(options, capsys):
+    write_opinions(Path("opinions.csv"))
+    Path("corpus.txt").write_text("位置不错，离地铁站很近。\n", encoding="utf-8")
+    options = [*options, *SMALL_RUN, "--corpus", "corpus.txt"]
+    assert fine_tuning.main(options) == 0
+    assert "masked_lm" not in json.loads(Path("metrics.json").read_text(encoding="utf-8"))
+    assert "held_out" not in load_model(BACKBONE, BertMaskedLM).metadata
+
+
+class TestDryRun:
+    def documents(self, options, capsys):
+        """Return the number of documents to train on and to hold out that a dry run prints."""
+        assert fine_tuning.main([*options, "--dry-run"]) == 0
+        printed = capsys.readouterr().out
+        assert "beside 0.125 masked rows of --corpus for each window, validate on" in printed
+        return sum(int(count.replace(",", "")) for count in re.findall(r"^\S.*: ([\d,]+) documents", printed, re.M))
+
+    def test_it_reads_the_corpus(self, options, capsys):
+        assert self.documents(options, capsys) == len(list(iter_texts(["sample"])))
+
+    def test_texts_to_evaluate_on_or_exclude_are_left_out(self, options, capsys):
+        texts = read_labelled("sample").texts
+        Path("corpus.txt").write_text("\n".join([*texts, "没看过的评论", "也没看过"]), encoding="utf-8")
+        Path("excluded.txt").write_text("没看过的评论！\n", encoding="utf-8")
+        options = [*options, "--corpus", "corpus.txt", "--exclude", "excluded.txt"]
+        assert self.documents(options, capsys) == 378 + 1  # the training texts, and one that is not labelled
+
+    def test_the_text_column_may_be_that_of_the_labelled_texts_alone(self, options, capsys):
+        rows = write_opinions(Path("opinions.csv")).read_text(encoding="utf-8")
+        Path("opinions.csv").write_text(rows.replace("text,", "words,"), encoding="utf-8")
+        Path("corpus.csv").write_text("content\n很好\n很差\n", encoding="utf-8")
+        options = [*options, "--dataset", "opinions.csv", "--text-column", "words", "--corpus", "corpus.csv"]
+        assert self.documents(options, capsys) == 2
+
+    def test_a_corpus_of_which_nothing_remains(self, options, capsys):
+        Path("corpus.txt").write_text("很好\n", encoding="utf-8")
+        assert fine_tuning.main([*options, "--corpus", "corpus.txt", "--exclude", "corpus.txt", "--dry-run"]) == 1
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("error: --corpus corpus.txt: too little text to train on")
+
+
 def test_only_a_pretraining_model_has_a_head_to_train(options, capsys, tiny_model):
     assert fine_tuning.main([*options[:-2], "--pretrained", str(tiny_model)]) == 1
     assert_one_error(capsys.readouterr().err, "tiny.keras")
-
-
-def test_a_dry_run_reads_the_corpus(options, capsys):
-    assert fine_tuning.main([*options, "--dry-run"]) == 0
-    assert "masked language modelling:\ntraining: " in capsys.readouterr().out

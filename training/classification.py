@@ -35,7 +35,7 @@ def train_classifier(
     *,
     distilled: Sequence[Split] = (),
     kept: Head | None = None,
-    text: MaskedText | None = None,
+    masked_text: MaskedText | None = None,
     resume: bool = False,
 ) -> History:
     """Train the layers that are not frozen, in place.
@@ -52,7 +52,7 @@ def train_classifier(
         distilled: further texts, with a teacher's probabilities as targets. Hinton et al., "Distilling the Knowledge
             in a Neural Network" (2015).
         kept: the head of the pre-trained model, to start from; None for a new one.
-        text: what to go on learning masked language modelling from; its model then gets the trained layers too.
+        masked_text: what to go on learning masked language modelling from; its model then gets the trained layers too.
         resume: whether to continue the run in `checkpoint`.
 
     Returns:
@@ -68,7 +68,7 @@ def train_classifier(
         )
     start_head(classifier, trained_on, plan, kept)
     return _train_network(
-        classifier, trained_on, splits.validation, plan, validate, checkpoint, text=text, resume=resume
+        classifier, trained_on, splits.validation, plan, validate, checkpoint, masked_text=masked_text, resume=resume
     )
 
 
@@ -80,7 +80,7 @@ def _train_network(
     validate: Validate,
     checkpoint: Checkpoint | None,
     *,
-    text: MaskedText | None,
+    masked_text: MaskedText | None,
     resume: bool,
 ) -> History:
     """Train the head and the layers that are not frozen."""
@@ -95,9 +95,9 @@ def _train_network(
             if batches_of.func is LengthGroupedBatches:
                 model = logits_model(trained, any_length=True)
         model = _regularized(model, labels, plan)
-        if text is not None:
-            model = joint_model(model, trained, text, plan.masked_lm_weight)
-            batches_of = joint_batches(batches_of, text, plan)
+        if masked_text is not None:
+            model = joint_model(model, trained, masked_text, plan.masked_lm_weight)
+            batches_of = joint_batches(batches_of, masked_text, plan)
         if model is not of_windows:
             # Predicts the validation split; as the training, compiled with XLA.
             of_windows.compile(jit_compile=plan.jit_compile)
@@ -113,8 +113,8 @@ def _train_network(
             jit_compile=plan.jit_compile,
             unit=" texts" if plan.document_loss else " windows",
         )
-        if text is not None:
-            keep_language_model(model, trained, text)
+        if masked_text is not None:
+            keep_language_model(model, trained, masked_text)
     return history
 
 

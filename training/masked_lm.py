@@ -10,6 +10,7 @@ from keras import KerasTensor, ops
 
 from network.backbone import backbone_layers
 from network.bert import BertMaskedLM
+from network.heads import MASKED_LM_HEAD
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedCorpus
 from training.engine.batches import MaskedBatches
@@ -158,7 +159,7 @@ def sampled_masked_lm(model: BertMaskedLM, next_sentence: bool = False) -> keras
     """
     targets = keras.Input((None,), dtype="int32", name="targets")
     sequence = backbone_layers(model)[-1].output
-    logits = model.get_layer("masked_lm_head")(sequence, model.input["masked_positions"], targets)
+    logits = model.get_layer(MASKED_LM_HEAD)(sequence, model.input["masked_positions"], targets)
     return _pretraining_model(model, {**model.input, "targets": targets}, logits, next_sentence=next_sentence)
 
 

@@ -11,6 +11,7 @@ from recipes.studies.runs import Report, Results, Run, run_of
 from system.command_line import option_name
 from text.dataset.draws import rows_of_splits
 from text.dataset.labelled_texts import LabelledTexts
+from training.objectives.masked_rows import MASKED_LM
 from training.plans.fine_tuning import FineTuningPlan
 from training.plans.grid import Combination, combinations, command_of
 from training.plans.training_options import MONITORS
@@ -71,8 +72,9 @@ class GridStudy:
         return dataclasses.replace(plan, **combination.values).with_typed(combination.values)
 
     def measure(self, run: Run) -> dict[str, Any]:
-        """Return the validation metrics of the weights that a run ended with."""
-        return {"validation": metrics_of(run)["validation"]}
+        """Return the metrics of the weights that a run ended with: of the validation, and of the masked tokens."""
+        metrics = metrics_of(run)
+        return {name: metrics[name] for name in ("validation", MASKED_LM) if name in metrics}
 
     def report(self, results: Results) -> Report:
         """Return a table of all combinations, the best first, and the commands that train them."""
@@ -109,9 +111,12 @@ class GridStudy:
         measured = [results[key].get("validation", {}) for key in keys]
         # Only a text of several labels has a micro-F1.
         monitors = [name for name in MONITORS if name != "micro_f1" or any("micro_f1" in of_run for of_run in measured)]
-        lines = [["", "run", *names, *(TITLES[name] for name in monitors)]]
+        has_masked_lm = any(MASKED_LM in results[key] for key in keys)
+        lines = [["", "run", *names, *(TITLES[name] for name in monitors), *["masked-LM loss"] * has_masked_lm]]
         for number, (key, metrics) in enumerate(zip(keys, measured, strict=True)):
             values = [f"{metrics[METRICS[name]]:.4f}" if metrics else "failed" for name in monitors]
+            if has_masked_lm:
+                values.append(f"{results[key][MASKED_LM]['loss']:.4f}" if MASKED_LM in results[key] else "")
             texts = self._combinations[key].texts
             lines.append(["best" if number == 0 and metrics else "", key, *(texts[name] for name in names), *values])
         return markdown_table(lines)

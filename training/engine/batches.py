@@ -33,6 +33,8 @@ class EpochBatches(keras.utils.PyDataset):
             once. An epoch has the same number of rows in either case.
     """
 
+    changes_length = False  # whether the inputs of one batch are longer than those of another
+
     def __init__(
         self,
         count: int,
@@ -61,12 +63,16 @@ class EpochBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Any:
         number = self.first_batch + index
+        return self.batch(self.rows_of(number), number)
+
+    def rows_of(self, number: int) -> np.ndarray:
+        """Return the indices of the rows of a batch, (batch_size,), by its number in the epoch."""
         # Sorted, because rows may be on disk; their order within a batch does not matter.
-        return self.batch(np.sort(self._order[number * self.batch_size : (number + 1) * self.batch_size]), number)
+        return np.sort(self._order[number * self.batch_size : (number + 1) * self.batch_size])
 
     def for_fit(self) -> Any:
         """Return what to pass to `fit`."""
-        return self
+        return dataset_of_any_length(self) if self.changes_length else self
 
     def batch(self, rows: np.ndarray, number: int) -> Any:
         """Return a batch for Keras.
@@ -201,6 +207,8 @@ class LengthGroupedBatches(LabelledBatches):
         options: see `LabelledBatches`; the order needs a seed.
     """
 
+    changes_length = True
+
     def __init__(
         self, inputs: Inputs, labels: np.ndarray, batch_size: int, *, padded_lengths: np.ndarray, **options: Any
     ):
@@ -215,9 +223,6 @@ class LengthGroupedBatches(LabelledBatches):
         inputs, labels, weights = super().batch(rows, number)
         length = self.padded_lengths[rows].max()
         return {name: values[:, :length] for name, values in inputs.items()}, labels, weights
-
-    def for_fit(self) -> Any:
-        return dataset_of_any_length(self)
 
 
 def dataset_of_any_length(batches: keras.utils.PyDataset) -> Any:

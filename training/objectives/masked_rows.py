@@ -9,14 +9,13 @@ from keras import KerasTensor
 
 from network.backbone import backbone_layers, backbone_of_any_length, copy_backbone
 from network.bert import BertClassifier, BertMaskedLM
-from network.heads import MaskedLMHead
+from network.heads import MASKED_LM_HEAD, MaskedLMHead
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedCorpus
 from training.engine.batches import EpochBatches, MaskedBatches, dataset_of_any_length
 from training.masked_lm import masked_accuracy, masked_lm_loss
 from training.plans.fine_tuning import FineTuningPlan
 
-HEAD = "masked_lm_head"
 CLASSIFICATION, MASKED_LM = "classification", "masked_lm"
 # Begins the names of the inputs of the masked rows, which are others than the labelled windows, and fewer.
 PREFIX = "masked_row_"
@@ -70,34 +69,36 @@ class JointModel(keras.Model):
         return {shown.get(name, name.removeprefix(f"{CLASSIFICATION}_")): value for name, value in metrics.items()}
 
 
-def joint_model(labelled: keras.Model, classifier: BertClassifier, text: MaskedText, weight: float) -> JointModel:
+def joint_model(
+    labelled: keras.Model, classifier: BertClassifier, masked_text: MaskedText, weight: float
+) -> JointModel:
     """Return a model that shares the weights of `labelled` and also predicts masked tokens.
 
     Args:
         labelled: returns the logits of labelled windows, see `network.bert.logits_model`.
         classifier: the classifier whose weights it shares.
-        text: its model has the head to start from, which remains as it is until `keep_language_model`.
+        masked_text: its model has the head to start from, which remains as it is until `keep_language_model`.
         weight: see `JointModel`.
     """
     names = ("input_ids", "token_type_ids", "masked_positions", "targets")
     masked = {name: keras.Input((None,), dtype="int32", name=f"{PREFIX}{name}") for name in names}
     embedding = backbone_layers(classifier)[0]
     config = classifier.config
-    head = MaskedLMHead(config.vocab_size, config.d_model, dtype=embedding.dtype_policy, name=HEAD)
+    head = MaskedLMHead(config.vocab_size, config.d_model, dtype=embedding.dtype_policy, name=MASKED_LM_HEAD)
     head.tie(embedding)
     encoded = backbone_of_any_length(classifier)({name: masked[name] for name in names[:2]})
     logits = head(encoded["sequence_output"], masked["masked_positions"], masked["targets"])
-    head.set_weights(text.model.get_layer(HEAD).get_weights())
+    head.set_weights(masked_text.model.get_layer(MASKED_LM_HEAD).get_weights())
     # The labelled inputs come first, also by name: Keras weights the loss of a batch, in the mean of the epoch, by the
     # length of its first input.
     inputs = {**labelled.input, **{f"{PREFIX}{name}": tensor for name, tensor in masked.items()}}
     return JointModel(inputs, {CLASSIFICATION: labelled.output, MASKED_LM: logits}, weight)
 
 
-def keep_language_model(trained: JointModel, classifier: BertClassifier, text: MaskedText) -> None:
+def keep_language_model(trained: JointModel, classifier: BertClassifier, masked_text: MaskedText) -> None:
     """Copy the layers that were trained to the pre-trained model."""
-    copy_backbone(classifier, text.model)
-    text.model.get_layer(HEAD).set_weights(trained.get_layer(HEAD).get_weights())
+    copy_backbone(classifier, masked_text.model)
+    masked_text.model.get_layer(MASKED_LM_HEAD).set_weights(trained.get_layer(MASKED_LM_HEAD).get_weights())
 
 
 class JointBatches(keras.utils.PyDataset):
@@ -105,7 +106,7 @@ class JointBatches(keras.utils.PyDataset):
 
     Args:
         labelled: the batches of labelled windows.
-        masked: the batches of masked rows; where they are fewer, they come again.
+        masked: the batches of masked rows; where they are fewer, their rows come again, with other masks.
     """
 
     def __init__(self, labelled: EpochBatches, masked: MaskedBatches):
@@ -119,8 +120,9 @@ class JointBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[dict, dict, dict]:
         inputs, labels, weights = self.labelled[index]
-        number = (self.labelled.first_batch + index) % len(self.masked)
-        masked_inputs, targets, masked_weights = self.masked[number]
+        number = self.labelled.first_batch + index
+        rows = self.masked.rows_of(number % len(self.masked))
+        masked_inputs, targets, masked_weights = self.masked.batch(rows, number)
         return (
             {**inputs, **{f"{PREFIX}{name}": values for name, values in masked_inputs.items()}},
             {CLASSIFICATION: labels, MASKED_LM: targets},
@@ -129,25 +131,25 @@ class JointBatches(keras.utils.PyDataset):
 
     def for_fit(self) -> Any:
         """Return what to pass to `fit`."""
-        return self if self.labelled.for_fit() is self.labelled else dataset_of_any_length(self)
+        return dataset_of_any_length(self) if self.labelled.changes_length else self
 
 
 def joint_batches(
-    batches_of: Callable[..., EpochBatches], text: MaskedText, plan: FineTuningPlan
+    batches_of: Callable[..., EpochBatches], masked_text: MaskedText, plan: FineTuningPlan
 ) -> Callable[..., JointBatches]:
     """Return a function that returns the batches of an epoch; its arguments are those of `EpochBatches`.
 
     Args:
         batches_of: returns the batches of labelled windows.
-        text: the rows to mask.
+        masked_text: the rows to mask.
         plan: how many of them come with a batch, and the seed.
     """
 
     def batches_with_masked_rows(**options: int) -> JointBatches:
         labelled = batches_of(**options)
         masked = MaskedBatches(
-            text.corpus.train,
-            text.masker,
+            masked_text.corpus.train,
+            masked_text.masker,
             max(1, round(plan.masked_rows * labelled.batch_size)),
             mask_seed=plan.seed,
             targets_as_input=True,

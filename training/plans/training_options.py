@@ -147,10 +147,11 @@ class TrainingOptions:
         nargs="+",
         metavar="SOURCE",
         help="texts to go on learning masked language modelling from, beside the labels, with --unfreeze; so the model "
-        "of --backbone-output remains a language model. The same kinds of sources as --corpus of pretrain.py",
+        "of --backbone-output remains a language model. The same kinds of sources as --corpus of pretrain.py; texts to "
+        "validate and test on are left out",
     )
     masked_rows: float = _masked(
-        0.125, type=fraction, help="rows of masked text per batch, as a fraction of --batch-size, with --corpus"
+        0.125, type=positive_float, help="rows of masked text per batch, as a fraction of --batch-size, with --corpus"
     )
     masked_lm_weight: float = _masked(
         0.1, type=positive_float, help="weight of the loss of the masked tokens, with --corpus"
