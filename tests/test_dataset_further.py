@@ -16,6 +16,8 @@ from text.dataset.splits import load_splits, print_splits
 TOKENIZER = tokenizer_of(("好", "差", "中", *"0123456789"))
 WORDS = "差好中"
 
+NOTHING = "0 texts (0 in a test split, 0 in --exclude, 0 in the validation split of another set)"
+
 
 def reviews(count, first=0, labels=2):
     """Return rows of a text and a label; texts of different numbers differ."""
@@ -120,8 +122,8 @@ class TestSplits:
             f"test (hotels.csv): 20 texts, {splits.test.labels.mean():.1%}",
             f"more.csv: {further.num_train} texts for training, {further.num_validation} for validation",
             f"test (more.csv): {num_test} texts, {further.test.labels.mean():.1%}",
-            "hotels.csv: left out of training and validation: 0 texts (0 in a test split, 0 in --exclude)",
-            "more.csv: left out of training and validation: 0 texts (0 in a test split, 0 in --exclude)",
+            f"hotels.csv: left out of training and validation: {NOTHING}",
+            f"more.csv: left out of training and validation: {NOTHING}",
         ]
         assert further.num_train + further.num_validation + num_test == 58
 
@@ -249,12 +251,23 @@ class TestLeakage:
         num_left = 0
         for name, line in zip(("hotels.csv", "more.csv", "again.csv"), left_out, strict=True):
             assert line.startswith(f"{name}: left out of training and validation: ")
-            assert line.endswith(" in a test split, 0 in --exclude)")
+            assert " in a test split, 0 in --exclude, " in line
             num_left += int(line.split("validation: ")[1].split()[0])
         alone = [load(source) for source in (dataset, tmp_path / "more.csv", again)]
         num_before = sum(len(each.train.texts) + len(each.validation.texts) for each in alone)
         assert num_left == num_before - len(learned) > len(tested) / 2
         assert splits.further[1].num_train == 0, "all texts of the last set are test texts of another one"
+
+    def test_no_text_is_learned_in_one_set_and_validated_in_another(self, dataset, tmp_path, capsys):
+        own = load(dataset)
+        rows = [*reviews(40, 100), *((f"{text}！", 1) for text in own.validation.texts)]
+        more = write_rows(tmp_path / "more.csv", rows)
+        splits = load(dataset, more)
+        learned = {text.strip("！") for text in splits.train.texts}
+        assert learned.isdisjoint(own.validation.texts)
+        (line,) = [line for line in lines_of(splits, capsys) if line.startswith("more.csv: left out of training")]
+        count = int(line.split(", ")[-1].split()[0])
+        assert 0 < count <= len(own.validation.texts)
 
     def test_excluded_texts_are_left_out_of_training_and_validation(self, dataset, tmp_path, capsys):
         before = load(dataset)

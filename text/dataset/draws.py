@@ -8,7 +8,7 @@ import numpy as np
 
 from system.errors import InputError
 from system.libraries import disable_telemetry
-from text.dataset.duplicates import Rows, describe_duplicates, drop_duplicates, leave_out_tested
+from text.dataset.duplicates import Rows, describe_duplicates, drop_duplicates, leave_out_evaluated
 from text.dataset.labelled_texts import LABELS_SHOWN, MIN_ROWS_OF_LABEL, LabelledTexts
 from text.dataset.options import DataOptions
 from text.dataset.origins import DATASET, TEST, VALIDATION
@@ -69,7 +69,7 @@ def rows_of_sets(
         rows_of_each.append(rows)
         lines_of_each.append(lines)
     if excluded is not None:
-        rows_of_each, left_out = leave_out_tested(sets, rows_of_each, excluded)
+        rows_of_each, left_out = leave_out_evaluated(sets, rows_of_each, excluded)
         lines_of_each = [[*lines, line] for lines, line in zip(lines_of_each, left_out, strict=True)]
     with _explained_shortage(sets[0], fold):
         _require_labels(sets[0], rows_of_each[0], lines_of_each[0])

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -109,37 +110,43 @@ def drop_duplicates(labelled: LabelledTexts, rows: Rows) -> tuple[Rows, list[str
     return kept, lines or ["dropped: nothing"]
 
 
-def leave_out_tested(
+def leave_out_evaluated(
     sets: Sequence[LabelledTexts], rows_of_sets: Sequence[Rows], excluded: Iterable[str]
 ) -> tuple[list[Rows], list[str]]:
-    """Return the rows of each set that remain if no text is both learned and tested, and a line for each set.
+    """Return the rows of each set that remain if no text is both learned and evaluated, and a line for each set.
 
     A training or validation text is left out if it is a test text of any of the sets, or one of `excluded` in the sense
-    of `leave_out`.
+    of `leave_out`; a training text also if it is a validation text of another set.
     """
-    tested = {
-        _digest(letters(labelled.texts[row]))
-        for labelled, rows in zip(sets, rows_of_sets, strict=True)
-        for row in rows["test"]
-    }
+    tested = set().union(*(_digests(*of_set, "test") for of_set in zip(sets, rows_of_sets, strict=True)))
+    validated = [_digests(*of_set, "validation") for of_set in zip(sets, rows_of_sets, strict=True)]
     excluded = _digests_with_lines(excluded)
     kept_of_sets, lines = [], []
-    for labelled, rows in zip(sets, rows_of_sets, strict=True):
-        kept, num_tested, num_excluded = dict(rows), 0, 0
+    for number, (labelled, rows) in enumerate(zip(sets, rows_of_sets, strict=True)):
+        reasons = {"in a test split": tested, "in --exclude": excluded}
+        if len(sets) > 1:
+            elsewhere = set().union(*validated[:number], *validated[number + 1 :])
+            reasons["in the validation split of another set"] = elsewhere
+        kept, counts = dict(rows), Counter()
         for split in ("training", "validation"):
+            known = list(reasons.items())[: None if split == "training" else 2]
             texts = (labelled.texts[row] for row in rows[split])
-            digests = [_digest(letters(text)) for text in progress(texts, "comparing", " texts", len(rows[split]))]
-            is_tested = np.array([digest in tested for digest in digests], bool)
-            is_excluded = np.array([digest in excluded for digest in digests], bool) & ~is_tested
-            kept[split] = rows[split][~(is_tested | is_excluded)]
-            num_tested, num_excluded = num_tested + is_tested.sum(), num_excluded + is_excluded.sum()
+            digests = (_digest(letters(text)) for text in progress(texts, "comparing", " texts", len(rows[split])))
+            found = [next((reason for reason, texts in known if digest in texts), None) for digest in digests]
+            kept[split] = rows[split][np.array([reason is None for reason in found], bool)]
+            counts.update(filter(None, found))
         kept_of_sets.append(kept)
-        total = num_tested + num_excluded
+        total = counts.total()
         lines.append(
             f"left out of training and validation: {'1 text' if total == 1 else f'{total:,} texts'} "
-            f"({num_tested:,} in a test split, {num_excluded:,} in --exclude)"
+            f"({', '.join(f'{counts[reason]:,} {reason}' for reason in reasons)})"
         )
     return kept_of_sets, lines
+
+
+def _digests(labelled: LabelledTexts, rows: Rows, split: str) -> set[bytes]:
+    """Return the digests of the texts of a split."""
+    return {_digest(letters(labelled.texts[row])) for row in rows[split]}
 
 
 def _all(rows: Rows) -> np.ndarray:
