@@ -1,4 +1,4 @@
-"""What a fine-tuning starts from: the head that it keeps of a classifier with the same labels."""
+"""What a fine-tuning starts from: its data, and the head that it keeps of a classifier with the same labels."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 import tiny_models
 
 import fine_tuning
-from recipes.preparation import kept_head
+from recipes.preparation import kept_head, load_data
 from text.labels import SENTIMENT, LabelSet
 
 TOPICS = LabelSet(("经济", "体育", "科技"))
@@ -51,3 +51,14 @@ def test_another_pooling_gets_a_new_head():
 
 def test_a_pre_training_model_has_no_head_to_keep():
     assert kept(tiny_models.masked_lm(), SENTIMENT) is None
+
+
+@pytest.mark.parametrize(("rows", "is_few"), [(50, True), (80, False)])
+def test_a_note_says_what_to_expect_of_few_texts(tmp_path, capsys, rows, is_few):
+    lines = [f"{'好差'[number % 2]}的房间{number},{1 - number % 2}" for number in range(rows)]
+    dataset = tmp_path / "few.csv"
+    dataset.write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    plan = dataclasses.replace(fine_tuning.PLAN, dataset=str(dataset))
+    splits = load_data(plan, tiny_models.masked_lm(max_seq_len=16))
+    printed = capsys.readouterr().out
+    assert (f"note: {len(splits.train.texts)} training texts are few" in printed) == is_few
