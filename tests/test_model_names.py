@@ -1,10 +1,13 @@
 """Find an included model by its name."""
 
 import os
+from pathlib import Path
 
 import pytest
 
+from serving.predictor import Predictor
 from serving.runtimes.model_names import find_model, model_names
+from serving.runtimes.onnx_runtime import OnnxRuntime
 from system.errors import InputError
 
 
@@ -71,3 +74,32 @@ class TestFind:
     @pytest.mark.parametrize("name", ["missing", "."])
     def test_without_models_there_are_only_paths(self, tmp_path, name):
         assert find_model("emotions", tmp_path / name) == "emotions"
+
+
+class TestIncludedModels:
+    FOLDER = Path(__file__).resolve().parents[1] / "models"
+    ANSWERS = {
+        "three_classes": {
+            "菜难吃，再也不来了。": "负面",
+            "菜一般，价格倒是实惠。": "中性",
+            "音质很好，非常喜欢！": "正面",
+        },
+        "emotions": {
+            "气死我了，等了两个小时都没人管！": "愤怒",
+            "外婆走了，心里空落落的，一直在哭。": "悲伤",
+            "终于拿到录取通知书了，好开心！": "高兴",
+        },
+    }
+
+    @pytest.mark.parametrize("name", ANSWERS)
+    def test_they_answer_plain_texts(self, name):
+        predictor, answers = Predictor(find_model(name, self.FOLDER)), self.ANSWERS[name]
+        assert [prediction.label for prediction in predictor.predict(list(answers))] == list(answers.values())
+
+    def test_they_are_small_and_say_what_they_learnt(self):
+        assert model_names(self.FOLDER) == sorted(self.ANSWERS)
+        for name in self.ANSWERS:
+            path = Path(find_model(name, self.FOLDER))
+            assert path.stat().st_size <= 8_000_000
+            metadata = OnnxRuntime(path).metadata
+            assert metadata.data["rows"] > 20_000 and metadata.test
