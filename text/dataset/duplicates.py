@@ -120,26 +120,23 @@ def leave_out_evaluated(
     """
     tested = set().union(*(_digests(*of_set, "test") for of_set in zip(sets, rows_of_sets, strict=True)))
     validated = [_digests(*of_set, "validation") for of_set in zip(sets, rows_of_sets, strict=True)]
-    excluded = _digests_with_lines(excluded)
+    everywhere = {"in a test split": tested, "in --exclude": _digests_with_lines(excluded)}
     kept_of_sets, lines = [], []
     for number, (labelled, rows) in enumerate(zip(sets, rows_of_sets, strict=True)):
-        reasons = {"in a test split": tested, "in --exclude": excluded}
-        if len(sets) > 1:
-            elsewhere = set().union(*validated[:number], *validated[number + 1 :])
-            reasons["in the validation split of another set"] = elsewhere
+        others = [*validated[:number], *validated[number + 1 :]]
+        elsewhere = {"in the validation split of another set": set().union(*others)} if others else {}
         kept, counts = dict(rows), Counter()
-        for split in ("training", "validation"):
-            known = list(reasons.items())[: None if split == "training" else 2]
+        for split, reasons in (("training", everywhere | elsewhere), ("validation", everywhere)):
             texts = (labelled.texts[row] for row in rows[split])
             digests = (_digest(letters(text)) for text in progress(texts, "comparing", " texts", len(rows[split])))
-            found = [next((reason for reason, texts in known if digest in texts), None) for digest in digests]
+            found = [next((reason for reason in reasons if digest in reasons[reason]), None) for digest in digests]
             kept[split] = rows[split][np.array([reason is None for reason in found], bool)]
             counts.update(filter(None, found))
         kept_of_sets.append(kept)
         total = counts.total()
         lines.append(
             f"left out of training and validation: {'1 text' if total == 1 else f'{total:,} texts'} "
-            f"({', '.join(f'{counts[reason]:,} {reason}' for reason in reasons)})"
+            f"({', '.join(f'{counts[reason]:,} {reason}' for reason in everywhere | elsewhere)})"
         )
     return kept_of_sets, lines
 
