@@ -11,7 +11,7 @@ from text.dataset.duplicates import letters
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "REPRODUCE.md").read_text(encoding="utf-8")
-(PREPARATION,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+PREPARATION, TESTS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 SAVING_SPLITS = re.findall(r"^python fine_tuning\.py (.*--save-splits .*)$", TEXT, re.MULTILINE)
 LEARNT = ("parts/corpus/*.txt", "parts/*/train.tsv", "parts/*/train.csv")
 NUMBERS = range(1, 61)
@@ -125,3 +125,23 @@ def test_what_is_no_test_text_remains(texts):
     learnt = [letters(line.split("\t")[-1]) for line in learnt_lines(texts)]
     for name in ("shopping", "traditional", "news/thucnews_titles_train", "weibo_emotion6/virus_train"):
         assert {letters(review(name, number)) for number in NUMBERS} <= set(learnt)
+
+
+def test_the_tests_print_their_accuracy_and_save_the_unseen_domains(texts, monkeypatch, capsys):
+    monkeypatch.chdir(texts.parent)
+    for name in ("data", "mini_bert_sentiment_classifier.keras", "mini_bert_sentiment_classifier.onnx"):
+        (texts.parent / name).symlink_to(ROOT / name)
+    rows = [(number % 2, review("chnsenticorp/dev", number)) for number in NUMBERS[:50]]
+    write_table(texts / "chnsenticorp/train.tsv", ("label", "text_a"), rows)
+    rows = [(number % 2, review("chnsenticorp/dev", number)) for number in NUMBERS]
+    write_table(texts / "chnsenticorp/dev.tsv", ("label", "text_a"), rows)
+    exec(compile(TESTS, "REPRODUCE.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(" texts, accuracy ")[0] for line in printed] == [
+        "ChnSentiCorp dev, in no training part: 10",
+        "everyday sentences: 200",
+        "app: 40",
+        "goods_sentence: 40",
+    ]
+    saved = (texts / "unseen" / "app_test.tsv").read_text(encoding="utf-8").splitlines()
+    assert len(saved) == 41 and saved[0] == "label\ttext"
