@@ -17,6 +17,7 @@ ROOMS = (
     "text/tables",
     "text/tokens",
     "network",
+    "network/checkpoints",
     "training",
     "training/plans",
     "training/engine",

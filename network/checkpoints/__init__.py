@@ -1,0 +1,1 @@
+"""The tensors of BERT checkpoints that other programs wrote: PyTorch, safetensors and TensorFlow 1."""
