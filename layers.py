@@ -1,14 +1,34 @@
 """The layers of the network: the embedding and the encoder, on `keras.ops` alone.
 
+They compute the pre-norm encoders of this project and, with other arguments, those of BERT (Devlin et al., 2019).
+
 Padding is passed explicitly, as a `padding_mask` of shape (batch, length), True at real tokens: ordinary operations
 drop the implicit masks of Keras. `KerasTensor` in a signature means a tensor of any backend.
 """
+
+import functools
+from collections.abc import Callable
 
 import keras
 from keras import KerasTensor, layers, ops
 
 PACKAGE = "mini_bert"
 Shape = tuple[int | None, ...]
+ACTIVATIONS = ("relu", "gelu", "gelu_tanh")
+
+
+def activation_function(name: str) -> Callable[[KerasTensor], KerasTensor]:
+    """Return an activation function by its name, one of `ACTIVATIONS`.
+
+    "gelu" is the exact one and "gelu_tanh" its approximation. Hendrycks and Gimpel, "Gaussian Error Linear Units"
+    (2016).
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {name!r}: use one of {', '.join(ACTIVATIONS)}")
+    return ops.relu if name == "relu" else functools.partial(ops.gelu, approximate=name == "gelu_tanh")
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -23,6 +43,7 @@ class BertEmbedding(layers.Layer):
         d_model: width of the embeddings.
         type_vocab_size: number of segments.
         dropout_rate: fraction of the values dropped in training.
+        epsilon: added to the variance in layer normalisation.
 
     Call arguments:
         input_ids: int32, (batch, length).
@@ -39,6 +60,8 @@ class BertEmbedding(layers.Layer):
         d_model: int,
         type_vocab_size: int = 2,
         dropout_rate: float = 0.1,
+        *,
+        epsilon: float = 1e-6,
         **kwargs: object,
     ):
         super().__init__(**kwargs)
@@ -47,6 +70,7 @@ class BertEmbedding(layers.Layer):
         self.d_model = d_model
         self.type_vocab_size = type_vocab_size
         self.dropout_rate = dropout_rate
+        self.epsilon = epsilon
         dtype = self.dtype_policy
 
         def embedding(size: int, name: str) -> layers.Embedding:
@@ -57,7 +81,7 @@ class BertEmbedding(layers.Layer):
         self.token_embedding = embedding(vocab_size, "token_embedding")
         self.position_embedding = embedding(max_seq_len, "position_embedding")
         self.segment_embedding = embedding(type_vocab_size, "segment_embedding")
-        self.normalization = layers.LayerNormalization(epsilon=1e-6, name="normalization", dtype=dtype)
+        self.normalization = layers.LayerNormalization(epsilon=epsilon, name="normalization", dtype=dtype)
         self.dropout = layers.Dropout(dropout_rate, name="dropout", dtype=dtype)
 
     def build(self, input_ids_shape: Shape, token_type_ids_shape: Shape | None = None) -> None:
@@ -94,6 +118,7 @@ class BertEmbedding(layers.Layer):
             "d_model": self.d_model,
             "type_vocab_size": self.type_vocab_size,
             "dropout_rate": self.dropout_rate,
+            "epsilon": self.epsilon,
         }
 
 
@@ -111,6 +136,11 @@ class TransformerEncoder(layers.Layer):
         dff: width of the hidden layer of the feed-forward network.
         dropout_rate: fraction of the values dropped in training, in attention and before each residual sum.
         normalize_first: whether layer normalisation comes before each sub-layer, not after its residual sum.
+        activation: activation of the hidden layer, one of `ACTIVATIONS`; ReLU as in the original model.
+        epsilon: added to the variance in layer normalisation.
+        gradient_checkpointing: whether a training step computes the layer a second time for the gradients, instead of
+            keeping its intermediate values in memory. Chen et al., "Training Deep Nets with Sublinear Memory Cost"
+            (2016). Only without dropout, with which Keras 3.15 returns wrong gradients on some backends.
 
     Call arguments:
         inputs: (batch, length, d_model).
@@ -127,6 +157,10 @@ class TransformerEncoder(layers.Layer):
         dff: int,
         dropout_rate: float = 0.1,
         normalize_first: bool = True,
+        *,
+        activation: str = "relu",
+        epsilon: float = 1e-6,
+        gradient_checkpointing: bool = False,
         **kwargs: object,
     ):
         super().__init__(**kwargs)
@@ -137,19 +171,23 @@ class TransformerEncoder(layers.Layer):
         self.dff = dff
         self.dropout_rate = dropout_rate
         self.normalize_first = normalize_first
+        self.activation = activation
+        self.epsilon = epsilon
+        self.gradient_checkpointing = gradient_checkpointing
         dtype = self.dtype_policy
         self.attention = layers.MultiHeadAttention(
             num_heads, d_model // num_heads, dropout=dropout_rate, name="attention", dtype=dtype
         )
         self.attention_normalization = layers.LayerNormalization(
-            epsilon=1e-6, name="attention_normalization", dtype=dtype
+            epsilon=epsilon, name="attention_normalization", dtype=dtype
         )
         self.attention_dropout = layers.Dropout(dropout_rate, name="attention_dropout", dtype=dtype)
-        # ReLU as in the original model; the exact GELU cannot be exported to ONNX.
-        self.feed_forward_hidden = layers.Dense(dff, activation="relu", name="feed_forward_hidden", dtype=dtype)
+        self.feed_forward_hidden = layers.Dense(
+            dff, activation=activation_function(activation), name="feed_forward_hidden", dtype=dtype
+        )
         self.feed_forward_output = layers.Dense(d_model, name="feed_forward_output", dtype=dtype)
         self.feed_forward_normalization = layers.LayerNormalization(
-            epsilon=1e-6, name="feed_forward_normalization", dtype=dtype
+            epsilon=epsilon, name="feed_forward_normalization", dtype=dtype
         )
         self.feed_forward_dropout = layers.Dropout(dropout_rate, name="feed_forward_dropout", dtype=dtype)
 
@@ -162,9 +200,25 @@ class TransformerEncoder(layers.Layer):
         self.feed_forward_normalization.build(inputs_shape)
         self.feed_forward_dropout.build(inputs_shape)
 
+    @property
+    def gradient_checkpointing(self) -> bool:
+        return self._gradient_checkpointing
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, value: bool) -> None:
+        if value and self.dropout_rate:
+            raise ValueError("gradient checkpointing needs a dropout rate of 0")
+        self._gradient_checkpointing = value
+
     def call(
         self, inputs: KerasTensor, padding_mask: KerasTensor | None = None, training: bool | None = None
     ) -> KerasTensor:
+        if self.gradient_checkpointing and training:
+            # Not with the mask as an argument, which on TensorFlow must have a gradient.
+            return keras.remat(lambda x: self._encode(x, padding_mask, training))(inputs)
+        return self._encode(inputs, padding_mask, training)
+
+    def _encode(self, inputs: KerasTensor, padding_mask: KerasTensor | None, training: bool | None) -> KerasTensor:
         def attend(x: KerasTensor) -> KerasTensor:
             # A mask of keys alone, (batch, 1, length): no real position reads the output at a padding position.
             attention_mask = None if padding_mask is None else ops.expand_dims(padding_mask, 1)
@@ -191,4 +245,7 @@ class TransformerEncoder(layers.Layer):
             "dff": self.dff,
             "dropout_rate": self.dropout_rate,
             "normalize_first": self.normalize_first,
+            "activation": self.activation,
+            "epsilon": self.epsilon,
+            "gradient_checkpointing": self.gradient_checkpointing,
         }

@@ -9,6 +9,8 @@ from keras import layers, ops
 from layers import BertEmbedding, TransformerEncoder
 
 PADDING_ID = 0
+# The arguments of `BertConfig` with which other programs can read a model as a BERT.
+AS_IN_BERT = {"normalize_first": False, "activation": "gelu", "epsilon": 1e-12}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,8 @@ class BertConfig:
         type_vocab_size: number of segments.
         dropout_rate: fraction of the values dropped in training; fine-tuning may use another one than pre-training.
         normalize_first: whether layer normalisation comes before each sub-layer, not after its residual sum.
+        activation: activation of the feed-forward networks, see `layers.ACTIVATIONS`.
+        epsilon: added to the variance in layer normalisation.
     """
 
     vocab_size: int = 21_128
@@ -36,6 +40,13 @@ class BertConfig:
     type_vocab_size: int = 2
     dropout_rate: float = 0.1
     normalize_first: bool = True
+    activation: str = "relu"
+    epsilon: float = 1e-6
+
+    @property
+    def head_activation(self) -> str:
+        """The activation of the masked-LM head: in BERT that of the encoders, in our pre-norm model another one."""
+        return "gelu_tanh" if self.normalize_first else self.activation
 
 
 def build_backbone(config: BertConfig) -> keras.Model:
@@ -52,6 +63,7 @@ def build_backbone(config: BertConfig) -> keras.Model:
         config.d_model,
         config.type_vocab_size,
         config.dropout_rate,
+        epsilon=config.epsilon,
         name="bert_embedding",
     )
     encoders = [
@@ -61,6 +73,8 @@ def build_backbone(config: BertConfig) -> keras.Model:
             config.dff,
             config.dropout_rate,
             config.normalize_first,
+            activation=config.activation,
+            epsilon=config.epsilon,
             name=f"transformer_encoder_{number}" if number else "transformer_encoder",
         )
         for number in range(config.num_layers)
@@ -90,6 +104,17 @@ def _connected(embedding: BertEmbedding, encoders: Sequence[TransformerEncoder],
 def backbone_layers(model: keras.Model) -> list[layers.Layer]:
     """Return the layers with pre-trained weights: the embedding, then the encoders from the bottom up."""
     return [layer for layer in model.layers if isinstance(layer, BertEmbedding | TransformerEncoder)]
+
+
+def checkpoint_gradients(model: keras.Model) -> None:
+    """Let the encoders of a model compute their intermediate values a second time instead of keeping them in memory.
+
+    Raises:
+        ValueError: the model has dropout.
+    """
+    for layer in backbone_layers(model):
+        if isinstance(layer, TransformerEncoder):
+            layer.gradient_checkpointing = True
 
 
 def copy_backbone(source: keras.Model, target: keras.Model) -> None:

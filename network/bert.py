@@ -11,7 +11,14 @@ from keras import KerasTensor, layers
 
 from layers import PACKAGE
 from network.backbone import BertConfig, backbone_layers, backbone_of_any_length, build_backbone, copy_backbone
-from network.heads import MASKED_LM_HEAD, POOLING_LAYERS, ClassificationLogits, MaskedLMHead, NextSentenceHead
+from network.heads import (
+    MASKED_LM_HEAD,
+    NEXT_SENTENCE_HEAD,
+    POOLING_LAYERS,
+    ClassificationLogits,
+    MaskedLMHead,
+    NextSentenceHead,
+)
 from system.errors import InputError
 from text.labels import SENTIMENT, LabelSet
 
@@ -95,12 +102,18 @@ class BertMaskedLM(BertModel):
     ):
         backbone = build_backbone(config)
         masked_positions = keras.Input((None,), dtype="int32", name="masked_positions")
-        head = MaskedLMHead(config.vocab_size, config.d_model, name=MASKED_LM_HEAD)
+        head = MaskedLMHead(
+            config.vocab_size,
+            config.d_model,
+            activation=config.head_activation,
+            epsilon=config.epsilon,
+            name=MASKED_LM_HEAD,
+        )
         head.tie(backbone.get_layer("bert_embedding"))
         sequence = backbone.output["sequence_output"]
         outputs = head(sequence, masked_positions)
         if next_sentence:
-            next_sentence_head = NextSentenceHead(config.d_model, name="next_sentence_head")
+            next_sentence_head = NextSentenceHead(config.d_model, name=NEXT_SENTENCE_HEAD)
             outputs = {"masked_lm": outputs, "next_sentence": next_sentence_head(sequence)}
         super().__init__(
             {**backbone.input, "masked_positions": masked_positions},
@@ -134,8 +147,8 @@ class BertClassifier(BertModel):
             "multi_label" says whether a text may have several of them.
         unfreeze: what to train besides the head: a number of encoders, counted from the top, or "all".
         name: the name of the model.
-        pooling: the vector of a window: "mean" or "max" over its tokens, or "cls", that of its first token. Files
-            without it have "mean".
+        pooling: the vector of a window: "mean" or "max" over its tokens, "cls", that of its first token, or "pooler",
+            that of its first token after the pooler of BERT. Files without it have "mean".
         head_dropout_rate: fraction of the values of that vector dropped in training. Files without it have 0.
 
     Raises:
@@ -171,6 +184,8 @@ class BertClassifier(BertModel):
         self.pooling = pooling
         self.head_dropout_rate = head_dropout_rate
         frozen = [] if unfreeze == "all" else backbone_layers(self)[: 1 + config.num_layers - unfreeze]
+        if unfreeze == 0:
+            frozen.append(self.get_layer("pooled_output"))
         for layer in frozen:
             layer.trainable = False
 
@@ -225,6 +240,8 @@ def classifier_from_pretrained(
 ) -> BertClassifier:
     """Build a classifier with the backbone and the tokenizer of `pretrained` and a new head.
 
+    With the pooling "pooler" it gets the pooler of `pretrained` too, or a new one if there is none.
+
     Args:
         pretrained: the model to start from.
         unfreeze: see `BertClassifier`.
@@ -244,7 +261,20 @@ def classifier_from_pretrained(
         head_dropout_rate=head_dropout_rate,
     )
     copy_backbone(pretrained, classifier)
+    if pooling == "pooler" and (pooler := pooler_of(pretrained)) is not None:
+        pooler_of(classifier).set_weights(pooler.get_weights())
     return classifier
+
+
+def pooler_of(model: BertModel) -> layers.Dense | None:
+    """Return the pooler of a model: a classifier may pool with it, a head for next sentences contains it.
+
+    Returns:
+        The dense layer with tanh, or None.
+    """
+    if isinstance(model, BertMaskedLM):
+        return model.get_layer(NEXT_SENTENCE_HEAD).pooler if model.next_sentence else None
+    return model.get_layer("pooled_output").dense if model.pooling == "pooler" else None
 
 
 def with_next_sentence(pretrained: BertMaskedLM) -> BertMaskedLM:

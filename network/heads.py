@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import KerasTensor, layers, ops
 
-from layers import PACKAGE, BertEmbedding, Shape
+from layers import PACKAGE, BertEmbedding, Shape, activation_function
 
-MASKED_LM_HEAD = "masked_lm_head"  # the name of its layer in the models
+# The names of these heads in the models.
+MASKED_LM_HEAD, NEXT_SENTENCE_HEAD = "masked_lm_head", "next_sentence_head"
 
 
 class Pooling(layers.Layer):
-    """The base class of the poolings, which have no weights and turn the vectors of each row into one."""
+    """The base class of the poolings, which turn the vectors of each row into one; most have no weights."""
 
     def build(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
         pass
@@ -61,7 +62,7 @@ class MaskedMaxPooling(Pooling):
 class ClsPooling(Pooling):
     """The vector at the first position of each row, that of `[CLS]`.
 
-    BERT's own pooler adds a dense layer with tanh; this is the bare vector. Devlin et al. (2019), section 3.
+    `Pooler` adds a dense layer with tanh; this is the bare vector. Devlin et al. (2019), section 3.
 
     Call arguments:
         inputs: (batch, length, d_model).
@@ -75,8 +76,28 @@ class ClsPooling(Pooling):
         return inputs[:, 0]
 
 
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Pooler(Pooling):
+    """The pooler of BERT: a dense layer with tanh on the vector of `[CLS]`. Devlin et al. (2019), section 3.
+
+    Call arguments:
+        inputs: (batch, length, d_model).
+        padding_mask: unused, as in `ClsPooling`.
+
+    Returns:
+        (batch, d_model)
+    """
+
+    def build(self, inputs_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
+        self.dense = layers.Dense(inputs_shape[-1], activation="tanh", name="dense", dtype=self.dtype_policy)
+        self.dense.build((None, inputs_shape[-1]))
+
+    def call(self, inputs: KerasTensor, padding_mask: KerasTensor | None = None) -> KerasTensor:
+        return self.dense(inputs[:, 0])
+
+
 # By the name that the model file and the option --pooling give them.
-POOLING_LAYERS = {"mean": MaskedMeanPooling, "cls": ClsPooling, "max": MaskedMaxPooling}
+POOLING_LAYERS = {"mean": MaskedMeanPooling, "cls": ClsPooling, "max": MaskedMaxPooling, "pooler": Pooler}
 
 
 class ClassificationLogits(layers.Layer):
@@ -125,6 +146,8 @@ class MaskedLMHead(layers.Layer):
     Args:
         vocab_size: number of tokens.
         d_model: width of the inputs and of the tied embeddings.
+        activation: activation of the dense layer before the projection, see `layers.ACTIVATIONS`.
+        epsilon: added to the variance in layer normalisation.
 
     Call arguments:
         inputs: (batch, length, d_model).
@@ -139,14 +162,19 @@ class MaskedLMHead(layers.Layer):
     ALWAYS_SCORED = 2048
     STRIDE = 8
 
-    def __init__(self, vocab_size: int, d_model: int, **kwargs: Any):
+    def __init__(
+        self, vocab_size: int, d_model: int, *, activation: str = "gelu_tanh", epsilon: float = 1e-6, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.vocab_size = vocab_size
         self.d_model = d_model
+        self.activation = activation
+        self.epsilon = epsilon
         dtype = self.dtype_policy
-        # The tanh approximation of the GELU, because the exact GELU cannot be exported to ONNX.
-        self.transform = layers.Dense(d_model, activation=_gelu_tanh, name="transform", dtype=dtype)
-        self.normalization = layers.LayerNormalization(epsilon=1e-6, name="normalization", dtype=dtype)
+        self.transform = layers.Dense(
+            d_model, activation=activation_function(activation), name="transform", dtype=dtype
+        )
+        self.normalization = layers.LayerNormalization(epsilon=epsilon, name="normalization", dtype=dtype)
         self._token_table = None
 
     def tie(self, embedding: BertEmbedding) -> None:
@@ -215,7 +243,12 @@ class MaskedLMHead(layers.Layer):
         return KerasTensor(shape, dtype="float32")
 
     def get_config(self) -> dict:
-        return super().get_config() | {"vocab_size": self.vocab_size, "d_model": self.d_model}
+        return super().get_config() | {
+            "vocab_size": self.vocab_size,
+            "d_model": self.d_model,
+            "activation": self.activation,
+            "epsilon": self.epsilon,
+        }
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -255,7 +288,3 @@ class NextSentenceHead(layers.Layer):
 
     def get_config(self) -> dict:
         return super().get_config() | {"d_model": self.d_model}
-
-
-def _gelu_tanh(x: KerasTensor) -> KerasTensor:
-    return keras.activations.gelu(x, approximate=True)

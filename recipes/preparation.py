@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from network.bert import BertClassifier, BertMaskedLM, BertModel, classifier_from_pretrained
-from network.model_file import load_model
+from network.bert import BertClassifier, BertMaskedLM, BertModel, classifier_from_pretrained, pooler_of
+from network.pretrained import pretrained_sha256, read_pretrained
 from recipes.run_folder import CHECKPOINT_NAME
 from system.errors import InputError
-from system.files import sha256_of_file
 from text.cleaning import cleanings_of, with_cleaning
 from text.corpus import fingerprints
 from text.dataset.labelled_texts import LabelledTexts
@@ -31,12 +30,26 @@ def load_pretrained(plan: FineTuningPlan) -> BertModel:
     """Load the pre-trained model, and let its tokenizer clean texts as `--clean` says.
 
     So the classifier and the model of `--backbone-output` clean texts as those of their training were cleaned.
+
+    Raises:
+        InputError: see `network.pretrained.read_pretrained`.
     """
-    pretrained = load_model(plan.pretrained, BertMaskedLM if plan.backbone_output or plan.corpus else BertModel)
+    expected = BertMaskedLM if plan.backbone_output or plan.corpus else BertModel
+    pretrained, remarks = read_pretrained(plan.pretrained, expected, plan.max_seq_len)
+    print(*remarks, sep="\n", end="\n" * bool(remarks), flush=True)
     if plan.clean:
         tokenizer = with_cleaning(tokenizer_from_json(pretrained.tokenizer_json), plan.clean)
         pretrained.tokenizer_asset.json = tokenizer.to_str()
     return pretrained
+
+
+def pooling_of(plan: FineTuningPlan, pretrained: BertModel) -> str:
+    """Return what the head shall read of a window: that of `--pooling`, or the pooler of BERT if there is one.
+
+    A pre-norm model of this project may have a pooler too, of its head for next sentences; its mean is better.
+    """
+    has_own = pooler_of(pretrained) is not None and not pretrained.config.normalize_first
+    return plan.pooling or ("pooler" if has_own else "mean")
 
 
 def load_data(plan: FineTuningPlan, pretrained: BertModel) -> Splits:
@@ -62,20 +75,26 @@ def load_data(plan: FineTuningPlan, pretrained: BertModel) -> Splits:
 
 
 def new_classifier(plan: FineTuningPlan, pretrained: BertModel, labels: LabelSet) -> BertClassifier:
-    """Build the classifier to train: the backbone of the pre-trained model with a new head."""
+    """Build the classifier to train: the backbone of the pre-trained model with a new head.
+
+    Raises:
+        InputError: the frozen network would have a random pooler.
+    """
+    if plan.pooling == "pooler" and plan.unfreeze == 0 and pooler_of(pretrained) is None:
+        raise InputError(f"--pooling pooler: {plan.pretrained} has no pooler, and a new one needs --unfreeze")
     return classifier_from_pretrained(
         pretrained,
         plan.unfreeze,
         plan.dropout_rate,
         labels,
-        pooling=plan.pooling,
+        pooling=pooling_of(plan, pretrained),
         head_dropout_rate=plan.head_dropout_rate,
     )
 
 
 def kept_head(plan: FineTuningPlan, pretrained: BertModel, labels: LabelSet) -> Head | None:
     """Return the head of a pre-trained classifier with the same labels, in their order; None for any other model."""
-    if not isinstance(pretrained, BertClassifier) or pretrained.pooling != plan.pooling:
+    if not isinstance(pretrained, BertClassifier) or pretrained.pooling != pooling_of(plan, pretrained):
         return None
     known = pretrained.label_set
     if known.multi_label != labels.multi_label or set(known.names) != set(labels.names):
@@ -167,12 +186,12 @@ def data_sha256(labelled: LabelledTexts, pretrained: str, other_data: Sequence[s
 
     Args:
         labelled: the data set.
-        pretrained: the file of the pre-trained model.
+        pretrained: the pre-trained model, as in `--pretrained`.
         other_data: what stands for further sets, see `further_fingerprints`, and the texts and the targets from the
             teachers.
     """
     # The groups are part of the splits, but not of the hash in a model file.
-    data = [labelled.sha256, *(labelled.groups or ()), sha256_of_file(pretrained), *other_data]
+    data = [labelled.sha256, *(labelled.groups or ()), *pretrained_sha256(pretrained), *other_data]
     return hashlib.sha256("\n".join(data).encode()).hexdigest()
 
 

@@ -11,9 +11,10 @@ from tokenizers import Tokenizer
 
 from evaluation.report.plots import plot_training_curves
 from evaluation.report.terminal import write_metrics
-from network.backbone import BertConfig
+from network.backbone import AS_IN_BERT, BertConfig
 from network.bert import BertMaskedLM, with_next_sentence
-from network.model_file import load_model, save_model
+from network.model_file import save_model
+from network.pretrained import read_pretrained
 from recipes.preparation import masker_of, pack
 from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, previous_model_remark, run_in_folder
 from system.errors import InputError
@@ -114,14 +115,16 @@ def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
 def _load_or_build(plan: PretrainingPlan) -> BertMaskedLM:
     """Return the model to train: the one of `--pretrained`, or a new one."""
     if plan.pretrained:
-        model = load_model(plan.pretrained, BertMaskedLM)
+        model, remarks = read_pretrained(plan.pretrained, BertMaskedLM, plan.max_seq_len)
+        print(*remarks, sep="\n", end="\n" * bool(remarks), flush=True)
         return with_next_sentence(model) if plan.next_sentence and not model.next_sentence else model
     tokenizer = load_tokenizer(plan.tokenizer)
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
-        max_seq_len=plan.max_seq_len,
+        max_seq_len=plan.max_seq_len or BertConfig.max_seq_len,
         dropout_rate=plan.dropout_rate,
         **plan.sizes,
+        **(AS_IN_BERT if plan.post_norm else {}),
     )
     return BertMaskedLM(config, tokenizer.to_str(), next_sentence=plan.next_sentence)
 

@@ -18,6 +18,7 @@ from network.bert import (
     TokenizerAsset,
     classifier_from_pretrained,
     logits_model,
+    pooler_of,
     with_next_sentence,
 )
 from network.heads import POOLING_LAYERS
@@ -48,7 +49,7 @@ class TestSizes:
         for line in ("Total params: 1,456,577 ", "Trainable params: 65 ", "Non-trainable params: 1,456,512 "):
             assert f" {line}" in printed
 
-    @pytest.mark.parametrize("pooling", POOLING_LAYERS)
+    @pytest.mark.parametrize("pooling", [pooling for pooling in POOLING_LAYERS if pooling != "pooler"])
     def test_poolings_have_the_same_sizes(self, full_size, pooling):
         classifier = classifier_from_pretrained(full_size, pooling=pooling)
         pooled = classifier.get_layer("pooled_output")
@@ -72,6 +73,26 @@ class TestSizes:
     def test_more_encoders_than_the_model_has_are_refused(self, full_size, unfreeze):
         with pytest.raises(InputError, match="the model has 2"):
             classifier_from_pretrained(full_size, unfreeze)
+
+
+class TestPooler:
+    def test_a_classifier_gets_the_pooler_of_the_head_for_next_sentences(self, two_tasks):
+        classifier = classifier_from_pretrained(two_tasks, "all", pooling="pooler")
+        for found, expected in zip(
+            pooler_of(classifier).get_weights(), pooler_of(two_tasks).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+        again = classifier_from_pretrained(classifier, "all", pooling="pooler")
+        np.testing.assert_array_equal(pooler_of(again).kernel, pooler_of(classifier).kernel)
+
+    def test_it_is_trained_with_the_encoders_only(self, two_tasks):
+        frozen, unfrozen = (classifier_from_pretrained(two_tasks, n, pooling="pooler") for n in (0, 1))
+        assert not frozen.get_layer("pooled_output").trainable
+        assert unfrozen.get_layer("pooled_output").trainable
+
+    def test_other_models_have_none(self, pretrained):
+        assert pooler_of(pretrained) is None
+        assert pooler_of(classifier_from_pretrained(pretrained)) is None
 
 
 @pytest.mark.parametrize("make", [tiny_models.masked_lm, tiny_models.classifier])

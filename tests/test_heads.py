@@ -27,8 +27,9 @@ from network.heads import (
     MaskedMaxPooling,
     MaskedMeanPooling,
     NextSentenceHead,
+    Pooler,
 )
-from training.plans.training_options import POOLINGS
+from training.plans.network_options import POOLINGS
 
 
 def test_the_option_offers_every_pooling():
@@ -38,12 +39,23 @@ def test_the_option_offers_every_pooling():
 @pytest.mark.parametrize("pooling", POOLING_LAYERS)
 class TestEveryPooling:
     def test_passes_the_checks_of_every_layer(self, pooling):
-        check_layer(POOLING_LAYERS[pooling], {}, (HIDDEN, MASK), (2, 16), expected_weights_count=0)
+        check_layer(
+            POOLING_LAYERS[pooling], {}, (HIDDEN, MASK), (2, 16), expected_weights_count=2 * (pooling == "pooler")
+        )
 
     def test_does_not_read_padding(self, pooling):
         layer = POOLING_LAYERS[pooling]()
+        layer.build(HIDDEN.shape)
         changed = np.where(MASK[..., None], HIDDEN, 50)
         np.testing.assert_array_equal(as_array(layer(changed, MASK)), as_array(layer(HIDDEN, MASK)))
+
+
+def test_the_pooler_equals_numpy():
+    pooler = Pooler()
+    pooler.build(HIDDEN.shape)
+    randomize(pooler)
+    kernel, bias = pooler.get_weights()
+    np.testing.assert_allclose(as_array(pooler(HIDDEN, MASK)), np.tanh(HIDDEN[:, 0] @ kernel + bias), atol=1e-6)
 
 
 class TestMaskedMeanPooling:
@@ -104,7 +116,7 @@ class TestMaskedLMHead:
         embedding = tied_head()[1]
         check_layer(
             MaskedLMHead,
-            {"vocab_size": 100, "d_model": 16},
+            {"vocab_size": 100, "d_model": 16, "activation": "gelu", "epsilon": 1e-5},
             (HIDDEN, np.array([[0, 2], [4, 1]], "int32")),
             (2, 2, 100),
             expected_weights_count=5,

@@ -1,5 +1,7 @@
 """The layers: what every layer must do, and their arithmetic against NumPy."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -70,6 +72,9 @@ class TestEncoder:
             "dff": 24,
             "dropout_rate": 0.2,
             "normalize_first": normalize_first,
+            "activation": "gelu",
+            "epsilon": 1e-5,
+            "gradient_checkpointing": False,
         }
         # A vector added to all keys does not change the softmax.
         check_layer(TransformerEncoder, arguments, (HIDDEN, MASK), (2, 5, 16), 16, without_gradient=["key/bias"])
@@ -90,6 +95,29 @@ class TestEncoder:
         expected = encoder_in_numpy(layer, 3 * HIDDEN + 1, MASK)
         output = as_array(layer(3 * HIDDEN + 1, MASK))
         np.testing.assert_allclose(output[MASK], expected[MASK], rtol=1e-5, atol=2e-5)
+
+    @pytest.mark.parametrize(
+        ("activation", "function"),
+        [
+            ("relu", lambda x: np.maximum(x, 0)),
+            ("gelu", lambda x: x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))),
+            ("gelu_tanh", lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))),
+        ],
+    )
+    def test_activations(self, activation, function):
+        values = np.linspace(-6, 6, 50).astype("float32")
+        output = as_array(encoder(activation=activation).feed_forward_hidden.activation(values))
+        np.testing.assert_allclose(output, function(values.astype("float64")), atol=1e-6)
+
+    def test_an_unknown_activation_is_refused(self):
+        with pytest.raises(ValueError, match="unknown activation 'swish': use one of relu, gelu, gelu_tanh"):
+            TransformerEncoder(16, 4, 32, activation="swish")
+
+    def test_epsilon_is_that_of_every_normalisation(self):
+        layer = encoder(epsilon=0.5)
+        assert layer.attention_normalization.epsilon == layer.feed_forward_normalization.epsilon == 0.5
+        embedding = BertEmbedding(9, 8, 16, epsilon=0.5)
+        assert embedding.normalization.epsilon == 0.5
 
     def test_heads_that_do_not_divide_the_width_are_refused(self):
         with pytest.raises(ValueError, match="3 does not divide 16"):
@@ -112,6 +140,34 @@ class TestEncoder:
         assert np.abs(first - second).max() > 0.1
 
 
+class TestGradientCheckpointing:
+    @pytest.mark.parametrize("normalize_first", [True, False])
+    @pytest.mark.parametrize("jit_compile", [True, False])
+    def test_a_training_step_changes_the_weights_as_without_it(self, normalize_first, jit_compile):
+        def weights_after_a_step(checkpointing):
+            layer = encoder(dropout_rate=0.0, normalize_first=normalize_first, gradient_checkpointing=checkpointing)
+            inputs = keras.Input((5, 16)), keras.Input((5,), dtype="bool")
+            model = keras.Model(inputs, layer(*inputs))
+            model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=jit_compile)
+            model.fit([HIDDEN, MASK], np.zeros((2, 5, 16)), batch_size=2, verbose=0)
+            return layer.get_weights()
+
+        before = encoder(normalize_first=normalize_first).get_weights()
+        expected = weights_after_a_step(checkpointing=False)
+        for found, plain in zip(weights_after_a_step(checkpointing=True), expected, strict=True):
+            np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-6)
+        assert any(np.abs(plain - old).max() > 0.01 for plain, old in zip(expected, before, strict=True))
+
+    def test_dropout_is_refused(self):
+        with pytest.raises(ValueError, match="needs a dropout rate of 0"):
+            encoder(dropout_rate=0.1, gradient_checkpointing=True)
+
+    def test_only_a_training_step_computes_twice(self):
+        layer = encoder(dropout_rate=0.0, gradient_checkpointing=True)
+        plain = encoder(dropout_rate=0.0)
+        np.testing.assert_array_equal(as_array(layer(HIDDEN, MASK)), as_array(plain(HIDDEN, MASK)))
+
+
 class TestEmbedding:
     @pytest.fixture
     def embedding(self):
@@ -121,7 +177,14 @@ class TestEmbedding:
         return embedding
 
     def test_passes_the_checks_of_every_layer(self):
-        arguments = {"vocab_size": 30, "max_seq_len": 9, "d_model": 16, "type_vocab_size": 3, "dropout_rate": 0.2}
+        arguments = {
+            "vocab_size": 30,
+            "max_seq_len": 9,
+            "d_model": 16,
+            "type_vocab_size": 3,
+            "dropout_rate": 0.2,
+            "epsilon": 1e-5,
+        }
         check_layer(BertEmbedding, arguments, (IDS, SEGMENTS), (2, 5, 16), expected_weights_count=5)
 
     def test_parameter_count(self):

@@ -32,7 +32,15 @@ def check_agreement(logits, expected, labels=SENTIMENT):
 
 
 @pytest.mark.parametrize(
-    "sizes", [{}, {"normalize_first": False}, {"num_layers": 3, "num_heads": 2, "d_model": 24}, {"max_seq_len": 32}]
+    "sizes",
+    [
+        {},
+        {"normalize_first": False},
+        {"normalize_first": False, "activation": "gelu", "epsilon": 1e-12},
+        {"activation": "gelu_tanh"},
+        {"num_layers": 3, "num_heads": 2, "d_model": 24},
+        {"max_seq_len": 32},
+    ],
 )
 def test_windows_with_padding(sizes):
     classifier = tiny_models.classifier(**({"max_seq_len": MAX_SEQ_LEN} | sizes))

@@ -22,6 +22,8 @@ from text.tokens.tokenizer import (
     SPECIAL_TOKENS,
     UNKNOWN,
     load_tokenizer,
+    read_tokenizer,
+    renumbered,
     special_ids,
     tokenizer_from_json,
     wordpiece_tokenizer,
@@ -137,8 +139,6 @@ class TestLoading:
             ("a.json", "[" * 10_000, "not a tokenizer"),
             ("a.json", json_of(VOCABULARY_WITHOUT_MASK), r"lacks \[MASK\]"),
             ("a.txt", "\n".join(VOCABULARY_WITHOUT_MASK), r"lacks \[MASK\]"),
-            ("a.json", json_of(VOCABULARY_WITH_PAD_LAST), r"\[PAD\] must be token 0"),
-            ("a.txt", "\n".join(VOCABULARY_WITH_PAD_LAST), r"\[PAD\] must be token 0"),
             ("a.txt", "\n".join([*WORDPIECES, "好"]), "contains '好' more than once"),
         ],
     )
@@ -150,6 +150,29 @@ class TestLoading:
             load_tokenizer(path)
         assert str(caught.value).startswith(f"{path}: ")
 
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [("a.json", json_of(VOCABULARY_WITH_PAD_LAST)), ("a.txt", "\n".join(VOCABULARY_WITH_PAD_LAST))],
+    )
+    def test_padding_becomes_token_0(self, tmp_path, name, content):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        tokenizer, padding_id = read_tokenizer(tmp_path / name)
+        assert padding_id == len(WORDPIECES) - 1
+        expected = {token: index for index, token in enumerate(VOCABULARY_WITH_PAD_LAST)}
+        expected |= {PAD: 0, VOCABULARY_WITH_PAD_LAST[0]: padding_id}
+        assert tokenizer.get_vocab() == expected
+        assert tokenizer.encode("不好").tokens == ["[CLS]", "不", "好", "[SEP]"]
+
+    @pytest.mark.parametrize(
+        ("config", "is_lower"), [(None, True), ('{"do_lower_case": false}', False), ("{}", True), ("broken", True)]
+    )
+    def test_a_vocabulary_is_uncased_unless_its_folder_says_otherwise(self, tmp_path, config, is_lower):
+        (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, "OK", "ok"]), encoding="utf-8")
+        if config is not None:
+            (tmp_path / "tokenizer_config.json").write_text(config, encoding="utf-8")
+        tokens = load_tokenizer(tmp_path).encode("OK", add_special_tokens=False).tokens
+        assert tokens == ["ok" if is_lower else "OK"]
+
     def test_a_folder_without_a_tokenizer(self, tmp_path):
         with pytest.raises(InputError, match="contains neither tokenizer.json nor vocab.txt"):
             load_tokenizer(tmp_path)
@@ -158,6 +181,26 @@ class TestLoading:
     def test_a_name_that_is_no_hub_id_is_refused_without_the_hub(self, name):
         with pytest.raises(InputError, match="no such file or folder; set --tokenizer to own, a tokenizer.json"):
             load_tokenizer(name)
+
+
+class TestRenumbering:
+    def test_the_kept_tokens_get_their_new_ids_and_the_others_are_unknown(self, tokenizer):
+        kept = [tokenizer.token_to_id(token) for token in (*SPECIAL_TOKENS, "好")]
+        fewer = renumbered(tokenizer, kept)
+        assert fewer.get_vocab() == {token: index for index, token in enumerate((*SPECIAL_TOKENS, "好"))}
+        assert fewer.encode("好不好").tokens[:2] == ["[CLS]", "好"]
+        assert fewer.token_to_id(UNKNOWN) in fewer.encode("不").ids
+
+    def test_all_tokens_in_their_order_change_nothing(self, tokenizer):
+        same = renumbered(tokenizer, range(tokenizer.get_vocab_size()))
+        assert same.get_vocab() == tokenizer.get_vocab()
+        assert ids_of(same, "不好，wifi 100") == ids_of(tokenizer, "不好，wifi 100")
+
+    def test_other_kinds_of_tokenizers_are_refused(self):
+        described = json.loads(wordpiece_tokenizer(WORDPIECES).to_str())
+        described["model"] = {"type": "WordLevel", "vocab": described["model"]["vocab"], "unk_token": UNKNOWN}
+        with pytest.raises(InputError, match="a WordLevel tokenizer cannot be changed"):
+            renumbered(tokenizer_from_json(json.dumps(described)), range(5))
 
 
 @pytest.mark.parametrize(("offline", "attempts"), [("1", 0), ("0", 1)])

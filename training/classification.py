@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from network.backbone import backbone_layers
+from network.backbone import backbone_layers, checkpoint_gradients
 from network.bert import BertClassifier, logits_model
 from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
@@ -86,6 +86,8 @@ def _train_network(
     """Train the head and the layers that are not frozen."""
     labels = validation.label_set
     with in_precision(classifier, plan.precision) as trained:
+        if plan.gradient_checkpointing:
+            checkpoint_gradients(trained)
         of_windows = logits_model(trained)
         if plan.document_loss:
             batches_of = _document_batches(trained_on, labels, plan)

@@ -8,6 +8,7 @@ first segment.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from layers import BertEmbedding, TransformerEncoder
 from network.backbone import PADDING_ID, backbone_layers
-from network.bert import BertClassifier
+from network.bert import BertClassifier, pooler_of
 from serving.runtimes.onnx_runtime import INPUT, OUTPUT
 
 OPSET = 17  # the first with LayerNormalization
@@ -45,7 +46,7 @@ def classifier_graph(classifier: BertClassifier) -> onnx.ModelProto:
     sequences = graph.add(
         "Reshape", rows, graph.add("Concat", shape, graph.integers([classifier.config.d_model]), axis=0)
     )
-    pooled = _pooled(graph, classifier.pooling, sequences, is_padding)
+    pooled = _pooled(graph, classifier, sequences, is_padding)
     head = classifier.get_layer("classification_output")
     graph.add("Gemm", pooled, graph.weight(head.kernel), graph.weight(head.bias), output=OUTPUT)
     return graph.model(
@@ -127,7 +128,7 @@ def _embedding(graph: _Graph, layer: BertEmbedding, shape: str) -> str:
 
 def _encoder(graph: _Graph, layer: TransformerEncoder, rows: str, padding: _Padding, shape: str) -> str:
     def feed_forward(rows: str) -> str:
-        hidden = graph.add("Relu", _dense(graph, layer.feed_forward_hidden, rows))
+        hidden = _activated(graph, layer.activation, _dense(graph, layer.feed_forward_hidden, rows))
         return _dense(graph, layer.feed_forward_output, hidden)
 
     if layer.normalize_first:
@@ -165,11 +166,27 @@ def _attention(graph: _Graph, layer: TransformerEncoder, rows: str, padding: _Pa
     return graph.add("Gemm", mixed, graph.floats(kernel), graph.weight(attention.output_dense.bias))
 
 
-def _pooled(graph: _Graph, pooling: str, sequences: str, is_padding: str) -> str:
+def _activated(graph: _Graph, activation: str, values: str) -> str:
+    """Add an activation function; return the name of its output."""
+    if activation == "relu":
+        return graph.add("Relu", values)
+    # Hendrycks and Gimpel (2016), section 2: x/2 (1 + erf(x/√2)), or x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))).
+    if activation == "gelu":
+        curve = graph.add("Erf", graph.add("Mul", values, graph.floats(math.sqrt(1 / 2))))
+    else:
+        cubic = graph.add("Mul", graph.add("Pow", values, graph.floats(3.0)), graph.floats(0.044715))
+        scaled = graph.add("Mul", graph.add("Add", values, cubic), graph.floats(math.sqrt(2 / math.pi)))
+        curve = graph.add("Tanh", scaled)
+    return graph.add("Mul", graph.add("Mul", values, graph.floats(0.5)), graph.add("Add", curve, graph.floats(1.0)))
+
+
+def _pooled(graph: _Graph, classifier: BertClassifier, sequences: str, is_padding: str) -> str:
     """Add the pooling of (batch, length, d_model); return the name of the vectors, (batch, d_model)."""
-    if pooling == "cls":
-        return graph.add("Gather", sequences, graph.constant(np.int64(0)), axis=1)
-    return (_maximum if pooling == "max" else _mean)(graph, sequences, is_padding)
+    if classifier.pooling in ("cls", "pooler"):
+        first = graph.add("Gather", sequences, graph.constant(np.int64(0)), axis=1)
+        pooler = pooler_of(classifier)
+        return first if pooler is None else graph.add("Tanh", _dense(graph, pooler, first))
+    return (_maximum if classifier.pooling == "max" else _mean)(graph, sequences, is_padding)
 
 
 def _maximum(graph: _Graph, sequences: str, is_padding: str) -> str:

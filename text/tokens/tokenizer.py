@@ -6,8 +6,10 @@ training and use cannot clean differently.
 """
 
 import contextlib
+import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,14 @@ if hasattr(os, "register_at_fork"):
 
 
 def load_tokenizer(source: str | os.PathLike = "own") -> Tokenizer:
-    """Return a tokenizer by its name or path.
+    """Return a tokenizer by its name or path; see `read_tokenizer`."""
+    return read_tokenizer(source)[0]
+
+
+def read_tokenizer(source: str | os.PathLike) -> tuple[Tokenizer, int]:
+    """Return a tokenizer by its name or path, and the id of `[PAD]` in its file.
+
+    The network treats token 0 as padding. If `[PAD]` has another id in the file, it and token 0 exchange their ids.
 
     Args:
         source: "own" (the vocabulary of this project), a `tokenizer.json`, a `vocab.txt` of WordPieces, a folder that
@@ -67,13 +76,9 @@ def tokenizer_from_json(content: str | bytes, where: str = "tokenizer.json") -> 
         where: the file, for the error message.
 
     Raises:
-        InputError: it is not a tokenizer, or one of the five special tokens is missing.
+        InputError: it is not a tokenizer, one of the five special tokens is missing, or `[PAD]` is not token 0.
     """
-    try:
-        tokenizer = Tokenizer.from_buffer(content.encode() if isinstance(content, str) else content)
-    except Exception as error:  # the library raises bare `Exception`
-        raise InputError(f"{where}: not a tokenizer ({error})") from None
-    _require_special_tokens(tokenizer, where)
+    tokenizer = _parsed(content, where)
     if tokenizer.token_to_id(PAD) != 0:
         raise InputError(f"{where}: {PAD} must be token 0, which the network treats as padding")
     if _state(tokenizer.pre_tokenizer) == _state(BORDERS):
@@ -86,14 +91,43 @@ def tokenizer_from_json(content: str | bytes, where: str = "tokenizer.json") -> 
     return tokenizer
 
 
-def wordpiece_tokenizer(vocabulary: list[str], where: str = "vocab.txt") -> Tokenizer:
-    """Return the tokenizer of an uncased BERT.
+def renumbered(tokenizer: Tokenizer, old_ids: Sequence[int], where: str = "tokenizer.json") -> Tokenizer:
+    """Return a tokenizer with other ids, and perhaps fewer tokens.
+
+    Args:
+        tokenizer: a tokenizer of WordPieces, or of Unigram pieces.
+        old_ids: the present ids of the tokens to keep, in the order of their new ids. The five special tokens are
+            among them.
+        where: the tokenizer's file, for the error message.
+
+    Raises:
+        InputError: the tokenizer is of another kind.
+    """
+    content = json.loads(tokenizer.to_str())
+    model, new_ids = content["model"], {int(old): new for new, old in enumerate(old_ids)}
+    if model["type"] == "WordPiece":
+        model["vocab"] = {token: new_ids[old] for token, old in model["vocab"].items() if old in new_ids}
+    elif model["type"] == "Unigram":
+        model["vocab"] = [model["vocab"][old] for old in old_ids]
+        model["unk_id"] = new_ids[model["unk_id"]]
+    else:
+        raise InputError(f"{where}: the ids of a {model['type']} tokenizer cannot be changed, only those of WordPieces")
+    # An added token that is no special one, with an id above those of the model, would need an id of its own.
+    added = [token for token in content["added_tokens"] if token["id"] in new_ids]
+    content["added_tokens"] = [token | {"id": new_ids[token["id"]]} for token in added]
+    content["post_processor"] = None  # it contains ids; the new tokenizer gets another one
+    return with_special_tokens(Tokenizer.from_str(json.dumps(content)), where)
+
+
+def wordpiece_tokenizer(vocabulary: list[str], where: str = "vocab.txt", *, lowercase: bool = True) -> Tokenizer:
+    """Return the tokenizer of a BERT.
 
     It tokenizes as `transformers.BertTokenizerFast` does for `bert-base-chinese`: each Chinese character is a token.
 
     Args:
         vocabulary: the WordPieces, in the order of their ids.
         where: the file of the vocabulary, for the error message.
+        lowercase: whether the model is uncased; then accents are removed too.
 
     Raises:
         InputError: one of the five special tokens is missing, or an entry occurs twice.
@@ -103,7 +137,7 @@ def wordpiece_tokenizer(vocabulary: list[str], where: str = "vocab.txt") -> Toke
         repeated = next(token for index, token in enumerate(vocabulary) if ids[token] != index)
         raise InputError(f"{where}: the vocabulary contains {repeated!r} more than once")
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token=UNKNOWN, max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     return with_special_tokens(tokenizer, where)
@@ -117,6 +151,16 @@ def special_ids(tokenizer: Tokenizer) -> np.ndarray:
 def _state(pre_tokenizer: pre_tokenizers.PreTokenizer | None) -> bytes | None:
     """Return the serialized pre-tokenizer, since the library does not compare pre-tokenizers."""
     return None if pre_tokenizer is None else pre_tokenizer.__getstate__()
+
+
+def _parsed(content: str | bytes, where: str) -> Tokenizer:
+    """Return the tokenizer of a `tokenizer.json` as it is there, after checking that it has the special tokens."""
+    try:
+        tokenizer = Tokenizer.from_buffer(content.encode() if isinstance(content, str) else content)
+    except Exception as error:  # the library raises bare `Exception`
+        raise InputError(f"{where}: not a tokenizer ({error})") from None
+    _require_special_tokens(tokenizer, where)
+    return tokenizer
 
 
 def _require_special_tokens(tokenizer: Tokenizer, where: str) -> None:
@@ -144,23 +188,43 @@ def with_special_tokens(tokenizer: Tokenizer, where: str) -> Tokenizer:
     return tokenizer_from_json(tokenizer.to_str(), where)
 
 
-def _read_tokenizer_file(path: Path) -> Tokenizer:
+def _read_tokenizer_file(path: Path) -> tuple[Tokenizer, int]:
     try:
-        return tokenizer_from_json(path.read_text(encoding="utf-8"), where=str(path))
+        return _with_padding_first(_parsed(path.read_text(encoding="utf-8"), where=str(path)), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a tokenizer ({error})") from None
 
 
-def _read_vocabulary_file(path: Path) -> Tokenizer:
+def _with_padding_first(tokenizer: Tokenizer, where: str) -> tuple[Tokenizer, int]:
+    """Return the tokenizer, with `[PAD]` as token 0, and the id that `[PAD]` had before."""
+    padding_id = tokenizer.token_to_id(PAD)
+    if padding_id == 0:
+        return tokenizer_from_json(tokenizer.to_str(), where), 0
+    old_ids = np.arange(tokenizer.get_vocab_size())
+    old_ids[[0, padding_id]] = padding_id, 0
+    return renumbered(tokenizer, old_ids, where), padding_id
+
+
+def _read_vocabulary_file(path: Path) -> tuple[Tokenizer, int]:
     try:
         # Only line ends are removed: whitespace such as U+3000 may be an entry.
         vocabulary = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a vocabulary ({error})") from None
-    return wordpiece_tokenizer(vocabulary, where=str(path))
+    padding_id = vocabulary.index(PAD) if PAD in vocabulary else 0
+    vocabulary[0], vocabulary[padding_id] = vocabulary[padding_id], vocabulary[0]
+    return wordpiece_tokenizer(vocabulary, where=str(path), lowercase=_lowercase_beside(path)), padding_id
 
 
-def _download_tokenizer(name: str) -> Tokenizer:
+def _lowercase_beside(path: Path) -> bool:
+    """Return whether the `tokenizer_config.json` beside a vocabulary says that the model is uncased, as most are."""
+    try:
+        return bool(json.loads(path.with_name("tokenizer_config.json").read_bytes()).get("do_lower_case", True))
+    except (OSError, ValueError, AttributeError):
+        return True
+
+
+def _download_tokenizer(name: str) -> tuple[Tokenizer, int]:
     if not HUB_ID.fullmatch(name):
         raise InputError(f"{name}: no such file or folder; {REMEDY}")
     with quiet_imports():
@@ -183,4 +247,4 @@ def _download_tokenizer(name: str) -> Tokenizer:
             f"{name}: no such file or folder, and the Hugging Face hub {reason}; {REMEDY}, "
             "or set HF_ENDPOINT to a mirror of the hub"
         ) from None
-    return tokenizer_from_json(content, where=name)
+    return _with_padding_first(_parsed(content, name), name)

@@ -14,8 +14,10 @@ from training.plans.shared import (
     MASK_RATE,
     PRECISION_HELP,
     PRECISIONS,
+    PRETRAINED_HELP,
     RESUME_HELP,
     require_model_names,
+    require_room,
 )
 
 # Options by the heading under which --help shows them.
@@ -27,7 +29,7 @@ PRESETS = {
     "small": {"d_model": 128, "num_layers": 4, "num_heads": 4, "dff": 512},
 }
 # Fixed by the model that training continues from.
-FIXED_BY_PRETRAINED = ("tokenizer", "max_seq_len", "preset", *PRESETS["mini"], "dropout_rate")
+FIXED_BY_PRETRAINED = ("tokenizer", "preset", *PRESETS["mini"], "dropout_rate", "post_norm")
 
 
 def _size_option(name: str, meaning: str) -> Any:
@@ -66,8 +68,19 @@ class PretrainingPlan:
     held_out_fraction: float = _text(0.01, type=fraction, help="fraction of the documents to hold out for evaluation")
     cache_folder: str = _text(CACHE_FOLDER, metavar="FOLDER", help="folder for the tokenized corpus")
 
-    pretrained: str | None = _network(None, metavar="FILE", help="model to continue from", unset="a new model")
-    max_seq_len: int = _network(64, type=positive_int, help="maximum number of tokens that the model reads at once")
+    pretrained: str | None = _network(
+        None,
+        metavar="FILE",
+        help=f"model to continue from: {PRETRAINED_HELP}",
+        unset="a new model",
+    )
+    max_seq_len: int | None = _network(
+        None,
+        type=positive_int,
+        metavar="N",
+        help="maximum number of tokens that the model reads at once",
+        unset="64, or as many as --pretrained reads",
+    )
     preset: str = _network(
         "mini", choices=tuple(PRESETS), help="size of the network: mini 1.46 million parameters, small 3.5 million"
     )
@@ -76,6 +89,11 @@ class PretrainingPlan:
     num_heads: int | None = _size_option("num_heads", "number of attention heads per encoder")
     dff: int | None = _size_option("dff", "width of the hidden layer of the feed-forward networks")
     dropout_rate: float = _network(0.0, type=probability, help="dropout rate")
+    post_norm: bool = _network(
+        False,
+        help="normalise after each sub-layer and use GELU, as BERT does, so that other programs can read the model; "
+        "without it the model is normalised before, which is easier to train",
+    )
 
     epochs: int = _training(type=positive_int, help="number of passes over the text")
     max_steps: int | None = _training(
@@ -108,13 +126,10 @@ class PretrainingPlan:
     dry_run: bool = _result(False, help=DRY_RUN_HELP)
 
     def __post_init__(self) -> None:
+        require_room(self.max_seq_len)
         if self.pretrained:
             return  # the model has its own sizes
         sizes = self.sizes
-        if self.max_seq_len < 3:
-            raise InputError(
-                f"--max-seq-len {self.max_seq_len} is too short: it must be at least 3, for [CLS], a token and [SEP]"
-            )
         if sizes["d_model"] % sizes["num_heads"]:
             raise InputError(f"--num-heads {sizes['num_heads']} does not divide --d-model {sizes['d_model']}")
 

@@ -6,10 +6,19 @@ from system.errors import InputError
 
 RESUME_HELP = "continue the interrupted run in --run-folder, with its settings"
 DRY_RUN_HELP = "check all input, print what the run would use, and stop before training"
+PRETRAINED_HELP = "a .keras file, a folder with a BERT checkpoint of Hugging Face or TensorFlow 1, or the hub id of one"
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 MASK_RATE = 0.2  # fraction of the tokens that masked language modelling masks
 CACHE_FOLDER = "runs/cache"  # for tokenized corpora
 PRECISION_HELP = "precision of the computation; the mixed ones are faster on a GPU"
+
+
+def require_room(max_seq_len: int | None) -> None:
+    """Require that the network can read a token and the two special ones around it."""
+    if max_seq_len is not None and max_seq_len < 3:
+        raise InputError(
+            f"--max-seq-len {max_seq_len} is too short: it must be at least 3, for [CLS], a token and [SEP]"
+        )
 
 
 def require_model_names(*paths: str | None) -> None:

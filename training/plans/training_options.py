@@ -1,4 +1,4 @@
-"""The options of the training of a classifier: its network, its loss, its optimizer and when it ends."""
+"""The options of the training of a classifier: its loss, its optimizer and when it ends."""
 
 import functools
 from collections.abc import Collection
@@ -6,26 +6,23 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from system.command_line import (
-    count,
     fraction,
     option,
     option_name,
-    or_word,
     positive_float,
     positive_int,
     probability,
     seed,
 )
 from system.errors import InputError
-from text.dataset.options import FurtherSource, parse_further_source
+from training.plans.distillation_options import DistillationOptions
+from training.plans.network_options import NetworkOptions
 from training.plans.shared import PRECISION_HELP, PRECISIONS
 
 # Options by the heading under which --help shows them.
-_unlabelled, _network, _loss, _masked, _training = (
-    functools.partial(option, group=heading)
-    for heading in ("unlabelled texts", "network", "loss", "masked language modelling", "training")
+_loss, _masked, _training = (
+    functools.partial(option, group=heading) for heading in ("loss", "masked language modelling", "training")
 )
-POOLINGS = ("mean", "cls", "max")
 FEW_TEXTS = 2000
 # Options that mean nothing for a head that is fitted until it converges.
 OF_EPOCHS = (
@@ -45,60 +42,8 @@ MONITORS = ("loss", "accuracy", "macro_f1", "micro_f1")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
+class TrainingOptions(NetworkOptions, DistillationOptions):
     """The options of the training of a classifier."""
-
-    unlabelled: list[str] = _unlabelled(
-        [],
-        nargs="+",
-        metavar="SOURCE",
-        help="further training texts without labels, from the same kinds of sources as --corpus of pretrain.py; TF-IDF "
-        "with logistic regression labels them",
-    )
-    teachers: list[str] = _unlabelled(
-        [],
-        nargs="+",
-        metavar="FILE",
-        help="classifiers with the same labels that also label these texts; together they count as much as TF-IDF",
-    )
-    mixtures: int | None = _unlabelled(
-        None,
-        type=positive_int,
-        metavar="N",
-        help="number of new texts, made of clauses of the training texts and --unlabelled, for the teachers to label",
-    )
-
-    soft_labels: list[str] = _unlabelled(
-        [],
-        nargs="+",
-        metavar="FILE[=WEIGHT]",
-        help="further training texts with the probability of each label in columns probability_LABEL, as "
-        "--save-soft-labels and application.py --all-probabilities write them. Each text counts WEIGHT times as much "
-        "as one of --dataset. Their teachers must not have learnt the test split of this run, so all --folds at once "
-        "are refused",
-    )
-    save_soft_labels: str | None = _unlabelled(
-        None,
-        metavar="FILE",
-        help="CSV file to save the texts that the teachers label to, for --soft-labels; also with --dry-run. "
-        "A study is refused: save before it, by a command of its own",
-        unset="none",
-    )
-
-    pretrained: str = _network(metavar="FILE", help="pre-trained model to start from")
-    unfreeze: int | str = _network(
-        0,
-        type=or_word("all", count, "all"),
-        metavar="N",
-        help="number of encoders to train besides the head, from the top, or all to train the whole network",
-    )
-    pooling: str = _network(
-        "mean",
-        choices=POOLINGS,
-        help="what the head reads of a window: mean or maximum of the vectors of its tokens, or the vector of [CLS]",
-    )
-    dropout_rate: float = _network(type=probability, help="dropout rate, with --unfreeze")
-    head_dropout_rate: float = _network(0.0, type=probability, help="dropout rate before the head, with --unfreeze")
 
     loss: str = _loss(
         "cross-entropy",
@@ -224,11 +169,8 @@ class TrainingOptions:
         Raises:
             InputError: two options contradict each other.
         """
-        if self.teachers and not (self.unlabelled or self.mixtures):
-            raise InputError("--teachers have no texts to label: add --unlabelled or --mixtures")
-        if self.save_soft_labels and not (self.unlabelled or self.mixtures):
-            raise InputError("--save-soft-labels has no texts to save: add --unlabelled or --mixtures")
-        _ = self.soft_sources  # raises for a wrong weight
+        self.check_distillation(typed)
+        self.check_network()
         if self.class_weights != "none" and self.balanced_sampling:
             raise InputError(
                 "--class-weights and --balanced-sampling would correct the frequencies of the labels twice: leave out "
@@ -238,8 +180,6 @@ class TrainingOptions:
             raise InputError("--focal-gamma needs --loss focal")
         if self.head_fit == "convergence" and self.loss != "cross-entropy":
             raise InputError("--head-fit convergence minimises the cross-entropy: leave out --loss or --head-fit")
-        if self.head_dropout_rate and self.unfreeze == 0:
-            raise InputError("--head-dropout-rate has no effect on a frozen network: add --unfreeze")
         if self.patience is not None and self.monitor is None:
             raise InputError("--patience needs --monitor")
         if self.unfreeze == 0:
@@ -283,11 +223,6 @@ class TrainingOptions:
         if self.head_fit == "auto":
             return num_texts < FEW_TEXTS and self.loss == "cross-entropy"
         return self.head_fit == "convergence"
-
-    @property
-    def soft_sources(self) -> list[FurtherSource]:
-        """The files of `soft_labels`, with their weights."""
-        return [parse_further_source(word, "--soft-labels") for word in self.soft_labels]
 
     @property
     def jit_compile(self) -> bool:

@@ -1,0 +1,98 @@
+"""The model of `--pretrained`: a `.keras` file, a folder with a BERT checkpoint, or the hub id of one."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+from network.bert import BertModel
+from network.checkpoints.hub import download_checkpoint, is_hub_id
+from network.conversion import import_bert
+from network.model_file import load_model
+from system.errors import InputError
+from system.files import sha256_of_file
+
+
+class Pretrained(NamedTuple):
+    """A model to start a training from.
+
+    Attributes:
+        model: the model.
+        remarks: lines to print about a checkpoint that another program wrote: its file, and what of it is not used.
+    """
+
+    model: BertModel
+    remarks: list[str]
+
+
+def read_pretrained(source: str, expected: type[BertModel], max_seq_len: int | None = None) -> Pretrained:
+    """Return the model of `--pretrained`.
+
+    Args:
+        source: a `.keras` file, a folder with a BERT checkpoint, or the hub id of one.
+        expected: the class that the model must have.
+        max_seq_len: maximum number of tokens that it shall read at once; None for its own.
+
+    Raises:
+        InputError: the model cannot be loaded, is of another class, or reads fewer tokens than `max_seq_len`.
+    """
+    folder = checkpoint_folder(source)
+    model, remarks = (load_model(source, expected), []) if folder is None else _import(folder, expected)
+    own = model.config.max_seq_len
+    if max_seq_len is None or max_seq_len == own:
+        return Pretrained(model, remarks)
+    if max_seq_len > own:
+        raise InputError(f"--max-seq-len {max_seq_len}: {source} reads at most {own} tokens at once")
+    return Pretrained(shortened(model, max_seq_len), remarks)
+
+
+def shortened(model: BertModel, max_seq_len: int) -> BertModel:
+    """Return a model with the weights of `model` that reads fewer tokens at once.
+
+    Args:
+        model: a model.
+        max_seq_len: maximum number of tokens, at most that of `model`.
+    """
+    config = dataclasses.replace(model.config, max_seq_len=max_seq_len)
+    shorter = type(model).from_config(model.get_config() | {"config": dataclasses.asdict(config)})
+    shorter.tokenizer_asset.json = model.tokenizer_json
+    shorter.set_weights(
+        [
+            # Only the table of positions has fewer rows.
+            values[: variable.shape[0]] if values.shape != variable.shape else values
+            for variable, values in zip(shorter.weights, model.get_weights(), strict=True)
+        ]
+    )
+    return shorter
+
+
+def pretrained_sha256(source: str) -> list[str]:
+    """Return the SHA-256 of the file of `--pretrained`, or of each file of its folder, in hexadecimal."""
+    folder = checkpoint_folder(source)
+    files = [Path(source)] if folder is None else sorted(path for path in folder.iterdir() if path.is_file())
+    return [sha256_of_file(path) for path in files]
+
+
+def checkpoint_folder(source: str) -> Path | None:
+    """Return the folder of the BERT checkpoint that `--pretrained` names, perhaps downloaded; None for a file.
+
+    Raises:
+        InputError: it is not a file or a folder, and the hub does not provide it.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return path
+    # What looks like the name of a file that does not exist is not looked for on the hub.
+    if path.exists() or path.suffix == ".keras" or not is_hub_id(source):
+        return None
+    return download_checkpoint(source)
+
+
+def _import(folder: Path, expected: type[BertModel]) -> Pretrained:
+    imported = import_bert(folder)
+    if not isinstance(imported.model, expected):
+        raise InputError(f"{imported.file}: contains a classifier, but a model with a masked-LM head is needed")
+    remarks = [f"{imported.file}: {imported.model.count_params():,} parameters"]
+    for what, names in (("left out", imported.left_out), ("not in the file, so random", imported.new)):
+        if names:
+            remarks.append(f"  {what}: {', '.join(names)}")
+    return Pretrained(imported.model, remarks)
