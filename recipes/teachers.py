@@ -12,9 +12,9 @@ import numpy as np
 from evaluation.baseline import TEACHER_CHARACTERS, baseline_logits
 from network.bert import BertClassifier
 from serving.predictor import Predictor
-from system.display import progress
 from system.errors import InputError
 from system.files import write_atomically
+from system.output.display import progress
 from text.cleaning import cleaned_texts
 from text.corpus import iter_texts
 from text.dataset.duplicates import leave_out

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import system.display
-from system.display import display_width, ljust, progress, rjust, shorten
+import system.output.display
+from system.output.display import display_width, ljust, progress, rjust, shorten
 
 WIDTHS = st.integers(1, 30)
 
@@ -44,6 +44,6 @@ class TestProgress:
         assert capsys.readouterr().err == "", "short work shows none"
 
     def test_long_work_is_shown(self, capsys, monkeypatch):
-        monkeypatch.setattr(system.display, "SECONDS_WITHOUT_PROGRESS", 0)
+        monkeypatch.setattr(system.output.display, "SECONDS_WITHOUT_PROGRESS", 0)
         assert sum(progress(range(3), "reading a.csv", " rows", 3)) == 3
         assert "reading a.csv:" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import pytest
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
-from evaluation.report.fonts import font_families
+from system.output.fonts import font_families
 
 UNASSIGNED = "\U0003fffd"  # no font has it
 

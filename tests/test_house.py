@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ("pretrain", "fine_tuning", "application", "model")
 ROOMS = (
     "system",
+    "system/output",
     "text",
     "text/dataset",
     "text/tables",

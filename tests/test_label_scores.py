@@ -6,8 +6,8 @@ import pytest
 from matplotlib.font_manager import fontManager
 
 from evaluation.multi_label import multi_label_metrics
-from evaluation.report.fonts import font_families
 from evaluation.report.label_scores import plot_label_scores
+from system.output.fonts import font_families
 from text.labels import LabelSet
 
 

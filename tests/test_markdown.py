@@ -1,7 +1,7 @@
 """Tables in Markdown."""
 
 from evaluation.report.markdown import markdown_table
-from system.display import display_width
+from system.output.display import display_width
 
 
 def test_columns_are_aligned_at_a_terminal_too():

@@ -14,7 +14,7 @@ from serving.explanation.marking import html_page, marked_for_terminal, wants_co
 from serving.explanation.occlusion import Explanation, Word
 from serving.explanation.window_influence import InfluentialWindow
 from serving.prediction import Prediction
-from system.display import display_width
+from system.output.display import display_width
 
 ESCAPE = re.compile("\x1b\\[[0-9;]*m")
 CONTROLS = "\x1b[2J\x07\x9b\u202e\r"  # characters that a terminal would obey

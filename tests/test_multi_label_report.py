@@ -5,7 +5,7 @@ import pytest
 
 from evaluation.multi_label import multi_label_metrics
 from evaluation.report.multi_label import format_multi_label_report, most_frequent_labels
-from system.display import display_width
+from system.output.display import display_width
 from text.labels import LabelSet
 
 ASPECTS = LabelSet(("动力", "油耗", "a label with a name that is far too long for any table"), multi_label=True)

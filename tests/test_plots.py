@@ -10,8 +10,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.font_manager import fontManager
 
 from evaluation.report import plots
-from evaluation.report.fonts import font_families
 from evaluation.report.plots import confusion_legend, plot_confusion_matrix, plot_training_curves
+from system.output.fonts import font_families
 
 FINE_TUNING = {
     "loss": [0.60, 0.45, 0.38, 0.33, 0.30],

@@ -9,7 +9,7 @@ from arrays import two_columns
 
 from evaluation.metrics import classification_metrics
 from evaluation.report.terminal import format_groups, format_multiclass_report, format_report, write_metrics
-from system.display import display_width
+from system.output.display import display_width
 from text.labels import SENTIMENT, LabelSet
 
 LABELS = [1] * 60 + [0] * 40

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from system.display import progress
 from system.errors import InputError
+from system.output.display import progress
 from text.dataset.labelled_texts import LabelledTexts, LabelOptions, hash_of
 from text.dataset.origins import DATASET, OPTION_OF, TEST, VALIDATION, Origins
 from text.dataset.row_labels import index_rows, row_labels

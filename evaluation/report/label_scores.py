@@ -9,7 +9,8 @@ import numpy as np
 
 from evaluation.report.layout import BASELINE
 from evaluation.report.multi_label import most_frequent_labels
-from evaluation.report.plots import TRAINING_COLOUR, VALIDATION_COLOUR, names_and_fonts, new_figure, save_figure
+from evaluation.report.plots import TRAINING_COLOUR, VALIDATION_COLOUR, names_and_fonts
+from system.output.figures import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

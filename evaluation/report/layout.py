@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from system.display import display_width, ljust, rjust
+from system.output.display import display_width, ljust, rjust
 
 REPORT_WIDTH = 96
 ROW_NAME_WIDTH = 28

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from system.display import display_width, ljust, rjust
+from system.output.display import display_width, ljust, rjust
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.report.layout import BASELINE, columns, starred_box
-from system.display import shorten
+from system.output.display import shorten
 from text.labels import EVEN_THRESHOLD
 
 MAJORITY = "Always the labels of most texts"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluation.report.fonts import font_families
-from system.display import display_width, shorten
-from system.files import replace_atomically
+from system.output.display import display_width, shorten
+from system.output.figures import new_figure, save_figure
+from system.output.fonts import font_families
 from text.labels import SENTIMENT
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-DOTS_PER_INCH = 150
 # Blue, vermilion and black of Okabe and Ito (2008): distinguishable with any kind of colour vision.
 TRAINING_COLOUR, VALIDATION_COLOUR, BEST_COLOUR = "#0072B2", "#D55E00", "#000000"
 AXIS_TITLES = {
@@ -232,24 +231,3 @@ def _finite_or_nan(values: Sequence[float]) -> np.ndarray:
 
 def _epochs(values: np.ndarray) -> np.ndarray:
     return np.arange(1, len(values) + 1)
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Return a figure, in inches, that belongs to no window and to no global state of pyplot."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="tight")
-    figure.get_layout_engine().set(w_pad=2.5)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def save_figure(figure: Figure, path: str | os.PathLike) -> None:
-    """Write a figure to a PNG file, which appears whole or not at all.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    with replace_atomically(path) as temporary_path:
-        figure.savefig(temporary_path, dpi=DOTS_PER_INCH, format="png")

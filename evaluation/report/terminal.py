@@ -8,8 +8,8 @@ import numpy as np
 
 from evaluation.metrics import beats_majority, classification_metrics
 from evaluation.report.layout import BASELINE, LABEL_WIDTH, REPORT_WIDTH, ROW_NAME_WIDTH, columns, starred_box
-from system.display import display_width, ljust, rjust, shorten
 from system.files import write_atomically
+from system.output.display import display_width, ljust, rjust, shorten
 from text.labels import SENTIMENT, LabelSet
 
 SAME_PREDICTION_LIMIT = 0.95

@@ -12,7 +12,7 @@ from typing import IO
 from serving.explanation.occlusion import Explanation, Word
 from serving.explanation.window_influence import InfluentialWindow
 from serving.prediction import NO_LABEL
-from system.display import display_width, ljust, rjust
+from system.output.display import display_width, ljust, rjust
 
 STRONGEST_SHOWN = 3  # in each direction
 WEAKEST_MARKED = 0.25  # as a fraction of the strongest effect; if every word is marked, none stands out

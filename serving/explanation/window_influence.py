@@ -16,7 +16,7 @@ import numpy as np
 
 from serving.prediction import Prediction
 from serving.predictor import Predictor, Reading
-from system.display import shorten
+from system.output.display import shorten
 from text.labels import LabelSet
 from text.tokens.windows import Windows
 

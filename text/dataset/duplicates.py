@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from system.display import progress
+from system.output.display import progress
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.origins import TEST
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tokenizers import Tokenizer
 
-from system.display import progress
 from system.errors import InputError
+from system.output.display import progress
 from text.cleaning import cleaned_texts, cleanings_of
 from text.corpus import iter_texts
 from text.dataset.draws import SPLIT_SEED, rows_of_sets
