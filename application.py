@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from system.command_line import Parser, add_option, exits_with_status, or_word, positive_int, probability
 from system.errors import InputError
-from system.files import beside, here_or_beside
-from system.streams import is_closed, is_standard_output
+from system.files import beside, check_writable, here_or_beside
+from system.streams import is_closed, is_standard_output, is_stream
 from text.tokens.window_options import WINDOW_OPTIONS
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ MODELS_FOLDER = beside("models", __file__)
 POSITIVE_THRESHOLD = 0.7
 EXIT_WORD = "exit"
 FILE_KINDS = ("csv", "tsv", "jsonl", "parquet", "txt")
+PICTURE_SUFFIXES = (".png", ".html")
 FILE_OPTIONS = ("text_column", "format", "output", "output_format", "strict", "resume")
 
 
@@ -52,6 +53,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--explain-windows",
         action="store_true",
         help="list the parts of a long text that decided, with their share of the decision",
+    )
+    answers.add_argument(
+        "--attention",
+        metavar="FILE",
+        help="write a picture of the attention between the tokens of --text, a .png or .html file; of a text longer "
+        "than a window, it shows the window with the largest part in the decision",
     )
     answers.add_argument(
         "--top-k", type=positive_int, metavar="K", help="show the K most probable labels with their probabilities"
@@ -131,7 +138,10 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     answers = _open_answers(predictor, args)
     if args.text is not None:
-        return answers.answer(args.text)
+        status = answers.answer(args.text)
+        if args.attention is not None and status == 0:
+            _save_attention(predictor, args)
+        return status
     return _run_prompt(answers, args)
 
 
@@ -152,6 +162,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--top-k cannot be used with --all-probabilities")
     if args.explain_label is not None and (args.file or args.text) and not explains:
         parser.error("--explain-label needs --explain, --explain-output or --explain-windows")
+    if args.attention is not None:
+        _check_attention(parser, args)
     if None not in (getattr(args, "max_windows", None), getattr(args, "spread_windows", None)):
         parser.error("--max-windows cannot be used with --spread-windows")
     if args.abstain is not None and len(args.abstain) > 2:
@@ -159,6 +171,14 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     if is_closed(sys.stdout) and (args.file is None or is_standard_output(args.output or "-")):
         raise InputError("standard output is closed; redirect it to a file, or use --file with --output")
     return args
+
+
+def _check_attention(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.text is None or len(args.text) != 1:
+        parser.error("--attention needs --text, with one text")
+    if not args.attention.lower().endswith(PICTURE_SUFFIXES):
+        parser.error(f"argument --attention: {args.attention!r} ends in neither {' nor '.join(PICTURE_SUFFIXES)}")
+    check_writable(args.attention, allow_stream=True)
 
 
 @contextlib.contextmanager
@@ -208,6 +228,19 @@ def _open_answers(predictor: Predictor, args: argparse.Namespace) -> Answers:
         top_k=ALL_LABELS if args.all_probabilities else args.top_k,
         explain_label=args.explain_label,
     )
+
+
+def _save_attention(predictor: Predictor, args: argparse.Namespace) -> None:
+    from serving.explanation.attention import attention_of
+
+    if args.attention.lower().endswith(".png"):
+        from serving.explanation.attention_picture import save_picture as save
+    else:
+        from serving.explanation.attention_page import save_page as save
+    with _note_at_terminal("computing the attention…"):
+        save(attention_of(predictor, *args.text), args.attention)
+    if not is_stream(args.attention):
+        print(f"attention saved to {args.attention}", file=sys.stderr)
 
 
 def _run_prompt(answers: Answers, args: argparse.Namespace) -> int:

@@ -374,6 +374,7 @@ class TestArguments:
             ["--max-windows", "2", "--spread-windows", "2"],
             ["--aggregate", "median"],
             ["--runtime", "torch"],
+            ["--attention", "why.png"],
         ],
     )
     def test_other_wrong_arguments(self, capsys, wrong):

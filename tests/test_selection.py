@@ -14,7 +14,7 @@ from network.bert import BertClassifier
 from network.model_file import load_model, save_model
 from serving.export.onnx_file import export_onnx, onnx_path
 from serving.predictor import Predictor
-from serving.runtimes.selection import open_runtime
+from serving.runtimes.selection import keras_file_of, open_runtime
 from system.errors import InputError
 
 
@@ -158,3 +158,23 @@ class TestRefused:
         assert error.startswith(f"{path}: ") and "\n" not in error
         for word in words:
             assert word in error
+
+
+class TestKerasFileOf:
+    def test_a_keras_file_is_its_own(self, tmp_path):
+        assert keras_file_of(tmp_path / "model.keras") == tmp_path / "model.keras"
+
+    def test_an_onnx_file_has_the_one_beside_it(self, model_file):
+        assert keras_file_of(onnx_path(model_file)) == model_file
+
+    def test_an_onnx_file_alone_has_none(self, model_file):
+        model_file.unlink()
+        with pytest.raises(InputError, match="there is no .*tiny.keras, which could compute attention; put "):
+            keras_file_of(onnx_path(model_file))
+
+    def test_a_file_with_other_weights_is_refused(self, model_file):
+        classifier = load_model(model_file)
+        randomize(classifier, seed=1)
+        save_model(classifier, model_file)
+        with pytest.raises(InputError, match="have different weights"):
+            keras_file_of(onnx_path(model_file))

@@ -78,7 +78,7 @@ def influential_windows(
     probabilities = labels.probabilities(logits)[:, index]
     order = np.argsort(-np.abs(parts), kind="stable")[:MOST_SHOWN].tolist()
     influential = [window for window in order if parts[window]]
-    places = [_characters(reading, window) for window in influential]
+    places = [characters_of(reading, window) for window in influential]
     return [
         InfluentialWindow(
             label=labels.names[index],
@@ -92,7 +92,7 @@ def influential_windows(
     ]
 
 
-def _characters(reading: Reading, window: int) -> tuple[int, int]:
+def characters_of(reading: Reading, window: int) -> tuple[int, int]:
     """Return the positions of the first character of a window and after its last one."""
     first, end = reading.spans[window]
     return reading.offsets[first][0], reading.offsets[end - 1][1]

@@ -52,6 +52,25 @@ def open_runtime(model_path: str | os.PathLike, runtime: str = "auto") -> OnnxRu
         return _open_keras_instead(path, error)
 
 
+def keras_file_of(model_path: str | os.PathLike) -> Path:
+    """Return the `.keras` file of a model: `model_path` itself, or the one beside an `.onnx` file with its weights.
+
+    Raises:
+        InputError: there is no such file, or it has other weights.
+    """
+    path = Path(model_path)
+    if path.suffix != ".onnx":
+        return path
+    beside = path.with_suffix(".keras")
+    if not beside.is_file():
+        raise InputError(
+            f"{path}: an .onnx file computes logits only, and there is no {beside}, which could compute attention; "
+            "put the .keras file that it was made from there, or name that file with --model"
+        )
+    _open_onnx(path, made_from=beside)  # raises
+    return beside
+
+
 def _open_onnx(path: Path, made_from: Path | None = None) -> OnnxRuntime:
     from serving.runtimes.onnx_runtime import OnnxRuntime
 
