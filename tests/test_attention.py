@@ -18,7 +18,7 @@ from scripts import ENVIRONMENT
 from tiny import sample_tokenizer
 
 import application
-from network.backbone import backbone_layers
+from network.backbone import AS_IN_BERT, backbone_layers
 from network.heads import POOLING_LAYERS
 from network.model_file import load_model, save_model
 from serving.explanation.attention import POOLINGS, attention_of, layer_attention, pooling_shares, rollout
@@ -32,9 +32,9 @@ IDS = np.array(sample_tokenizer().encode(GOOD).ids, np.int32)
 TRAINING_BACKENDS = ("tensorflow", "jax", "torch")
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["pre-norm", "post-norm"])
+@pytest.fixture(scope="module", params=[{}, AS_IN_BERT], ids=["ours", "as in BERT"])
 def classifier(request):
-    return tiny_models.classifier(max_seq_len=16, normalize_first=request.param)
+    return tiny_models.classifier(max_seq_len=16, **request.param)
 
 
 def padded(classifier):
@@ -155,7 +155,7 @@ class TestAttentionOf:
         shown = attention.prediction.probabilities[1] if predictor.labels.is_binary else most_probable
         assert f" {shown:.4f}, confidence {attention.prediction.confidence:.4f}" in attention.decision
 
-    @pytest.mark.parametrize("pooling", ["max", "cls"])
+    @pytest.mark.parametrize("pooling", ["max", "cls", "pooler"])
     def test_another_pooling(self, tmp_path, pooling):
         model = tiny_models.classifier(pooling=pooling, max_seq_len=16)
         save_model(model, tmp_path / "model.keras")
