@@ -8,6 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from network.backbone import BertConfig
 from network.bert import BertClassifier, BertMaskedLM, BertModel
 from network.checkpoints.config_file import CheckpointConfig, read_config
 from network.checkpoints.formats import checkpoint_file, read_tensors
@@ -90,12 +91,33 @@ def import_bert(folder: Path) -> ImportedModel:
         if padding_id and name in tensors:
             tensors[name] = tensors[name].copy()
             tensors[name][[0, padding_id]] = tensors[name][[padding_id, 0]]
+    _require_sizes(config, tensors, file)
     model = _empty_model(checkpoint, tokenizer.to_str(), tensors)
     new = _assign(model, tensors, file)
     used = {bert_name(variable.path) for variable in model.weights}
     used |= {copy for copy, name in TIED.items() if name in used and _is_copy(tensors, copy, name)}
     left_out = [names_in_file[name] for name in tensors if name not in used]
     return ImportedModel(model, file, left_out, new)
+
+
+def _require_sizes(config: BertConfig, tensors: Mapping[str, np.ndarray], file: Path) -> None:
+    """Require the sizes of a config, before a network of any size is built.
+
+    Raises:
+        InputError: a tensor is missing or has another shape.
+    """
+    shapes = {
+        TOKEN_TABLE: (config.vocab_size, config.d_model),
+        "embeddings.position_embeddings.weight": (config.max_seq_len, config.d_model),
+        f"encoder.layer.{config.num_layers - 1}.intermediate.dense.weight": (config.dff, config.d_model),
+    }
+    for name, shape in shapes.items():
+        if name not in tensors:
+            raise InputError(f"{file}: the tensor {name} is missing")
+        if tensors[name].shape != shape:
+            raise InputError(
+                f"{file}: the tensor {name} has the shape {tensors[name].shape}, but the config says {shape}"
+            )
 
 
 def _empty_model(checkpoint: CheckpointConfig, tokenizer_json: str, tensors: Mapping[str, np.ndarray]) -> BertModel:

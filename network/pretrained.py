@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from network.bert import BertModel
-from network.checkpoints.hub import download_checkpoint, is_hub_id
+from network.checkpoints.hub_checkpoints import download_checkpoint, is_hub_id
 from network.conversion import import_bert
 from network.model_file import load_model
 from system.errors import InputError

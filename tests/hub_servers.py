@@ -1,6 +1,8 @@
-"""Servers that stand in for a hub that refuses, resets connections or never answers."""
+"""Servers that stand in for a hub: with a model, or one that refuses, resets connections or never answers."""
 
 import contextlib
+import hashlib
+import json
 import socket
 import struct
 import threading
@@ -23,6 +25,57 @@ class _Refusing(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+class _Providing(BaseHTTPRequestHandler):
+    """Answers as the hub does for the files of one model."""
+
+    COMMIT = "0" * 40
+
+    def do_GET(self):
+        path = self.path.split("?")[0]
+        name, folder = self.server.name, self.server.folder
+        if self.command == "GET":
+            self.server.requests.append(path)
+        if path.startswith(f"/api/models/{name}"):
+            files = [{"rfilename": file.name} for file in sorted(folder.iterdir())]
+            tree = [{"type": "file", "path": file.name, "size": 1, "oid": "0"} for file in sorted(folder.iterdir())]
+            return self._send(
+                json.dumps(tree if "/tree/" in path else {"id": name, "sha": self.COMMIT, "siblings": files}).encode()
+            )
+        file = folder / path.rpartition("/")[2]
+        if f"/{name}/resolve/" in path and file.is_file():
+            return self._send(file.read_bytes())
+        return self._send(b"", status=404)
+
+    do_HEAD = do_GET
+
+    def _send(self, content, status=200):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", self.COMMIT)
+        if status == 404:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def model_server(name, folder):
+    """Run a server that provides a folder as a model; yield its address and the list of its GET requests."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Providing)
+    server.name, server.folder, server.requests = name, folder, []
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", server.requests
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """BERT checkpoints as our models and back: every tensor, against `transformers` on PyTorch."""
 
+import json
 import re
 
 import numpy as np
@@ -192,6 +193,22 @@ class TestErrors:
         with pytest.raises(InputError, match=problem) as caught:
             import_bert(tmp_path)
         assert str(path) in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "sizes",
+        [
+            {"vocab_size": 10**12},
+            {"max_position_embeddings": 10**12},
+            {"num_hidden_layers": 10**9},
+            {"intermediate_size": 10**12},
+            {"hidden_size": 10**9, "num_attention_heads": 1},
+        ],
+    )
+    def test_sizes_that_the_file_does_not_have_build_no_network(self, tmp_path, sizes):
+        path = save_checkpoint(tmp_path) / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | sizes))
+        with pytest.raises(InputError, match="but the config says|is missing"):
+            import_bert(tmp_path)
 
 
 class TestRoundTrip:

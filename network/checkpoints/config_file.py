@@ -96,9 +96,10 @@ def read_config(folder: Path) -> CheckpointConfig:
         )
     except KeyError as error:
         raise InputError(f"{path}: {error} is missing") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: a size of the network is not a number ({error})") from None
-    if min(getattr(config, ours) for ours in SIZE_NAMES) < 1 or config.d_model % config.num_heads:
+    are_fractions = 0 <= config.dropout_rate < 1 and 0 < config.epsilon < 1
+    if min(getattr(config, ours) for ours in SIZE_NAMES) < 1 or config.d_model % config.num_heads or not are_fractions:
         raise InputError(f"{path}: the sizes of the network are not possible")
     return CheckpointConfig(config, values, path)
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from system.errors import InputError, first_line
-from system.hub import endpoint, hub_answers, offline
+from system.hub import endpoint, hub_answers
 from system.libraries import quiet_imports
 
 HUB_ID = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
@@ -45,12 +45,9 @@ def download_checkpoint(name: str) -> Path:
     try:
         if reachable:
             listed = huggingface_hub.HfApi().list_repo_files(name)
-            patterns = [*SMALL_FILES, *_patterns_of_weights(listed)]
-            return Path(huggingface_hub.snapshot_download(name, allow_patterns=patterns))
-        with offline():
-            folder = Path(huggingface_hub.snapshot_download(name, local_files_only=True))
-        logger.warning("the hub could not be reached: using the copy of %s downloaded earlier", name)
-        return folder
+            kind = next((kind for kind in WEIGHT_FILES if fnmatch.filter(listed, kind[0])), ())
+            return Path(huggingface_hub.snapshot_download(name, allow_patterns=[*SMALL_FILES, *kind]))
+        folder = _downloaded_earlier(name)
     except Exception as error:  # the library passes on the errors of several others
         failed = f"does not provide this model ({first_line(error)})"
         reason = failed if reachable else f"could not be reached at {endpoint()}"
@@ -58,11 +55,22 @@ def download_checkpoint(name: str) -> Path:
             f"{name}: no such file or folder, and the Hugging Face hub {reason}; set --pretrained to a .keras file or "
             "to a folder with a BERT checkpoint, or set HF_ENDPOINT to a mirror of the hub"
         ) from None
+    logger.warning("the hub could not be reached: using the copy of %s downloaded earlier", name)
+    return folder
 
 
-def _patterns_of_weights(listed: list[str]) -> tuple[str, ...]:
-    """Return the patterns of the best kind of weights among the files of a model; none if there are none."""
-    for patterns in WEIGHT_FILES:
-        if fnmatch.filter(listed, patterns[0]):
-            return patterns
-    return ()
+def _downloaded_earlier(name: str) -> Path:
+    """Return the folder of an earlier download that is complete; the library raises if there is none."""
+    import huggingface_hub
+
+    problem: Exception = FileNotFoundError(name)
+    for kind in WEIGHT_FILES:
+        try:
+            patterns = [*SMALL_FILES, *kind]
+            folder = huggingface_hub.snapshot_download(name, allow_patterns=patterns, local_files_only=True)
+        except Exception as error:
+            problem = error  # of this kind there is nothing, or a part
+            continue
+        if any(Path(folder).glob(kind[0])):
+            return Path(folder)
+    raise problem
