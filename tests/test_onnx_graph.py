@@ -39,6 +39,7 @@ def check_agreement(logits, expected, labels=SENTIMENT):
         {"normalize_first": False, "activation": "gelu", "epsilon": 1e-12},
         {"activation": "gelu_tanh"},
         {"num_layers": 3, "num_heads": 2, "d_model": 24},
+        {"num_heads": 1},
         {"max_seq_len": 32},
     ],
 )
@@ -49,20 +50,25 @@ def test_windows_with_padding(sizes):
     check_agreement(graph_logits(classifier_graph(classifier), ids), keras_logits(classifier, ids))
 
 
+@pytest.mark.parametrize("sizes", [{}, {"normalize_first": False, "activation": "gelu"}, {"num_layers": 1}])
 @pytest.mark.parametrize("pooling", POOLING_LAYERS)
-def test_every_pooling(pooling):
-    classifier = tiny_models.classifier(pooling=pooling, max_seq_len=MAX_SEQ_LEN)
+def test_every_pooling(pooling, sizes):
+    classifier = tiny_models.classifier(pooling=pooling, max_seq_len=MAX_SEQ_LEN, **sizes)
     one_token, empty = [2, 9, 3], [2, 3]
     short = [ids + [0] * (MAX_SEQ_LEN - len(ids)) for ids in (one_token, empty)]
-    ids = np.concatenate([random_ids((50, MAX_SEQ_LEN)), np.array(short, np.int32)])
-    logits, expected = graph_logits(classifier_graph(classifier), ids), keras_logits(classifier, ids)
-    check_agreement(logits, expected)
-    np.testing.assert_allclose(logits[-2:], expected[-2:], rtol=0, atol=1e-5)
+    padded = np.concatenate([random_ids((50, MAX_SEQ_LEN)), np.array(short, np.int32)])
+    full = np.random.default_rng(1).integers(5, 1500, (50, MAX_SEQ_LEN), np.int32)
+    graph = classifier_graph(classifier)
+    for ids in (padded, full):
+        logits, expected = graph_logits(graph, ids), keras_logits(classifier, ids)
+        check_agreement(logits, expected)
+        np.testing.assert_allclose(logits[-2:], expected[-2:], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("normalize_first", [True, False])
 @pytest.mark.parametrize("pooling", ["mean", "max"])
-def test_a_row_of_padding_has_the_logits_of_zeros(pooling):
-    classifier = tiny_models.classifier(pooling=pooling, max_seq_len=MAX_SEQ_LEN)
+def test_a_row_of_padding_has_the_logits_of_zeros(pooling, normalize_first):
+    classifier = tiny_models.classifier(pooling=pooling, max_seq_len=MAX_SEQ_LEN, normalize_first=normalize_first)
     ids = random_ids((2, MAX_SEQ_LEN)) * np.array([[0], [1]], np.int32)
     logits = graph_logits(classifier_graph(classifier), ids)
     bias = np.asarray(classifier.get_layer("classification_output").bias)
