@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 BATCH_SIZE = 32
+BATCH_TOKENS = 1024  # the values of more tokens do not fit into the cache of a core
 # The keys of the metadata in the file. ONNX Runtime keeps copies of the values, so the tokenizer is compressed.
 ABOUT, TOKENIZER, WEIGHTS_SHA256 = "mini_bert", "tokenizer.json.zlib.base64", "weights_sha256"
 INPUT, OUTPUT = "input_ids", "logits"
@@ -86,17 +87,16 @@ class OnnxRuntime:
 
         Args:
             input_ids: int32, (windows, max_seq_len), at least one.
-            batch_size: the maximum number of windows per batch; the windows of a batch have equal lengths, so that
-                there is no padding.
+            batch_size: the maximum number of windows per batch; fewer if they have more than `BATCH_TOKENS` tokens.
+                The windows of a batch have equal lengths, so that there is no padding.
         """
         lengths = np.count_nonzero(input_ids, axis=1)
         order = np.argsort(-lengths, kind="stable")  # longest first, so that the threads end together
         groups_of_equal_length = np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1)
-        batches = [
-            rows[start : start + batch_size]
-            for rows in groups_of_equal_length
-            for start in range(0, len(rows), batch_size)
-        ]
+        batches = []
+        for rows in groups_of_equal_length:
+            size = max(1, min(batch_size, BATCH_TOKENS // max(1, lengths[rows[0]])))
+            batches += [rows[start : start + size] for start in range(0, len(rows), size)]
 
         def run(rows: np.ndarray) -> np.ndarray:
             batch = np.ascontiguousarray(input_ids[rows, : lengths[rows[0]]])
