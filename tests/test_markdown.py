@@ -1,7 +1,7 @@
 """Tables in Markdown."""
 
-from evaluation.report.markdown import markdown_table
 from system.output.display import display_width
+from system.output.markdown import markdown_table
 
 
 def test_columns_are_aligned_at_a_terminal_too():

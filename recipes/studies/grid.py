@@ -4,11 +4,11 @@ import dataclasses
 import re
 from typing import Any
 
-from evaluation.report.markdown import markdown_table
 from recipes.fine_tuning import METRICS_NAME
 from recipes.studies.results import metrics_of
 from recipes.studies.runs import Report, Results, Run, run_of
 from system.command_line import option_name
+from system.output.markdown import markdown_table
 from text.dataset.draws import rows_of_splits
 from text.dataset.labelled_texts import LabelledTexts
 from training.objectives.masked_rows import MASKED_LM

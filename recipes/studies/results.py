@@ -10,10 +10,10 @@ import numpy as np
 
 from evaluation.assessment import most_probable_metrics, threshold_key
 from evaluation.metrics import classification_metrics
-from evaluation.report.markdown import markdown_table
 from recipes.fine_tuning import METRICS_NAME
 from recipes.studies.runs import MODEL_NAME, Results, Run
 from serving.predictor import Predictor
+from system.output.markdown import markdown_table
 from text.dataset.labelled_texts import LabelledTexts
 from text.labels import LabelSet
 
