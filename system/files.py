@@ -1,7 +1,7 @@
 """Files on disk: atomic writing, checks before the work, and hashes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -77,6 +77,80 @@ def replace_atomically(path: str | os.PathLike, *, keep_previous: bool = False) 
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replace_folder_atomically(path: str | os.PathLike, is_replaceable: Callable[[Path], bool]) -> Iterator[Path]:
+    """Yield a temporary folder to write to, and move it to `path` after the block has succeeded.
+
+    The folder is at `path` completely or not at all. An earlier one is kept beside it, as `NAME.previous`. If the
+    machine stops between the two moves, `path` does not exist, and both folders do: the earlier one as
+    `NAME.previous`. A symbolic link stays a link; its target is replaced.
+
+    Args:
+        path: the folder. It may exist if it is empty or `is_replaceable`.
+        is_replaceable: whether an existing folder was written by the same command, so that nothing of the user's is in
+            it.
+
+    Raises:
+        OutputError: the folder cannot be written, or it exists and may not be replaced.
+    """
+    import shutil  # imported here because a single prediction does not need it
+
+    target = Path(os.path.realpath(path))
+    temporary, discarded = temporary_path(target), temporary_path(target)
+    previous = target.with_name(f"{target.name}.previous")
+    for existing in (target, previous):
+        _require_replaceable(existing, is_replaceable)
+    own_folders = (target.parent, temporary, target, previous, discarded)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        _flush_folder(temporary)
+        if target.exists():
+            _move_away(target, previous, discarded)
+        os.rename(temporary, target)
+    except OSError as error:
+        if error.filename is not None and {Path(error.filename), Path(error.filename).parent}.isdisjoint(own_folders):
+            raise  # it is about another file, such as one that the block reads
+        reason = error.strerror or first_line(error)
+        raise OutputError(
+            f"cannot write {path}: {reason}; choose another folder, or free space if the disk is full (an earlier "
+            f"folder is unchanged, or in {previous.name})"
+        ) from error
+    finally:
+        for folder in (temporary, discarded):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_replaceable(folder: Path, is_replaceable: Callable[[Path], bool]) -> None:
+    """Raise an OutputError if a path is neither free nor an empty folder nor a replaceable one."""
+    if folder.is_dir():
+        if any(folder.iterdir()) and not is_replaceable(folder):
+            raise OutputError(
+                f"{folder}: the folder exists, and not everything in it is from this command; choose another folder, "
+                "or remove this one"
+            )
+    elif os.path.lexists(folder):
+        raise OutputError(f"{folder}: this is a file; choose another folder")
+
+
+def _move_away(folder: Path, previous: Path, discarded: Path) -> None:
+    """Move a folder to `previous`, and what is there to `discarded`; remove the folder if it is empty."""
+    if not any(folder.iterdir()):
+        folder.rmdir()
+        return
+    if previous.exists():
+        os.rename(previous, discarded)
+    os.rename(folder, previous)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Let the operating system write all files of a folder to the disk."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
 
 
 def check_writable(path: str | os.PathLike, *, allow_stream: bool = False) -> None:
