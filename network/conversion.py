@@ -125,7 +125,8 @@ def _empty_model(checkpoint: CheckpointConfig, tokenizer_json: str, tensors: Map
     if CLASSIFIER in tensors:
         metadata = checkpoint.classifier_metadata(len(tensors[CLASSIFIER]))
         return BertClassifier(checkpoint.config, tokenizer_json, metadata, unfreeze="all", pooling="pooler")
-    return BertMaskedLM(checkpoint.config, tokenizer_json, next_sentence=POOLER in tensors)
+    metadata = checkpoint.pretraining_metadata
+    return BertMaskedLM(checkpoint.config, tokenizer_json, metadata, next_sentence=POOLER in tensors)
 
 
 def _assign(model: keras.Model, tensors: Mapping[str, np.ndarray], file: Path) -> list[str]:

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from network.bert import BertModel
+from network.bert import BertClassifier, BertModel
 from network.checkpoints.hub_checkpoints import download_checkpoint, is_hub_id
 from network.conversion import import_bert
 from network.model_file import load_model
@@ -90,7 +90,10 @@ def checkpoint_folder(source: str) -> Path | None:
 def _import(folder: Path, expected: type[BertModel]) -> Pretrained:
     imported = import_bert(folder)
     if not isinstance(imported.model, expected):
-        raise InputError(f"{imported.file}: contains a classifier, but a model with a masked-LM head is needed")
+        found, needed = "a classifier", "a model with a masked-LM head"
+        if expected is BertClassifier:
+            found, needed = "no classifier", "one"
+        raise InputError(f"{imported.file}: contains {found}, but {needed} is needed")
     remarks = [f"{imported.file}: {imported.model.count_params():,} parameters"]
     for what, names in (("left out", imported.left_out), ("not in the file, so random", imported.new)):
         if names:

@@ -228,6 +228,13 @@ class TestRoundTrip:
         for name, values in expected.items():
             np.testing.assert_array_equal(found[name], values, err_msg=name)
 
+    def test_the_metadata_of_a_pre_training_come_back(self, tmp_path):
+        path = save_checkpoint(tmp_path, random_bert("BertForMaskedLM")) / "config.json"
+        values = json.loads(path.read_text(encoding="utf-8"))
+        for own, expected in (({"epochs": 3}, {"epochs": 3}), ("damaged", {})):
+            path.write_text(json.dumps(values | {"mini_bert": own}), encoding="utf-8")
+            assert import_bert(tmp_path).model.metadata == expected
+
     def test_two_labels_become_one_logit_and_two_rows_again(self, tmp_path):
         folder = save_checkpoint(tmp_path, random_bert("BertForSequenceClassification"))
         expected = load_file(folder / "model.safetensors")

@@ -49,7 +49,8 @@ class CheckpointConfig(NamedTuple):
     def classifier_metadata(self, num_labels: int) -> dict:
         """Return the metadata of a classifier as JSON values, see `network.metadata.Metadata`.
 
-        They are those that this project wrote, or else the labels of a classifier of another program.
+        They are those that this project wrote, or the labels alone, if another program wrote the file, or has trained
+        the classifier with other labels since.
 
         Args:
             num_labels: the number of its labels, for which `transformers` has names if the file has none.
@@ -57,15 +58,23 @@ class CheckpointConfig(NamedTuple):
         Raises:
             InputError: they cannot be used.
         """
-        own = self.values.get(OWN_VALUES)
-        if own is not None:
-            return Metadata.from_json(own, str(self.path)).to_json()
         try:
             names = self.values.get("id2label") or {index: f"LABEL_{index}" for index in range(num_labels)}
             ordered = tuple(str(names[index]) for index in sorted(names, key=int))
-            return LabelSet(ordered, self.values.get("problem_type") == MULTI_LABEL).to_json()
+            labels = LabelSet(ordered, self.values.get("problem_type") == MULTI_LABEL)
         except (InputError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{self.path}: id2label cannot be used ({error})") from None
+        if OWN_VALUES in self.values:
+            metadata = Metadata.from_json(self.values[OWN_VALUES], str(self.path))
+            if metadata.labels == labels:
+                return metadata.to_json()
+        return labels.to_json()
+
+    @property
+    def pretraining_metadata(self) -> dict:
+        """The metadata of a pre-training of this project as JSON values; empty if there are none."""
+        own = self.values.get(OWN_VALUES)
+        return own if isinstance(own, dict) else {}
 
 
 def read_config(folder: Path) -> CheckpointConfig:
