@@ -1,4 +1,4 @@
-"""Write a classifier for ONNX Runtime, beside its `.keras` file."""
+"""Write a classifier for ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ import os
 import shutil
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 
 from network.metadata import Metadata, stamp_weights, weights_sha256
 from serving.runtimes.onnx_runtime import ABOUT, FORMAT, TOKENIZER, WEIGHTS_SHA256
+from system.errors import InputError
 from system.files import replace_atomically
 from system.libraries import quiet_imports
+
+if TYPE_CHECKING:
+    from network.bert import BertClassifier
 
 
 def onnx_path(model_path: str | os.PathLike) -> Path:
@@ -22,11 +27,15 @@ def onnx_path(model_path: str | os.PathLike) -> Path:
     return Path(model_path).with_suffix(".onnx")
 
 
-def export_onnx(model_path: str | os.PathLike) -> Path:
-    """Write the classifier of a `.keras` file as an `.onnx` file beside it.
+def export_onnx(source: str | os.PathLike, path: str | os.PathLike | None = None) -> Path:
+    """Write a classifier as an `.onnx` file.
 
-    The new file contains the tokenizer and the metadata, and accepts windows of any length up to the model's maximum.
-    Both files record the SHA-256 of the weights. An earlier `.onnx` file is kept as `NAME.previous.onnx`.
+    The file contains the tokenizer and the metadata, and accepts windows of any length up to the model's maximum. It
+    and the `.keras` file both record the SHA-256 of the weights. An earlier file is kept as `NAME.previous.onnx`.
+
+    Args:
+        source: a classifier as `network.pretrained.read_pretrained` accepts it.
+        path: the `.onnx` file; None for the one beside a `.keras` file.
 
     Returns:
         The path of the `.onnx` file.
@@ -36,25 +45,38 @@ def export_onnx(model_path: str | os.PathLike) -> Path:
     """
     with quiet_imports():
         from network.bert import BertClassifier
-        from network.model_file import load_model, sha256_of_weights
-        from serving.export.onnx_graph import classifier_graph
+        from network.model_file import sha256_of_weights
+        from network.pretrained import read_pretrained
 
-    classifier = load_model(model_path, BertClassifier)
-    graph = classifier_graph(classifier)
+    if path is None and Path(source).suffix != ".keras":
+        raise InputError(f"{source}: not a .keras file, so name the file to write: --to onnx FILE.onnx")
+    path = Path(path or onnx_path(source))
+    if path.suffix != ".onnx":  # by which the application chooses ONNX Runtime
+        raise InputError(f"{path}: the name of the file must end in .onnx")
+    classifier = read_pretrained(str(source), BertClassifier).model
+    graph = onnx_model(classifier)
     sha256 = sha256_of_weights(classifier)
-    if weights_sha256(model_path) != sha256:  # written by an older version, or by Keras itself
-        with replace_atomically(model_path) as temporary:
-            shutil.copyfile(model_path, temporary)
+    if os.path.isfile(source) and weights_sha256(source) != sha256:  # written by an older version, or by Keras itself
+        with replace_atomically(source) as temporary:
+            shutil.copyfile(source, temporary)
             stamp_weights(temporary, sha256)
-    metadata = Metadata.from_json(classifier.metadata, str(model_path))
+    with replace_atomically(path, keep_previous=True) as temporary:
+        onnx.save(graph, temporary)
+    return path
+
+
+def onnx_model(classifier: BertClassifier) -> onnx.ModelProto:
+    """Return the graph of a classifier with its tokenizer, its metadata and the SHA-256 of its weights."""
+    from network.model_file import sha256_of_weights
+    from serving.export.onnx_graph import classifier_graph
+
+    graph = classifier_graph(classifier)
+    metadata = Metadata.from_json(classifier.metadata, "the classifier")
     about = {"format": FORMAT, "metadata": metadata.to_json(), "max_seq_len": classifier.config.max_seq_len}
     entries = {
         ABOUT: json.dumps(about, ensure_ascii=False),
         TOKENIZER: base64.b64encode(zlib.compress(classifier.tokenizer_json.encode(), 9)).decode(),
-        WEIGHTS_SHA256: sha256,
+        WEIGHTS_SHA256: sha256_of_weights(classifier),
     }
     onnx.helper.set_model_props(graph, entries)
-    path = onnx_path(model_path)
-    with replace_atomically(path, keep_previous=True) as temporary:
-        onnx.save(graph, temporary)
-    return path
+    return graph
