@@ -23,6 +23,7 @@ from network.backbone import copy_backbone
 from network.bert import BertClassifier, BertMaskedLM, logits_model
 from network.metadata import Metadata
 from network.model_file import save_model
+from recipes.distillation.teachers import distillation_split, soft_label_splits
 from recipes.preparation import checkpoint_of, kept_head, load_data, load_masked_text, load_pretrained, new_classifier
 from recipes.run_folder import (
     environment,
@@ -31,7 +32,6 @@ from recipes.run_folder import (
     previous_model_remark,
     run_in_folder,
 )
-from recipes.teachers import distillation_split, soft_label_splits
 from serving.export.onnx_file import export_onnx, onnx_path
 from system.command_line import option_name
 from system.errors import InputError

@@ -32,6 +32,7 @@ ROOMS = (
     "serving/export",
     "serving/export/huggingface",
     "recipes",
+    "recipes/distillation",
     "recipes/studies",
     "benchmarks",
 )
