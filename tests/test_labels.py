@@ -68,6 +68,14 @@ def test_targets_are_one_column_of_float32():
     assert SENTIMENT.of_targets(targets).tolist() == [0, 1, 1]
 
 
+@pytest.mark.parametrize("labels", [SENTIMENT, LabelSet(("低", "中", "高")), LabelSet(("低", "中"), multi_label=True)])
+def test_softened_probabilities_are_those_of_divided_logits(labels):
+    logits = np.random.default_rng(0).normal(scale=3, size=(9, labels.num_outputs))
+    softened = labels.softened(labels.probabilities(logits), 2.5)
+    np.testing.assert_allclose(softened, labels.probabilities(logits / 2.5), rtol=1e-6)
+    assert (labels.softened(np.eye(len(labels.names)), 2.5) > 0).all()
+
+
 @given(logits=LOGITS)
 def test_soft_targets_lead_to_the_more_probable_label(logits):
     targets = SENTIMENT.soft_targets(SENTIMENT.probabilities(logits))

@@ -89,7 +89,9 @@ class TestFineTuningPlan:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"teachers": ["a.keras"]}, "--teachers"),
+            ({"teachers": ["a.keras"]}, "--teachers have no texts .* --mixtures or, .* --hard-label-weight"),
+            ({"hard_label_weight": 0.5, "mixtures": 9}, "--hard-label-weight leaves the rest to teachers: add --teach"),
+            ({"teacher_temperature": 2.0}, "--teacher-temperature has no teachers: add --unlabelled, --mixtures"),
             ({"save_soft_labels": "a.csv"}, "--save-soft-labels has no texts to save"),
             ({"save_soft_labels": "a.txt", "mixtures": 9}, "--save-soft-labels a.txt: .* must end with .csv"),
             ({"save_soft_labels": "a.csv", "mixtures": 9, "seeds": 2}, "--seeds would .* leave out --save-soft-labels"),

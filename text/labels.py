@@ -20,6 +20,7 @@ LABEL_WORDS = {
 }
 ENGLISH_NAMES = {"负面": "negative", "正面": "positive"}
 LABEL_CHARACTERS_SHOWN = 40
+LEAST_PROBABILITY = 1e-7
 LABELS_DESCRIBED = 6
 SEPARATOR = "|"  # of several labels of a text
 # C0, DEL, C1, the line and paragraph separators, and half of a surrogate pair.
@@ -131,6 +132,35 @@ class LabelSet:
             return _sigmoid(np.asarray(logits, np.float64))
         exponentials = np.exp(np.asarray(logits, np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
         return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+    def softened(self, probabilities: np.ndarray, temperature: float) -> np.ndarray:
+        """Return the probabilities of logits divided by a temperature, float64, (texts, labels).
+
+        Args:
+            probabilities: those of the logits themselves, (texts, labels).
+            temperature: the divisor, above 0; above 1 it makes the probabilities more alike.
+        """
+        # In a file a small probability is rounded to 0, which no temperature would raise.
+        probabilities = np.clip(np.asarray(probabilities, np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+        if self.is_binary or self.multi_label:
+            return _sigmoid((np.log(probabilities) - np.log1p(-probabilities)) / temperature)
+        powers = probabilities ** (1 / temperature)
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    def has_same_labels(self, other: LabelSet) -> bool:
+        """Return whether other labels are these, perhaps in another order."""
+        return self.multi_label == other.multi_label and set(self.names) == set(other.names)
+
+    def in_own_order(self, logits: np.ndarray, other: LabelSet) -> np.ndarray:
+        """Return logits, (texts, outputs), in the order of these labels.
+
+        Args:
+            logits: those of `other`, (texts, outputs).
+            other: the same labels, perhaps in another order.
+        """
+        if self.names == other.names:
+            return logits
+        return -logits if self.is_binary else logits[:, [other.names.index(name) for name in self.names]]
 
     def log_odds(self, logits: np.ndarray, label: int) -> np.ndarray:
         """Return the logarithm of p / (1 - p), where p is the probability of a label, float64, (texts,).

@@ -20,6 +20,7 @@ from training.fitting import Validate, fit, predict
 from training.frozen_head import start_head, train_head
 from training.logistic_regression import Head
 from training.objectives.balancing import balance
+from training.objectives.distillation import targets_of
 from training.objectives.document_loss import document_batches, document_model, most_windows
 from training.objectives.masked_rows import MaskedText, joint_batches, joint_model, keep_language_model
 from training.objectives.regularization import RegularizedModel
@@ -49,8 +50,7 @@ def train_classifier(
         plan: the settings.
         validate: returns the metrics of the validation split from its logits.
         checkpoint: where to save the state of the training.
-        distilled: further texts, with a teacher's probabilities as targets. Hinton et al., "Distilling the Knowledge
-            in a Neural Network" (2015).
+        distilled: further texts, with a teacher's probabilities as targets; see `training.objectives.distillation`.
         kept: the head of the pre-trained model, to start from; None for a new one.
         masked_text: what to go on learning masked language modelling from; its model then gets the trained layers too.
         resume: whether to continue the run in `checkpoint`.
@@ -136,7 +136,7 @@ def _document_batches(
 
 def _window_batches(trained_on: Sequence[Split], labels: LabelSet, plan: FineTuningPlan) -> functools.partial:
     """Return a function that returns the batches of windows of an epoch, by length where that saves time."""
-    targets = np.concatenate([split.targets for split in trained_on])
+    targets = targets_of(trained_on, plan)
     text_index = _text_index(trained_on)
     weights, frequencies = (
         None if values is None else values[text_index] for values in balance(labels, trained_on, plan)

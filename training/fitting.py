@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
+from keras import KerasTensor
 
 from system.errors import InputError
 from text.labels import LabelSet
@@ -13,6 +14,7 @@ from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, ProgressBar, fit_epochs
 from training.engine.optimizer import fine_tuning_optimizer
 from training.engine.precision import with_loss_scaling
+from training.objectives.distillation import DistillationLoss, distillation_accuracy
 from training.objectives.losses import classification_accuracy, classification_loss
 from training.objectives.masked_rows import JointModel
 from training.plans.fine_tuning import FineTuningPlan
@@ -20,6 +22,7 @@ from training.plans.fine_tuning import FineTuningPlan
 PREDICTION_BATCH_SIZE = 256
 # Returns the metrics of the validation split from the logits of its texts, (texts, outputs).
 Validate = Callable[[np.ndarray], dict[str, float]]
+Metric = Callable[[KerasTensor, KerasTensor], KerasTensor] | keras.metrics.Metric
 
 
 def predict(model: keras.Model, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -65,9 +68,7 @@ def fit(
     total_batches = plan.epochs * len(batches)
     if plan.accumulate > total_batches:
         raise InputError(f"--accumulate {plan.accumulate} is more than the {total_batches} batches of the training")
-    gamma = plan.focal_gamma if plan.loss == "focal" else None
-    loss = classification_loss(labels, focal_gamma=gamma, label_smoothing=plan.label_smoothing)
-    metric = classification_accuracy(labels)
+    loss, metric = _objective_of(plan, labels)
     joint = isinstance(model, JointModel)
     model.compile(
         with_loss_scaling(_optimizer_of(plan, total_batches, backbone), model),
@@ -87,6 +88,15 @@ def fit(
         callbacks=[ProgressBar(unit, batches.batch_size)],
         best=BestEpoch(plan.monitor, plan.patience) if plan.monitor else None,
     )
+
+
+def _objective_of(plan: FineTuningPlan, labels: LabelSet) -> tuple[keras.losses.Loss, Metric]:
+    """Return the loss and the metric of the targets of `training.objectives.distillation.targets_of`."""
+    gamma = plan.focal_gamma if plan.loss == "focal" else None
+    loss = classification_loss(labels, focal_gamma=gamma, label_smoothing=plan.label_smoothing)
+    if plan.has_soft_loss:
+        return DistillationLoss(loss, plan.teacher_temperature), distillation_accuracy(labels)
+    return loss, classification_accuracy(labels)
 
 
 def _optimizer_of(plan: FineTuningPlan, total_batches: int, backbone: Sequence[str]) -> keras.optimizers.Optimizer:

@@ -11,13 +11,15 @@ import numpy as np
 from network.bert import BertClassifier
 from network.heads import ClassificationLogits
 from text.dataset.splits import Split
+from text.labels import LabelSet
 from training.engine.batches import LabelledBatches
 from training.engine.best_epoch import VALIDATION
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, format_metrics
 from training.fitting import Validate, fit, predict
-from training.logistic_regression import Head, LabelledFeatures, fit_cross_validated, prior
+from training.logistic_regression import Head, LabelledFeatures, SoftTargets, fit_cross_validated, prior
 from training.objectives.balancing import balance
+from training.objectives.distillation import joined, soft_targets_of
 from training.plans.fine_tuning import FineTuningPlan
 
 
@@ -70,7 +72,8 @@ def features_of(extractor: keras.Model, splits: Sequence[Split], plan: FineTunin
     targets = np.concatenate([split.targets for split in splits])
     labels = splits[0].label_set
     weights, frequencies = balance(labels, splits, plan)
-    return LabelledFeatures(features, targets, labels, weights, frequencies)
+    soft = SoftTargets(*soft_targets_of(splits), plan.teacher_temperature) if plan.has_soft_loss else None
+    return LabelledFeatures(features, targets, labels, weights, frequencies, soft)
 
 
 def solve_head(texts: LabelledFeatures, plan: FineTuningPlan, kept: Head | None) -> tuple[Head, str]:
@@ -87,19 +90,27 @@ def solve_head(texts: LabelledFeatures, plan: FineTuningPlan, kept: Head | None)
     features = texts.features.astype(np.float64)
     # One scale for all features: the network gives important ones a large variance.
     mean, scale = features.mean(axis=0), features.std(axis=0).mean() or 1.0
-    targets = texts.targets.astype(np.float64)
-    if plan.label_smoothing:
-        outcomes = 2 if texts.labels.activation == "sigmoid" else targets.shape[1]
-        targets = targets * (1 - plan.label_smoothing) + plan.label_smoothing / outcomes
+    targets, soft = _smoothed(texts.targets, texts.labels, plan), texts.soft
+    if soft is not None:
+        soft = soft._replace(probabilities=_smoothed(soft.probabilities, texts.labels, plan))
     starts = [prior]
     if kept is not None:
         of_scaled = Head(kept.kernel * scale, kept.bias + mean @ kept.kernel)
         starts.append(lambda _: of_scaled)
-    scaled = dataclasses.replace(texts, features=(features - mean) / scale, targets=targets)
+    scaled = dataclasses.replace(texts, features=(features - mean) / scale, targets=targets, soft=soft)
     head, start, penalty = fit_cross_validated(scaled, starts, plan.seed)
     kernel = head.kernel / scale
     held_to = "the frequencies of the labels" if start == 0 else "the head of --pretrained"
     return Head(kernel, head.bias - mean @ kernel), f"held to {held_to} with a penalty of {penalty:g}"
+
+
+def _smoothed(targets: np.ndarray, labels: LabelSet, plan: FineTuningPlan) -> np.ndarray:
+    """Return targets, float64, (texts, outputs), after the label smoothing of the plan."""
+    targets = targets.astype(np.float64)
+    if not plan.label_smoothing:
+        return targets
+    outcomes = 2 if labels.activation == "sigmoid" else targets.shape[1]
+    return targets * (1 - plan.label_smoothing) + plan.label_smoothing / outcomes
 
 
 def start_head(
@@ -162,7 +173,7 @@ def _train_in_epochs(
     batches_of = functools.partial(
         LabelledBatches,
         (texts.features - mean) @ whitening,
-        texts.targets,
+        joined(texts.targets, *texts.soft[:2]) if texts.soft else texts.targets,
         plan.batch_size,
         weights=texts.weights,
         frequencies=texts.frequencies,

@@ -33,6 +33,21 @@ class Head(NamedTuple):
         return features @ self.kernel + self.bias
 
 
+class SoftTargets(NamedTuple):
+    """The predictions of teachers for the texts to train a head on.
+
+    Attributes:
+        probabilities: those of the teachers' logits divided by the temperature, (texts, outputs).
+        label_weights: the weight of the targets in the loss of each text, (texts,), 0 to 1; the probabilities have the
+            rest.
+        temperature: see `training.objectives.distillation.DistillationLoss`.
+    """
+
+    probabilities: np.ndarray
+    label_weights: np.ndarray
+    temperature: float
+
+
 @dataclass(frozen=True)
 class LabelledFeatures:
     """Texts to train a head on.
@@ -43,6 +58,7 @@ class LabelledFeatures:
         labels: the labels, which the outputs mean.
         weights: the weight of each text in the loss, (texts,); None if all are 1.
         frequencies: how often an epoch draws each text, (texts,); None if all are 1.
+        soft: the predictions of teachers; None to learn the targets alone.
     """
 
     features: np.ndarray
@@ -50,6 +66,7 @@ class LabelledFeatures:
     labels: LabelSet
     weights: np.ndarray | None = None
     frequencies: np.ndarray | None = None
+    soft: SoftTargets | None = None
 
     @property
     def importance(self) -> np.ndarray:
@@ -63,7 +80,10 @@ class LabelledFeatures:
     def part(self, rows: np.ndarray) -> LabelledFeatures:
         """Return some of the texts, by a mask or by indices."""
         importance = self.importance[rows]
-        return LabelledFeatures(self.features[rows], self.targets[rows], self.labels, importance)
+        soft = self.soft
+        if soft is not None:
+            soft = SoftTargets(soft.probabilities[rows], soft.label_weights[rows], soft.temperature)
+        return LabelledFeatures(self.features[rows], self.targets[rows], self.labels, importance, soft=soft)
 
     def metrics(self, head: Head) -> dict[str, float]:
         """Return loss and accuracy, with the names and the meaning that they have in training by epochs."""
@@ -79,13 +99,27 @@ class LabelledFeatures:
 
 
 def losses_of(texts: LabelledFeatures, head: Head) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cross-entropy of each text in nats, (texts,), and its gradient by the logits, (texts, outputs)."""
+    """Return the loss of each text in nats, (texts,), and its gradient by the logits, (texts, outputs).
+
+    It is the cross-entropy, with soft targets as `training.objectives.distillation.DistillationLoss` has it.
+    """
     logits = head.logits(texts.features)
-    if texts.labels.activation == "sigmoid":
-        losses = (np.logaddexp(0, logits) - texts.targets * logits).sum(axis=1)
-        return losses, np.exp(-np.logaddexp(0, -logits)) - texts.targets
+    losses, by_logits = _cross_entropy(texts.labels, texts.targets, logits)
+    if texts.soft is None:
+        return losses, by_logits
+    probabilities, weights, temperature = texts.soft
+    soft_losses, by_divided = _cross_entropy(texts.labels, probabilities, logits / temperature)
+    losses = weights * losses + (1 - weights) * temperature**2 * soft_losses
+    return losses, weights[:, None] * by_logits + (1 - weights[:, None]) * temperature * by_divided
+
+
+def _cross_entropy(labels: LabelSet, targets: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cross-entropy of each text, (texts,), and its gradient by the logits, (texts, outputs)."""
+    if labels.activation == "sigmoid":
+        losses = (np.logaddexp(0, logits) - targets * logits).sum(axis=1)
+        return losses, np.exp(-np.logaddexp(0, -logits)) - targets
     normalizer = np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    return (texts.targets * (normalizer - logits)).sum(axis=1), np.exp(logits - normalizer) - texts.targets
+    return (targets * (normalizer - logits)).sum(axis=1), np.exp(logits - normalizer) - targets
 
 
 # Returns the weights to hold a head to, from the texts that it is fitted to.

@@ -52,6 +52,7 @@ CHOICES = {
         "accumulate": 2,
         "monitor": "macro_f1",
     },
+    "teachers": {"teacher_temperature": 2.0, "hard_label_weight": 0.5},
     # Not clipped: TensorFlow takes the gradients of a token that occurs twice for two, so that their norm differs.
     "masked rows": {"corpus": ["rows_of_text"], "masked_rows": 0.5, "masked_lm_weight": 0.5, "clip_norm": 1000.0},
 }
@@ -86,6 +87,10 @@ def rows_of_text(config: BertConfig) -> MaskedText:
 def train(name: str, changes: dict) -> dict:
     """Train with some choices; return the numbers of the run."""
     splits = Splits(None, split_of(48, 0), split_of(24, 1), split_of(24, 2))
+    if "hard_label_weight" in changes:
+        soft_targets = np.random.default_rng(4).dirichlet([1, 1, 1], 48).astype(np.float32)
+        taught = dataclasses.replace(splits.train, soft_targets=soft_targets, label_weight=changes["hard_label_weight"])
+        splits = dataclasses.replace(splits, train=taught)
     settings = {"dropout_rate": 0.0, "batch_size": 8, "epochs": 2, "learning_rate": 1e-3, "seed": 1, "unfreeze": "all"}
     is_compiled = name in COMPILED and keras.backend.backend() == "jax"
     plan = dataclasses.replace(fine_tuning.PLAN, **settings | {"no_xla": not is_compiled} | changes)

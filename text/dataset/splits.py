@@ -38,6 +38,9 @@ class Split:
         rows: the indices of the texts in the data set, (texts,); None for texts of several sets or from elsewhere.
         cleaned: the texts as the tokenizer cleans them, for the baseline; None if it cleans nothing.
         text_weights: the weight of each text in the loss, float32, (texts,); None where all are 1.
+        soft_targets: the probabilities of teachers to learn beside the targets, at the temperature of the training,
+            float32, (texts, outputs); None for the targets alone.
+        label_weight: the weight of the targets in the loss of a text, 0 to 1; the soft targets have the rest.
     """
 
     texts: list[str]
@@ -48,6 +51,8 @@ class Split:
     rows: np.ndarray | None = None
     cleaned: list[str] | None = None
     text_weights: np.ndarray | None = None
+    soft_targets: np.ndarray | None = None
+    label_weight: float = 1.0
 
     @property
     def labels(self) -> np.ndarray:

@@ -11,6 +11,7 @@ from layers import Shape
 from text.dataset.splits import Split
 from text.tokens.windows import Windows
 from training.engine.document_batches import DocumentBatches
+from training.objectives.distillation import targets_of
 from training.plans.fine_tuning import FineTuningPlan
 
 
@@ -115,7 +116,7 @@ def document_batches(
         {name: np.concatenate([each.inputs[name] for each in windows]) for name in windows[0].inputs},
         np.concatenate([_num_windows(each) for each in windows]),
         np.concatenate([each.weights for each in windows]),
-        np.concatenate([split.targets for split in trained_on]),
+        targets_of(trained_on, plan),
         plan.batch_size,
         weights=weights,
         frequencies=frequencies,

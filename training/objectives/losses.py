@@ -38,9 +38,15 @@ def classification_accuracy(
     labels: LabelSet,
 ) -> Callable[[KerasTensor, KerasTensor], KerasTensor] | keras.metrics.Metric:
     """Return the metric of a label set that says which predictions are right."""
+    function = accuracy_function(labels)
+    return keras.metrics.MeanMetricWrapper(function, name="accuracy") if labels.multi_label else function
+
+
+def accuracy_function(labels: LabelSet) -> Callable[[KerasTensor, KerasTensor], KerasTensor]:
+    """Return the function of targets and logits, (batch, outputs), that returns 1 for a right prediction: (batch,)."""
     if labels.multi_label:
-        return keras.metrics.MeanMetricWrapper(exact_match, name="accuracy")
-    return binary_accuracy if labels.activation == "sigmoid" else accuracy
+        return exact_match
+    return binary_accuracy if labels.is_binary else accuracy
 
 
 def binary_accuracy(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:

@@ -4,9 +4,10 @@ import functools
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from system.command_line import option, positive_int
+from system.command_line import option, positive_float, positive_int, probability
 from system.errors import InputError
 from text.dataset.options import FurtherSource, parse_further_source
+from training.plans.shared import CACHE_FOLDER
 
 _unlabelled = functools.partial(option, group="unlabelled texts")
 
@@ -26,7 +27,22 @@ class DistillationOptions:
         [],
         nargs="+",
         metavar="FILE",
-        help="classifiers with the same labels that also label these texts; together they count as much as TF-IDF",
+        help="classifiers with the same labels that also label these texts: .keras or .onnx files, or folders with a "
+        f"BERT classifier of Hugging Face. Together they count as much as TF-IDF. {CACHE_FOLDER} keeps their answers",
+    )
+    teacher_temperature: float = _unlabelled(
+        1.0,
+        type=positive_float,
+        metavar="X",
+        help="divisor of the logits of the teachers and, for their texts, of those of the model in training; above 1 "
+        "the less probable labels count more. Also for --soft-labels",
+    )
+    hard_label_weight: float = _unlabelled(
+        1.0,
+        type=probability,
+        metavar="X",
+        help="weight of its own label in the loss of a training text, from 0 to 1; the prediction of --teachers has "
+        "the rest. 1: they do not label training texts. TF-IDF never does, because it has learnt these",
     )
     mixtures: int | None = _unlabelled(
         None,
@@ -59,13 +75,33 @@ class DistillationOptions:
             typed: the names of the fields that the command line sets.
 
         Raises:
-            InputError: there are none, or the weight of a file is not a number.
+            InputError: there are none, an option has no effect, or the weight of a file is not a number.
         """
-        if self.teachers and not (self.unlabelled or self.mixtures):
-            raise InputError("--teachers have no texts to label: add --unlabelled or --mixtures")
-        if self.save_soft_labels and not (self.unlabelled or self.mixtures):
+        has_own_texts = bool(self.unlabelled or self.mixtures)
+        if self.hard_label_weight < 1 and not self.teachers:
+            raise InputError("--hard-label-weight leaves the rest to teachers: add --teachers")
+        if self.teachers and not (has_own_texts or self.hard_label_weight < 1):
+            raise InputError(
+                "--teachers have no texts to label: add --unlabelled, --mixtures or, for the training texts, "
+                "--hard-label-weight"
+            )
+        if self.teacher_temperature != 1 and not (self.teachers or has_own_texts or self.soft_labels):
+            raise InputError(
+                "--teacher-temperature has no teachers: add --unlabelled, --mixtures, --soft-labels or --teachers"
+            )
+        if self.save_soft_labels and not has_own_texts:
             raise InputError("--save-soft-labels has no texts to save: add --unlabelled or --mixtures")
         _ = self.soft_sources  # raises for a wrong weight
+
+    @property
+    def asks_teachers(self) -> bool:
+        """Whether teachers label texts in this run."""
+        return bool(self.unlabelled or self.mixtures or self.hard_label_weight < 1)
+
+    @property
+    def has_soft_loss(self) -> bool:
+        """Whether the loss compares with labels and with teachers in different ways."""
+        return self.teacher_temperature != 1 or self.hard_label_weight < 1
 
     @property
     def soft_sources(self) -> list[FurtherSource]:

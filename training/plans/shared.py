@@ -9,7 +9,7 @@ DRY_RUN_HELP = "check all input, print what the run would use, and stop before t
 PRETRAINED_HELP = "a .keras file, a folder with a BERT checkpoint of Hugging Face or TensorFlow 1, or the hub id of one"
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 MASK_RATE = 0.2  # fraction of the tokens that masked language modelling masks
-CACHE_FOLDER = "runs/cache"  # for tokenized corpora
+CACHE_FOLDER = "runs/cache"  # for tokenized corpora and the answers of teachers
 PRECISION_HELP = "precision of the computation; the mixed ones are faster on a GPU"
 
 
