@@ -23,7 +23,7 @@ from network.backbone import copy_backbone
 from network.bert import BertClassifier, BertMaskedLM, logits_model
 from network.metadata import Metadata
 from network.model_file import save_model
-from recipes.distillation.teachers import distillation_split, soft_label_splits
+from recipes.distillation.teachers import soft_label_splits, taught_splits
 from recipes.preparation import checkpoint_of, kept_head, load_data, load_masked_text, load_pretrained, new_classifier
 from recipes.run_folder import (
     environment,
@@ -115,8 +115,9 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         print("--document-loss changes nothing without --unfreeze: the head alone is always trained on whole texts")
     distilled = soft_label_splits(plan, splits, classifier)
     masked_text = load_masked_text(plan, pretrained, splits) if plan.corpus else None
-    if (plan.unlabelled or plan.mixtures) and (plan.save_soft_labels or not plan.dry_run):
-        distilled = [distillation_split(plan, splits, classifier), *distilled]
+    if plan.asks_teachers and (plan.save_soft_labels or not plan.dry_run):
+        splits, labelled_now = taught_splits(plan, splits, classifier)
+        distilled = [*labelled_now, *distilled]
     if plan.dry_run:
         _print_dry_run(plan, classifier, splits, plot_name, test=test)
         return None

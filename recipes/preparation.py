@@ -97,7 +97,7 @@ def kept_head(plan: FineTuningPlan, pretrained: BertModel, labels: LabelSet) -> 
     if not isinstance(pretrained, BertClassifier) or pretrained.pooling != pooling_of(plan, pretrained):
         return None
     known = pretrained.label_set
-    if known.multi_label != labels.multi_label or set(known.names) != set(labels.names):
+    if not labels.has_same_labels(known):
         return None
     kernel, bias = pretrained.get_layer("classification_output").get_weights()
     if labels.is_binary:
@@ -175,6 +175,11 @@ def checkpoint_of(
     distillation_data = []
     for split in distilled:
         distillation_data += [hashlib.sha256(split.targets.tobytes()).hexdigest(), *split.texts]
+    distillation_data += [
+        hashlib.sha256(split.soft_targets.tobytes()).hexdigest()
+        for split in (splits.train, *distilled)
+        if split.soft_targets is not None
+    ]
     further = further_fingerprints(plan, [each.labelled for each in splits.further])
     corpus = [masked_text.corpus.sha256] if masked_text else []
     sha256 = data_sha256(splits.labelled, plan.pretrained, [*further, *distillation_data, *corpus])

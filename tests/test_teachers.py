@@ -5,14 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupted_runs import run_until_killed
 from scripts import assert_one_error
 
 import fine_tuning
 import recipes.fine_tuning
 from evaluation.baseline import TEACHER_CHARACTERS, baseline_logits
 from network.model_file import load_model
+from recipes.distillation.classifiers import Teacher
 from recipes.distillation.mixtures import mixed_texts
-from recipes.distillation.teachers import distillation_split
+from recipes.distillation.teachers import distillation_split, soft_label_splits, taught_splits
+from recipes.preparation import checkpoint_of
 from serving.predictor import Predictor
 from system.errors import InputError
 from text.cleaning import with_cleaning
@@ -38,25 +41,38 @@ def tfidf_logits(splits, distilled):
     )
 
 
+def distill(plan, splits, student):
+    """Return the texts of a distillation, with what all teachers of the plan say."""
+    teachers = [Teacher(source, splits.label_set) for source in plan.teachers]
+    return distillation_split(plan, splits, student, teachers)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """The cache of the answers lies in the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def student(tiny_model):
+    return load_model(tiny_model)
+
+
+@pytest.fixture
+def splits(student):
+    return load_splits(DataOptions(dataset="sample", test_size=1 / 6), tokenizer_from_json(student.tokenizer_json), 16)
+
+
+@pytest.fixture
+def plan(tmp_path):
+    sample = "\n".join(read_labelled("sample").texts)
+    (tmp_path / "more.txt").write_text(f"{sample}\n没看过的评论\n", encoding="utf-8")
+    return dataclasses.replace(fine_tuning.PLAN, unlabelled=[str(tmp_path / "more.txt")], max_windows=1)
+
+
 class TestDistillationSplit:
-    @pytest.fixture
-    def student(self, tiny_model):
-        return load_model(tiny_model)
-
-    @pytest.fixture
-    def splits(self, student):
-        return load_splits(
-            DataOptions(dataset="sample", test_size=1 / 6), tokenizer_from_json(student.tokenizer_json), 16
-        )
-
-    @pytest.fixture
-    def plan(self, tmp_path):
-        sample = "\n".join(read_labelled("sample").texts)
-        (tmp_path / "more.txt").write_text(f"{sample}\n没看过的评论\n", encoding="utf-8")
-        return dataclasses.replace(fine_tuning.PLAN, unlabelled=[str(tmp_path / "more.txt")], max_windows=1)
-
     def test_texts_of_the_validation_and_the_test_are_left_out(self, plan, splits, student, capsys):
-        distilled = distillation_split(plan, splits, student)
+        distilled = distill(plan, splits, student)
         assert sorted(distilled.texts) == sorted([*splits.train.texts, "没看过的评论"])
         count = len(distilled.texts)
         assert capsys.readouterr().out == f"the teachers label {count} texts\n"
@@ -69,7 +85,7 @@ class TestDistillationSplit:
         options = DataOptions(dataset="sample", also=[str(tmp_path / "others.csv=0.5")], test_size=1 / 6)
         splits = load_splits(options, tokenizer_from_json(student.tokenizer_json), 16)
         plan = dataclasses.replace(plan, exclude=[str(tmp_path / "unwanted.txt")], mixtures=20)
-        distilled = distillation_split(plan, splits, student)
+        distilled = distill(plan, splits, student)
         unlabelled, mixed = distilled.texts[:-20], distilled.texts[-20:]
         known = {letters(text) for split in (splits.validation, *splits.tests) for text in split.texts}
         assert unlabelled and known.isdisjoint(map(letters, unlabelled)) and "没看过的评论" not in unlabelled
@@ -78,24 +94,24 @@ class TestDistillationSplit:
         np.testing.assert_allclose(distilled.targets[:, 0], SENTIMENT.probabilities(logits)[:, 1], rtol=1e-5)
 
     def test_tfidf_alone_gives_its_probabilities(self, plan, splits, student):
-        distilled = distillation_split(plan, splits, student)
+        distilled = distill(plan, splits, student)
         logits = tfidf_logits(splits, distilled)
         np.testing.assert_allclose(distilled.targets[:, 0], SENTIMENT.probabilities(logits)[:, 1], rtol=1e-5)
 
     def test_the_classifiers_together_count_as_much_as_tfidf(self, plan, splits, student, tiny_model):
-        distilled = distillation_split(dataclasses.replace(plan, teachers=[str(tiny_model)] * 2), splits, student)
+        distilled = distill(dataclasses.replace(plan, teachers=[str(tiny_model)] * 2), splits, student)
         baseline = tfidf_logits(splits, distilled)
         expected = SENTIMENT.probabilities((baseline + Predictor(tiny_model).logits(distilled.texts)) / 2)
         np.testing.assert_allclose(distilled.targets[:, 0], expected[:, 1], rtol=1e-5)
 
     def test_mixtures_are_made_of_the_training_texts_and_the_unlabelled_ones(self, plan, splits, student):
-        distilled = distillation_split(dataclasses.replace(plan, mixtures=30), splits, student)
+        distilled = distill(dataclasses.replace(plan, mixtures=30), splits, student)
         unlabelled, mixed = distilled.texts[:-30], distilled.texts[-30:]
         assert mixed == mixed_texts(splits.train.texts + unlabelled, 30, plan.seed)
 
     def test_a_teacher_with_other_labels_is_refused(self, plan, splits, student, tiny_emotions):
         with pytest.raises(InputError, match="has the labels .*, but the data set has 负面, 正面"):
-            distillation_split(dataclasses.replace(plan, teachers=[str(tiny_emotions)]), splits, student)
+            distill(dataclasses.replace(plan, teachers=[str(tiny_emotions)]), splits, student)
 
     def test_a_teacher_of_three_labels_is_followed(self, tmp_path, tiny_emotions):
         names = Predictor(tiny_emotions).labels.names
@@ -107,7 +123,7 @@ class TestDistillationSplit:
             DataOptions(dataset=str(tmp_path / "emotions.csv"), test_size=0.2, labels=list(names)), tokenizer, 16
         )
         plan = dataclasses.replace(fine_tuning.PLAN, mixtures=20, teachers=[str(tiny_emotions)], max_windows=1)
-        distilled = distillation_split(plan, splits, student)
+        distilled = distill(plan, splits, student)
         baseline = tfidf_logits(splits, distilled)
         logits = (baseline + Predictor(tiny_emotions).logits(distilled.texts)) / 2
         assert distilled.targets.shape == (20, len(names))
@@ -123,28 +139,105 @@ class TestDistillationSplit:
         )
         splits = load_splits(options, tokenizer_from_json(student.tokenizer_json), 16)
         plan = dataclasses.replace(fine_tuning.PLAN, mixtures=20, max_windows=1)
-        distilled = distillation_split(plan, splits, student)
+        distilled = distill(plan, splits, student)
         logits = tfidf_logits(splits, distilled)
         np.testing.assert_allclose(distilled.targets, 1 / (1 + np.exp(-logits)), rtol=1e-4, atol=1e-6)
         with pytest.raises(
             InputError, match=r"has the labels .*, 平静, but the data set has .*, 平静 \(several per text\)"
         ):
-            distillation_split(dataclasses.replace(plan, teachers=[str(tiny_emotions)]), splits, student)
+            distill(dataclasses.replace(plan, teachers=[str(tiny_emotions)]), splits, student)
 
     def test_tfidf_reads_texts_as_the_student_cleans_them(self, plan, splits, student):
-        plain = distillation_split(plan, splits, student)
+        plain = distill(plan, splits, student)
         Path(plan.unlabelled[0]).write_text(
             "\n".join(f"http://t.cn/a {text}" for text in plain.texts), encoding="utf-8"
         )
         student.tokenizer_asset.json = with_cleaning(tokenizer_from_json(student.tokenizer_json), ["urls"]).to_str()
-        cleaned = distillation_split(plan, splits, student)
+        cleaned = distill(plan, splits, student)
         assert len(cleaned.texts) == len(plain.texts)
         np.testing.assert_allclose(cleaned.targets, plain.targets, rtol=1e-4)
         np.testing.assert_array_equal(cleaned.windows.input_ids, plain.windows.input_ids)
 
     def test_mixtures_alone(self, splits, student):
-        distilled = distillation_split(dataclasses.replace(fine_tuning.PLAN, mixtures=30), splits, student)
+        distilled = distill(dataclasses.replace(fine_tuning.PLAN, mixtures=30), splits, student)
         assert distilled.texts == mixed_texts(splits.train.texts, 30, fine_tuning.PLAN.seed)
+
+
+class TestTemperature:
+    def test_the_probabilities_of_the_teachers_are_softened(self, plan, splits, student, tiny_model):
+        plan = dataclasses.replace(plan, teachers=[str(tiny_model)], teacher_temperature=2.0)
+        distilled = distill(plan, splits, student)
+        logits = (tfidf_logits(splits, distilled) + Predictor(tiny_model).logits(distilled.texts)) / 2
+        softened = SENTIMENT.probabilities(logits / 2)
+        np.testing.assert_allclose(distilled.soft_targets[:, 0], softened[:, 1], rtol=1e-5)
+        np.testing.assert_allclose(distilled.targets[:, 0], SENTIMENT.probabilities(logits)[:, 1], rtol=1e-5)
+        assert distilled.label_weight == 0
+
+    def test_so_are_those_in_files(self, tmp_path, plan, splits, student):
+        saved = dataclasses.replace(plan, teacher_temperature=2.0, save_soft_labels=str(tmp_path / "soft.csv"))
+        expected = distill(saved, splits, student)
+        plan = dataclasses.replace(plan, teacher_temperature=2.0, soft_labels=[f"{tmp_path / 'soft.csv'}=0.5"])
+        (read,) = soft_label_splits(plan, splits, student)
+        targets = dict(zip(expected.texts, expected.soft_targets[:, 0], strict=True))
+        np.testing.assert_allclose(read.soft_targets[:, 0], [targets[text] for text in read.texts], atol=1e-5)
+        assert read.label_weight == 0 and set(read.text_weights) == {0.5}
+
+    def test_1_changes_nothing(self, plan, splits, student):
+        distilled = distill(plan, splits, student)
+        assert distilled.soft_targets is None and distilled.label_weight == 1
+
+
+class TestTrainingTexts:
+    def test_the_classifiers_alone_label_them(self, plan, splits, student, tiny_model):
+        changes = {"unlabelled": [], "teachers": [str(tiny_model)], "teacher_temperature": 2.0}
+        plan = dataclasses.replace(plan, hard_label_weight=0.3, **changes)
+        taught, further = taught_splits(plan, splits, student)
+        assert further == [] and taught.train.label_weight == 0.3
+        assert taught.train.targets is splits.train.targets and taught.validation is splits.validation
+        logits = Predictor(tiny_model).logits(splits.train.texts)
+        expected = SENTIMENT.probabilities(logits / 2)[:, 1]
+        np.testing.assert_allclose(taught.train.soft_targets[:, 0], expected, rtol=1e-5)
+
+    def test_beside_further_texts(self, plan, splits, student, tiny_model):
+        plan = dataclasses.replace(plan, hard_label_weight=0.0, teachers=[str(tiny_model)], mixtures=20)
+        taught, (further,) = taught_splits(plan, splits, student)
+        assert taught.train.label_weight == 0 and taught.train.soft_targets is not None
+        assert further.label_weight == 1 and further.soft_targets is None
+
+
+class TestCache:
+    def test_a_second_run_asks_no_teacher(self, plan, splits, student, tiny_model, monkeypatch):
+        plan = dataclasses.replace(plan, mixtures=20, teachers=[str(tiny_model)], hard_label_weight=0.5)
+        taught, (further,) = taught_splits(plan, splits, student)
+        monkeypatch.setattr("recipes.distillation.classifiers.Predictor", None)
+        monkeypatch.setattr("recipes.distillation.teachers.baseline_logits", None)
+        again, (further_again,) = taught_splits(plan, splits, student)
+        np.testing.assert_array_equal(again.train.soft_targets, taught.train.soft_targets)
+        np.testing.assert_array_equal(further_again.targets, further.targets)
+
+    def test_another_seed_asks_about_its_mixtures_alone(self, plan, splits, student, tiny_model, monkeypatch):
+        asked, logits = [], Predictor.logits
+        monkeypatch.setattr(Predictor, "logits", lambda own, texts: asked.append(len(texts)) or logits(own, texts))
+        for seed in (1, 2):
+            changes = {"mixtures": 20, "teachers": [str(tiny_model)], "seed": seed}
+            count = len(distill(dataclasses.replace(plan, **changes), splits, student).texts)
+        assert asked == [count - 20, 20, 20]
+
+    def test_tfidf_that_has_learnt_other_labels_is_another_teacher(self, plan, splits, student):
+        first = distill(plan, splits, student)
+        train = dataclasses.replace(splits.train, targets=1 - splits.train.targets)
+        other = distill(plan, dataclasses.replace(splits, train=train), student)
+        np.testing.assert_allclose(other.targets, 1 - first.targets, atol=1e-3)
+
+
+def test_a_run_on_other_answers_does_not_resume(splits):
+    taught = dataclasses.replace(splits.train, soft_targets=splits.train.targets)
+    plan = dataclasses.replace(fine_tuning.PLAN, pretrained=__file__)
+    hashes = {
+        checkpoint_of(plan, dataclasses.replace(splits, train=train)).data_sha256
+        for train in (splits.train, taught, dataclasses.replace(taught, soft_targets=1 - splits.train.targets))
+    }
+    assert len(hashes) == 3
 
 
 class TestScript:
@@ -187,6 +280,25 @@ class TestScript:
             np.testing.assert_allclose(split.targets[:, 0], [expected[text] for text in split.texts], atol=1e-6)
             assert len(split.windows.num_tokens) >= len(split.texts)
         assert set(half.text_weights) == {0.5} and whole.text_weights is None
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("options", [[], ["--unfreeze", "1", "--batch-size", "16", "--epochs", "2"]])
+    def test_a_student_of_softened_labels_is_trained(self, arguments, tiny_model, options, capsys):
+        options = ["--teachers", str(tiny_model), "--teacher-temperature", "3", "--hard-label-weight", "0.5", *options]
+        assert fine_tuning.main([*arguments, *options, "--mixtures", "30", "--output", "student.keras"]) == 0
+        assert "the teachers label 378 texts of the training split" in capsys.readouterr().out.splitlines()
+        assert load_model("student.keras").metadata["test"]
+
+    @pytest.mark.slow
+    def test_a_killed_run_resumes(self, arguments, tiny_model, tmp_path):
+        options = ["--teachers", str(tiny_model), "--teacher-temperature", "3", "--hard-label-weight", "0.5"]
+        options += ["--mixtures", "30", "--epochs", "2", "--output", "student.keras", "--no-xla", "--unfreeze", "1"]
+        run_until_killed("fine_tuning", 1, 1, [*arguments, *options], tmp_path)
+        assert fine_tuning.main(["--resume"]) == 0
+        resumed = load_model("student.keras").get_weights()
+        assert fine_tuning.main([*arguments, *options]) == 0
+        for weights, expected in zip(resumed, load_model("student.keras").get_weights(), strict=True):
+            np.testing.assert_array_equal(weights, expected)
 
     @pytest.mark.slow
     def test_a_student_is_trained_and_tested(self, arguments, tiny_model, capsys):

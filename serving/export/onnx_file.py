@@ -54,7 +54,7 @@ def export_onnx(source: str | os.PathLike, path: str | os.PathLike | None = None
     if path.suffix != ".onnx":  # by which the application chooses ONNX Runtime
         raise InputError(f"{path}: the name of the file must end in .onnx")
     classifier = read_pretrained(str(source), BertClassifier).model
-    graph = onnx_model(classifier)
+    graph = onnx_model(classifier, str(source))
     sha256 = sha256_of_weights(classifier)
     if os.path.isfile(source) and weights_sha256(source) != sha256:  # written by an older version, or by Keras itself
         with replace_atomically(source) as temporary:
@@ -65,13 +65,21 @@ def export_onnx(source: str | os.PathLike, path: str | os.PathLike | None = None
     return path
 
 
-def onnx_model(classifier: BertClassifier) -> onnx.ModelProto:
-    """Return the graph of a classifier with its tokenizer, its metadata and the SHA-256 of its weights."""
+def onnx_model(classifier: BertClassifier, where: str = "the classifier") -> onnx.ModelProto:
+    """Return the graph of a classifier with its tokenizer, its metadata and the SHA-256 of its weights.
+
+    Args:
+        classifier: the classifier.
+        where: its file, for the error message.
+
+    Raises:
+        InputError: the metadata cannot be used.
+    """
     from network.model_file import sha256_of_weights
     from serving.export.onnx_graph import classifier_graph
 
     graph = classifier_graph(classifier)
-    metadata = Metadata.from_json(classifier.metadata, "the classifier")
+    metadata = Metadata.from_json(classifier.metadata, where)
     about = {"format": FORMAT, "metadata": metadata.to_json(), "max_seq_len": classifier.config.max_seq_len}
     entries = {
         ABOUT: json.dumps(about, ensure_ascii=False),
