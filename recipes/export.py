@@ -37,6 +37,18 @@ def write_huggingface(model: str, folder: str) -> list[str]:
     return export_huggingface(model, folder)
 
 
+def keras_writer(name: str) -> Callable[[str, str], list[str]]:
+    """Return a function that writes a folder in a format of Keras' export, and returns the lines to print."""
+
+    def write(model: str, folder: str) -> list[str]:
+        with quiet_imports():
+            from serving.export.keras_export import export_keras
+
+        return export_keras(model, folder, name)
+
+    return write
+
+
 FORMATS = {
     "onnx": Format("FILE.onnx", "of a classifier for application.py and for ONNX Runtime elsewhere", write_onnx),
     "huggingface": Format(
@@ -45,6 +57,11 @@ FORMATS = {
         "the folder of any other classifier has an ONNX file and an example program",
         write_huggingface,
     ),
+    "openvino": Format("FOLDER", "of a classifier for OpenVINO", keras_writer("openvino")),
+    "saved-model": Format(
+        "FOLDER", "of a classifier for TensorFlow and TensorFlow Serving", keras_writer("saved-model")
+    ),
+    "litert": Format("FOLDER", "of a classifier for LiteRT, on phones and other small devices", keras_writer("litert")),
 }
 
 
