@@ -90,6 +90,8 @@ def _require_weights_of(runtime: OnnxRuntime, path: Path, made_from: Path) -> No
     sha256 = weights_sha256(made_from)
     if sha256 is None:
         problem = f"{made_from} does not record the hash of its weights"
+    elif runtime.weights_sha256.startswith(f"{sha256} "):  # see `serving.export.quantization.quantized`
+        problem = f"{path} has the weights of {made_from} in a quantized form"
     elif sha256 != runtime.weights_sha256:
         problem = f"{path} and {made_from} have different weights"
     else:
