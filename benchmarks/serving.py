@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> None:
         comparisons = (one_shot_lines, _running_lines, _file_lines, _memory_lines)
         lines = [line for compare in comparisons for line in compare(args, folder)]
     described = f"{len(reviews):,} reviews of {statistics.median(map(len, reviews)):,.0f} characters (median)"
-    print(f"{_machine()}\n{source_name(labelled.name)}, {described}; {args.model}\n")
+    print(f"{machine()}\n{source_name(labelled.name)}, {described}; {args.model}\n")
     _print_table(lines)
 
 
@@ -268,7 +268,8 @@ def _print_table(lines: list[Line]) -> None:
         print("  ".join((f"{line.name:{widths[0]}}", *cells, line.beside)).rstrip())
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Return a line about the processor, the memory and the versions."""
     try:
         about = Path("/proc/cpuinfo").read_text(encoding="utf-8")
         names = [line.partition(":")[2].strip() for line in about.splitlines() if line.startswith("model name")]

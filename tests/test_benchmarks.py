@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from scripts import assert_one_error
 
-from benchmarks import serving
+from benchmarks import formats, serving
 from benchmarks.pretraining import main
 from benchmarks.serving_contenders import repeat_to_file
 from system.errors import InputError
@@ -166,3 +167,43 @@ def test_serving_without_a_model_is_one_error(capsys):
     assert out == ""
     assert err.startswith("error: missing.keras")
     assert err.count("\n") == 1
+
+
+MISSING_FORMATS = [package for package in formats.NEEDED.values() if not importlib.util.find_spec(package)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING_FORMATS), reason=f"needs {', '.join(MISSING_FORMATS)}: requirements-dev.txt")
+def test_formats_print_a_line_each(tiny_emotions, tmp_path, capsys):
+    (tmp_path / "texts.csv").write_text("text\n房间很干净\n隔音太差\n早餐真丰富\n", encoding="utf-8")
+    sizes = ["--rows", "40", "--turns", "1", "--repeats", "2"]
+    assert formats.main(["--texts", str(tmp_path / "texts.csv"), "--model", str(tiny_emotions), *sizes]) == 0
+    _, data, blank, header, *lines = capsys.readouterr().out.splitlines()
+    assert data == f"{tmp_path / 'texts.csv'}, 40 texts of 5 characters (median); {tiny_emotions}" and not blank
+    assert re.split(r" {2,}", header.strip()) == [
+        "size",
+        "one text",
+        "many texts",
+        "largest difference",
+        "same decisions",
+    ]
+    rows = {name: cells for name, *cells in (re.split(r" {2,}", line) for line in lines)}
+    exact = ["onnx", "openvino", "saved-model", "litert"]
+    assert list(rows)[1:] == ["onnx", "onnx int8", "onnx float16-embeddings", *exact[1:]]
+    assert list(rows)[0].startswith("keras on ")
+    assert rows["onnx"][2] == rows["onnx"][4] == "1.00x"
+    for name in exact:
+        assert float(rows[name][5]) < 1e-4 and rows[name][6] == "100.00%"
+    assert 0 < float(rows["onnx float16-embeddings"][5]) < 0.01
+
+
+def test_formats_leave_out_what_is_not_installed(tiny_model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda package: None)
+    _, contenders = formats.prepare(str(tiny_model), tmp_path)
+    assert [each.name for each in contenders][1:] == ["onnx", "onnx int8", "onnx float16-embeddings"]
+    assert "litert: left out, because ai_edge_litert is not installed" in capsys.readouterr().err
+
+
+def test_formats_without_a_model_are_one_error(tmp_path, capsys):
+    assert formats.main(["--model", str(tmp_path / "missing.keras")]) == 1
+    assert_one_error(capsys.readouterr().err, "missing.keras")
