@@ -1,17 +1,19 @@
-"""The training of a vocabulary: its size, its characters, and the borders that no piece crosses."""
+"""The training of a vocabulary: its size, its characters, its borders; and the tokens that texts need."""
 
 import itertools
 import json
 
+import numpy as np
 import pytest
 import text_checks
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import sample_tokenizer, tokenizer_of
 from token_pieces import assert_pieces_are_short_and_of_one_kind, ids_of, pieces_of, split_at_borders
 
 from system.errors import InputError
-from text.tokens.tokenizer import UNKNOWN
-from text.tokens.vocabulary import train_unigram
+from text.tokens.tokenizer import SPECIAL_TOKENS, UNKNOWN, renumbered, special_ids, wordpiece_tokenizer
+from text.tokens.vocabulary import needed_tokens, train_unigram
 
 VOCAB_SIZE = 115
 MIN_COUNT = 3
@@ -145,3 +147,60 @@ class TestTextsOfATrainedVocabulary:
 
     def test_special_ids(self, unigram):
         text_checks.assert_special_ids_are_those_of_the_special_tokens(unigram)
+
+
+# With "a", "##b" and "##c", but without "ab", the word "abc" would be known; "##bc" makes "xbc" known.
+WORDPIECES = [*SPECIAL_TOKENS, "a", "ab", "##b", "##bc", "##d", "x", "##x", "好", "不", "，"]
+WORDS = st.text("abcdxy好不很，[] ", max_size=12)
+
+
+def kept_by(tokenizer, texts):
+    """Return the tokens that some texts need, and the tokenizer that knows no others."""
+    needed = needed_tokens(tokenizer, texts)
+    return [tokenizer.id_to_token(int(token)) for token in needed.ids], renumbered(tokenizer, needed.ids)
+
+
+def assert_tokenized_alike(tokenizer, texts):
+    needed = needed_tokens(tokenizer, texts)
+    fewer = renumbered(tokenizer, needed.ids)
+    for text in texts:
+        np.testing.assert_array_equal(needed.ids[fewer.encode(text).ids], tokenizer.encode(text).ids)
+
+
+class TestNeededTokens:
+    @given(texts=st.lists(WORDS | text_checks.USER_TEXTS))
+    def test_the_texts_keep_their_wordpieces(self, texts):
+        assert_tokenized_alike(wordpiece_tokenizer(WORDPIECES), texts)
+
+    @given(texts=st.lists(WORDS | text_checks.USER_TEXTS))
+    def test_the_texts_keep_their_unigram_pieces(self, unigram, texts):
+        assert_tokenized_alike(unigram, texts)
+        assert_tokenized_alike(sample_tokenizer(), texts)
+
+    def test_only_the_tokens_of_the_texts_and_special_ones_remain(self):
+        tokens, fewer = kept_by(wordpiece_tokenizer(WORDPIECES), ["不好", "不"])
+        assert tokens == [*SPECIAL_TOKENS, "好", "不"]
+        assert special_ids(fewer).tolist() == [0, 1, 2, 3, 4]
+        assert ids_of(fewer, "，") == [fewer.token_to_id(UNKNOWN)]
+
+    def test_a_word_that_is_unknown_as_a_whole_remains_so(self):
+        tokenizer = wordpiece_tokenizer(WORDPIECES)
+        assert tokenizer.encode("abc", add_special_tokens=False).tokens == [UNKNOWN]
+        # Neither of the other words keeps "ab".
+        tokens, fewer = kept_by(tokenizer, ["abc", "a", "xbc"])
+        assert "ab" in tokens and "##d" not in tokens
+        assert fewer.encode("abc", add_special_tokens=False).tokens == [UNKNOWN]
+
+    def test_a_word_too_long_to_be_split_needs_no_token(self):
+        tokens, _ = kept_by(wordpiece_tokenizer(WORDPIECES), ["a" + "x" * 100])
+        assert tokens == list(SPECIAL_TOKENS)
+
+    def test_all_characters_of_the_texts_that_are_unigram_pieces_remain(self):
+        tokens, fewer = kept_by(tokenizer_of(("房间", "干净", "热情")), ["房间干净"])
+        assert tokens == [*SPECIAL_TOKENS, "房间", "干净", *sorted("房间干净")]
+        assert fewer.encode("房净", add_special_tokens=False).tokens == ["房", "净"]
+
+    def test_the_fraction_of_unknown_tokens(self):
+        tokenizer = wordpiece_tokenizer(WORDPIECES)
+        assert needed_tokens(tokenizer, ["好很，", "不"]).unknown_fraction == 0.25
+        assert needed_tokens(tokenizer, []).unknown_fraction == 0

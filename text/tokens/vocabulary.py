@@ -1,19 +1,24 @@
-"""Training of a vocabulary of Unigram pieces on text."""
+"""The vocabulary that texts need: one of Unigram pieces trained on them, or their part of another vocabulary."""
 
 import io
+import itertools
+import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 
 from system.errors import InputError, first_line
-from text.tokens.tokenizer import BORDERS, SPECIAL_TOKENS, UNKNOWN, with_special_tokens
+from text.tokens.tokenizer import BORDERS, SPECIAL_TOKENS, UNKNOWN, special_ids, with_special_tokens
 
 # OpenCC's general table of Traditional characters, then the variants of Taiwan and Hong Kong.
 TO_SIMPLIFIED = ("t2s", "tw2s", "hk2s")
 HAN_CODE_POINTS = range(0x3400, 0x30000)
+TEXTS_PER_BLOCK = 4096
 
 
 def train_unigram(
@@ -107,3 +112,65 @@ def simplified_characters() -> normalizers.Normalizer:
         )
     model = sentencepiece_model_pb2.ModelProto.FromString(compiled.getvalue())
     return normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap)
+
+
+class NeededTokens(NamedTuple):
+    """The tokens of a vocabulary that some texts need.
+
+    Attributes:
+        ids: their ids, int64, (tokens,), ascending.
+        unknown_fraction: the fraction of the tokens of the texts that are unknown.
+    """
+
+    ids: np.ndarray
+    unknown_fraction: float
+
+
+def needed_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> NeededTokens:
+    """Return the tokens without which texts would be tokenized in another way.
+
+    These are the tokens that occur in the texts, the special tokens, and a few more. Of WordPieces, they are those at
+    the beginning of a word that is unknown as a whole: without them, shorter ones might make it a known word. Of
+    Unigram pieces, they are the least probable one, on which the probability of an unknown character depends, and all
+    characters of the texts that are a piece of their own, so that few other texts have an unknown token.
+
+    Args:
+        tokenizer: a tokenizer of WordPieces, or of Unigram pieces.
+        texts: the texts, which are read once and in constant memory.
+    """
+    model = json.loads(tokenizer.to_str())["model"]
+    counts = np.zeros(tokenizer.get_vocab_size(), np.int64)
+    unknown_id, needed, remaining = tokenizer.token_to_id(UNKNOWN), set(), iter(texts)
+    while block := list(itertools.islice(remaining, TEXTS_PER_BLOCK)):
+        ids_of = [encoding.ids for encoding in tokenizer.encode_batch_fast(block, add_special_tokens=False)]
+        counts += np.bincount(np.fromiter(itertools.chain(*ids_of), np.int64), minlength=len(counts))
+        if model["type"] == "WordPiece":
+            for text in (text for text, ids in zip(block, ids_of, strict=True) if unknown_id in ids):
+                needed.update(_beginnings_of_unknown_words(tokenizer, model, text))
+    unknown_fraction = counts[unknown_id] / max(counts.sum(), 1)
+    counts[special_ids(tokenizer)] = 0  # their characters are none of the texts
+    needed.update(counts.nonzero()[0])
+    if model["type"] == "Unigram":
+        characters = set("".join(tokenizer.id_to_token(int(token)) for token in needed))
+        needed.update(model_id for model_id, (piece, _) in enumerate(model["vocab"]) if piece in characters)
+        needed.add(int(np.argmin([score for _, score in model["vocab"]])))
+    needed.update(special_ids(tokenizer))
+    return NeededTokens(np.array(sorted(needed), np.int64), float(unknown_fraction))
+
+
+def _beginnings_of_unknown_words(tokenizer: Tokenizer, model: dict, text: str) -> Iterator[int]:
+    """Yield the ids of the WordPieces that are found in the unknown words of a text before nothing fits."""
+    normalized = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+    for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalized):
+        if len(word) > model["max_input_chars_per_word"]:
+            continue
+        start, found = 0, []
+        while start < len(word):
+            prefix = model["continuing_subword_prefix"] if start else ""
+            ends = (end for end in range(len(word), start, -1) if prefix + word[start:end] in model["vocab"])
+            end = next(ends, None)
+            if end is None:
+                yield from found
+                break
+            found.append(model["vocab"][prefix + word[start:end]])
+            start = end
