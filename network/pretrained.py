@@ -1,8 +1,11 @@
 """The model of `--pretrained`: a `.keras` file, a folder with a BERT checkpoint, or the hub id of one."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from network.bert import BertClassifier, BertModel
 from network.checkpoints.hub_checkpoints import download_checkpoint, is_hub_id
@@ -10,6 +13,7 @@ from network.conversion import import_bert
 from network.model_file import load_model
 from system.errors import InputError
 from system.files import sha256_of_file
+from text.tokens.tokenizer import renumbered, tokenizer_from_json
 
 
 class Pretrained(NamedTuple):
@@ -52,17 +56,39 @@ def shortened(model: BertModel, max_seq_len: int) -> BertModel:
         model: a model.
         max_seq_len: maximum number of tokens, at most that of `model`.
     """
-    config = dataclasses.replace(model.config, max_seq_len=max_seq_len)
-    shorter = type(model).from_config(model.get_config() | {"config": dataclasses.asdict(config)})
-    shorter.tokenizer_asset.json = model.tokenizer_json
-    shorter.set_weights(
+    # Only the table of positions has fewer rows.
+    return _with_fewer_rows(model, range(max_seq_len), model.tokenizer_json, max_seq_len=max_seq_len)
+
+
+def pruned(model: BertModel, token_ids: Sequence[int], where: str) -> BertModel:
+    """Return a model with the weights of `model` that knows only some of its tokens.
+
+    Args:
+        model: a model.
+        token_ids: the ids of the tokens to keep, ascending. The five special tokens are among them, and token 0 is
+            padding.
+        where: the model's file, for the error message.
+
+    Raises:
+        InputError: its tokenizer is neither of WordPieces nor of Unigram pieces.
+    """
+    tokenizer = renumbered(tokenizer_from_json(model.tokenizer_json), token_ids, where)
+    # Only the table of tokens and the output bias of a language model have fewer rows.
+    return _with_fewer_rows(model, token_ids, tokenizer.to_str(), vocab_size=len(token_ids))
+
+
+def _with_fewer_rows(model: BertModel, rows: Sequence[int], tokenizer_json: str, **sizes: int) -> BertModel:
+    """Return a model with other sizes, and with some rows of those weights of `model` that have another shape there."""
+    config = dataclasses.replace(model.config, **sizes)
+    smaller = type(model).from_config(model.get_config() | {"config": dataclasses.asdict(config)})
+    smaller.tokenizer_asset.json = tokenizer_json
+    smaller.set_weights(
         [
-            # Only the table of positions has fewer rows.
-            values[: variable.shape[0]] if values.shape != variable.shape else values
-            for variable, values in zip(shorter.weights, model.get_weights(), strict=True)
+            values[np.asarray(rows)] if values.shape != variable.shape else values
+            for variable, values in zip(smaller.weights, model.get_weights(), strict=True)
         ]
     )
-    return shorter
+    return smaller
 
 
 def pretrained_sha256(source: str) -> list[str]:
