@@ -102,8 +102,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         if path is not None:
             check_writable(path)
     keras.utils.set_random_seed(plan.seed)
-    pretrained = load_pretrained(plan)
-    splits = load_data(plan, pretrained)
+    pretrained, splits = load_data(plan, load_pretrained(plan))
     classifier = new_classifier(plan, pretrained, splits.label_set)
     if plan.save_splits:
         save_splits(splits, plan)
@@ -158,8 +157,7 @@ def train_basic(plan: FineTuningPlan) -> FineTuningResult:
     """
     with owned_output(plan.output):
         keras.utils.set_random_seed(plan.seed)
-        pretrained = load_pretrained(plan)
-        splits = load_data(plan, pretrained)
+        pretrained, splits = load_data(plan, load_pretrained(plan))
         classifier = new_classifier(plan, pretrained, splits.label_set)
         kept = kept_head(plan, pretrained, splits.label_set)
         history = train_classifier(classifier, splits, plan, validation_of(splits), kept=kept)

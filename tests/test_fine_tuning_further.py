@@ -1,6 +1,7 @@
 """Runs of fine_tuning.py with further sets: one classifier for several domains, tested on each."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -148,18 +149,18 @@ class TestDryRun:
         assert unwanted.isdisjoint(map(letters, read_labelled("splits/train.csv").texts))
 
 
-def test_the_fingerprints_are_those_of_sets_weights_groups_and_excluded_files(tmp_path, monkeypatch):
+def test_the_fingerprints_are_those_of_sets_weights_groups_and_files_of_texts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_sets(tmp_path)
 
     def fingerprints(*also, **options):
-        plan = DataOptions(dataset="hotels.csv", also=list(also), test_size=0.2, **options)
+        plan = dataclasses.replace(fine_tuning.PLAN, dataset="hotels.csv", also=list(also), test_size=0.2, **options)
         return tuple(further_fingerprints(plan, read_further_sets(plan, read_rows(plan))))
 
     found = [fingerprints(), fingerprints("others.csv"), fingerprints("others.csv=2"), fingerprints("sample")]
     found += [fingerprints("others.csv", group_column="domain"), fingerprints(exclude=["unwanted.csv"])]
     write_rows("unwanted.csv", [("别的", 1)])
-    found.append(fingerprints(exclude=["unwanted.csv"]))
+    found += [fingerprints(exclude=["unwanted.csv"]), fingerprints(prune_vocab=["sample"])]
     assert found[0] == () and len(set(found)) == len(found)
 
 

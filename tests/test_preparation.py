@@ -59,6 +59,6 @@ def test_a_note_says_what_to_expect_of_few_texts(tmp_path, capsys, rows, is_few)
     dataset = tmp_path / "few.csv"
     dataset.write_text("\n".join(["text,label", *lines]), encoding="utf-8")
     plan = dataclasses.replace(fine_tuning.PLAN, dataset=str(dataset))
-    splits = load_data(plan, tiny_models.masked_lm(max_seq_len=16))
+    _, splits = load_data(plan, tiny_models.masked_lm(max_seq_len=16))
     printed = capsys.readouterr().out
     assert (f"note: {len(splits.train.texts)} training texts are few" in printed) == is_few

@@ -17,7 +17,16 @@ _study, _result = (functools.partial(option, group=heading) for heading in ("stu
 NUM_POSSIBLE_SEEDS = 2**32
 # The options that name what a run reads, and the models that it writes.
 DATA_FILES = ("dataset", "validation_dataset", "test_dataset", "also", "exclude", "label_map")
-TRAINING_FILES = ("unlabelled", "teachers", "soft_labels", "corpus", "pretrained", "output", "backbone_output")
+TRAINING_FILES = (
+    "unlabelled",
+    "teachers",
+    "soft_labels",
+    "corpus",
+    "prune_vocab",
+    "pretrained",
+    "output",
+    "backbone_output",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,15 @@ class NetworkOptions:
         help="maximum number of tokens that the model reads at once; fewer need less time and memory",
         unset="as many as --pretrained reads",
     )
+    prune_vocab: list[str] = _network(
+        [],
+        nargs="+",
+        metavar="SOURCE",
+        help="cut the vocabulary of --pretrained to the tokens of these texts and of the training split, which makes "
+        "the model smaller; the same kinds of sources as --corpus of pretrain.py. These texts keep their tokens; those "
+        "of others may be split into shorter ones or become unknown",
+        unset="keep all tokens",
+    )
     unfreeze: int | str = _network(
         0,
         type=or_word("all", count, "all"),
