@@ -23,12 +23,12 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.processes import Run, measure
 from benchmarks.serving_contenders import repeat_to_file
 from system.command_line import Parser, exits_with_status, positive_int
 from system.errors import InputError
@@ -38,7 +38,6 @@ from text.sources import read_labelled, source_name
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = "房间很干净，早餐也丰富，前台热情周到，下次来还住这里。"  # fits into one window
 CONTENDERS = "benchmarks.serving_contenders"
-LAUNCHER = ROOT / "benchmarks" / "launcher.py"
 KERAS, TRANSFORMERS, TFIDF, SNOWNLP = "Keras on TensorFlow", "transformers", "TF-IDF", "SnowNLP"
 TITLES = {
     KERAS: "Keras on TensorFlow, transformers' tokenizer",
@@ -50,20 +49,6 @@ SLOW_REPEATS = 5
 MAX_ROWS = {TRANSFORMERS: 2_000, SNOWNLP: 500}  # of the slow ones
 NEEDED = ("torch", "transformers", "sklearn", "snownlp")
 TOLERANCE = 1e-3  # between the probabilities of the application and of Keras
-ENVIRONMENT = {
-    "KERAS_BACKEND": "tensorflow",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "CUDA_VISIBLE_DEVICES": "-1",
-    "PYTHONIOENCODING": "utf-8",
-}
-
-
-class Run(NamedTuple):
-    """The time and the memory of a process, and the last line of its standard output."""
-
-    seconds: float
-    mebibytes: float
-    output: str
 
 
 class Line(NamedTuple):
@@ -225,28 +210,6 @@ def _contender(name: str, args: argparse.Namespace, folder: Path, rows: int | No
     if rows is not None:
         settings |= {"source": str(folder / f"{rows}.csv"), "output": str(folder / "contender.csv")}
     return json.loads(measure(["-m", CONTENDERS, name, json.dumps(settings)], folder).output)
-
-
-def measure(arguments: list[str], folder: Path) -> Run:
-    """Measure Python with these arguments in a process of its own, whose errors go to standard error.
-
-    Args:
-        folder: for a temporary file.
-
-    Raises:
-        InputError: the process failed.
-    """
-    report = folder / "run.json"
-    result = subprocess.run(
-        [sys.executable, "-I", "-S", LAUNCHER, report, sys.executable, *arguments],
-        env=os.environ | ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    )
-    if result.returncode:
-        raise InputError(f"{' '.join(arguments[:3])} could not be measured; its error is above")
-    measured = json.loads(report.read_text(encoding="utf-8"))
-    return Run(measured["seconds"], measured["mebibytes"], next(iter(result.stdout.splitlines()[-1:]), ""))
 
 
 def _medians(runs: list[Run]) -> tuple[float, float]:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from scripts import assert_one_error
 
-from benchmarks import formats, serving
+from benchmarks import bert_training, formats, serving
 from benchmarks.pretraining import main
+from benchmarks.processes import measure
 from benchmarks.serving_contenders import repeat_to_file
 from system.errors import InputError
 from text.corpus import iter_texts
@@ -134,7 +135,7 @@ def test_serving_prints_one_table(tmp_path):
 
 def test_the_memory_of_a_process_is_its_own(tmp_path):
     held = b"x" * (300 << 20)  # the memory of this process must not count
-    small, large = (serving.measure([str(PROGRAMS / "hold_memory.py"), size], tmp_path) for size in ("0", "100"))
+    small, large = (measure([str(PROGRAMS / "hold_memory.py"), size], tmp_path) for size in ("0", "100"))
     assert len(held) > 0
     assert (small.output, large.output) == ("0", str(100 << 20))
     assert small.mebibytes < 60
@@ -145,7 +146,7 @@ def test_the_memory_of_a_process_is_its_own(tmp_path):
 @pytest.mark.parametrize("end", ["exit", "abort"])
 def test_a_process_that_fails_is_not_measured(tmp_path, end):
     with pytest.raises(InputError, match="could not be measured"):
-        serving.measure([str(PROGRAMS / "fail.py"), end], tmp_path)
+        measure([str(PROGRAMS / "fail.py"), end], tmp_path)
 
 
 def test_serving_compares_only_equal_probabilities(tmp_path, monkeypatch):
@@ -153,6 +154,44 @@ def test_serving_compares_only_equal_probabilities(tmp_path, monkeypatch):
     monkeypatch.setattr(serving, "measure", lambda arguments, folder: serving.Run(1.0, 1.0, next(outputs)))
     with pytest.raises(InputError, match=r"returns 0\.8000, where the application returns 0\.7000"):
         serving.one_shot_lines(serving.build_parser().parse_args([]), tmp_path)
+
+
+SMALL_BERT = ["--layers", "1", "--width", "16", "--heads", "2", "--vocab-size", "100", "--length", "16"]
+
+
+@pytest.mark.slow  # each contender is a process of its own, which compiles its step
+@pytest.mark.skipif(bool(MISSING), reason=f"the other contenders need {', '.join(MISSING)}: requirements-dev.txt")
+def test_bert_training_prints_the_time_of_a_step_of_each_contender(capfd):
+    contenders = ["--contenders", "tensorflow", "transformers", "keras_hub", "--steps", "1", "--turns", "1"]
+    assert bert_training.main([*SMALL_BERT, *contenders]) == 0
+    header, *rows, steps, machine = capfd.readouterr().out.splitlines()
+    assert header.endswith("beside this project, tensorflow")
+    assert [row[:28].strip() for row in rows] == ["this project, tensorflow", "transformers", "keras_hub, tensorflow"]
+    measured = [re.fullmatch(r" +([\d.]+) s +([\d.]+) s +([\d.]+)  ([\d.]+)x the time", row[28:]) for row in rows]
+    assert all(float(number) > 0 for found in measured for number in found.groups())
+    assert measured[0][4] == "1.00"
+    assert steps == "16 tokens per row, median of 1 x 1 steps"
+    assert machine.startswith("1 encoders of width 16, 100 tokens, 8 rows per step; ") and "keras-hub" in machine
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING), reason=f"the other contenders need {', '.join(MISSING)}: requirements-dev.txt")
+def test_bert_training_prints_the_memory_of_a_step(capfd):
+    sizes = ["--contenders", "tensorflow", "transformers", "--steps", "1"]
+    assert bert_training.main([*SMALL_BERT, *sizes, "--memory", "16"]) == 0
+    _, row, _ = capfd.readouterr().out.splitlines()
+    found = re.fullmatch(r"this project, tensorflow +16 +([\d,]+) MiB +([\d,]+) MiB \([+-]\d+%\)", row)
+    assert all(int(number.replace(",", "")) > 100 for number in found.groups())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [(["--heads", "5"], "--heads 5 does not divide --width 768"), (["--contenders", "keras_hub"], "at least one of")],
+)
+def test_bert_training_with_wrong_options_is_one_error(capsys, wrong, message):
+    assert bert_training.main(wrong) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
 
 
 def test_a_file_repeats_the_reviews(tmp_path):

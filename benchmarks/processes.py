@@ -1,0 +1,45 @@
+"""Python processes that are measured from the outside."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from system.errors import InputError
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "PYTHONIOENCODING": "utf-8"}
+
+
+class Run(NamedTuple):
+    """The time and the peak resident memory of a process, and the last line of its standard output."""
+
+    seconds: float
+    mebibytes: float
+    output: str
+
+
+def measure(arguments: list[str], folder: Path, backend: str = "tensorflow") -> Run:
+    """Measure Python with these arguments in a process of its own, whose errors go to standard error.
+
+    Args:
+        arguments: the command line after the name of the interpreter.
+        folder: for a temporary file.
+        backend: the backend of Keras.
+
+    Raises:
+        InputError: the process failed.
+    """
+    report = folder / "run.json"
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", LAUNCHER, report, sys.executable, *arguments],
+        env=os.environ | ENVIRONMENT | {"KERAS_BACKEND": backend},
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    if result.returncode:
+        raise InputError(f"{' '.join(arguments[:3])} could not be measured; its error is above")
+    measured = json.loads(report.read_text(encoding="utf-8"))
+    return Run(measured["seconds"], measured["mebibytes"], next(iter(result.stdout.splitlines()[-1:]), ""))
