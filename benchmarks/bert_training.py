@@ -3,7 +3,7 @@
     python -m benchmarks.bert_training
     python -m benchmarks.bert_training --memory 128 512
 
-The contenders, see `benchmarks.bert_training_contenders`, take turns on the CPU, so that a noisy machine disturbs all
+The contenders, see `benchmarks.contenders.bert_training`, take turns on the CPU, so that a noisy machine disturbs all
 alike. Each turn is a process of its own, which compiles its step. The median of the steps of all turns is reported.
 
 With `--memory`, the peak resident memory of this project's process is measured instead, with and without gradient
@@ -131,7 +131,7 @@ def _run(
     contender: Contender, args: argparse.Namespace, folder: Path, length: int, *, checkpointing: bool = False
 ) -> Run:
     settings = json.dumps(vars(args) | {"length": length, "gradient_checkpointing": checkpointing})
-    arguments = ["-m", "benchmarks.bert_training_contenders", contender.measure, settings]
+    arguments = ["-m", "benchmarks.contenders.bert_training", contender.measure, settings]
     return measure(arguments, folder, contender.backend)
 
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.pretraining --corpus reviews.txt
 
-The contenders, see `benchmarks.pretraining_contenders`, take turns on the CPU, so that a noisy machine disturbs all
+The contenders, see `benchmarks.contenders.pretraining`, take turns on the CPU, so that a noisy machine disturbs all
 alike. Each turn is a process of its own. The median of the turns is reported.
 
 Real tokens come from a text; padding, [CLS] and [SEP] do not count. Characters are those that the real tokens cover, so
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _measure_in_own_process(name: str, settings: str) -> dict[str, float]:
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.pretraining_contenders", name, settings],
+        [sys.executable, "-m", "benchmarks.contenders.pretraining", name, settings],
         env=os.environ | {"KERAS_BACKEND": BACKENDS[name], "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
         stdout=subprocess.PIPE,
         encoding="utf-8",

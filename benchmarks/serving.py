@@ -3,7 +3,7 @@
     python -m benchmarks.serving --dataset reviews.csv
 
 Every measurement is a process of its own. The contenders take turns, so that a noisy machine disturbs all alike, and
-the median is reported. The comparisons, see `benchmarks.serving_contenders`:
+the median is reported. The comparisons, see `benchmarks.contenders.serving`:
 
 - One text, the whole process from start to end: Keras on TensorFlow with transformers' tokenizer. Its
   probability must be the same.
@@ -28,8 +28,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.contenders.serving import repeat_to_file
 from benchmarks.processes import Run, measure
-from benchmarks.serving_contenders import repeat_to_file
 from system.command_line import Parser, exits_with_status, positive_int
 from system.errors import InputError
 from system.files import write_atomically
@@ -37,7 +37,7 @@ from text.sources import read_labelled, source_name
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = "房间很干净，早餐也丰富，前台热情周到，下次来还住这里。"  # fits into one window
-CONTENDERS = "benchmarks.serving_contenders"
+CONTENDERS = "benchmarks.contenders.serving"
 KERAS, TRANSFORMERS, TFIDF, SNOWNLP = "Keras on TensorFlow", "transformers", "TF-IDF", "SnowNLP"
 TITLES = {
     KERAS: "Keras on TensorFlow, transformers' tokenizer",

@@ -35,6 +35,7 @@ ROOMS = (
     "recipes/distillation",
     "recipes/studies",
     "benchmarks",
+    "benchmarks/contenders",
 )
 PROJECT = ("layers", *SCRIPTS, *dict.fromkeys(room.split("/")[0] for room in ROOMS))
 BACKENDS = ("keras", "tensorflow", "jax", "torch")
