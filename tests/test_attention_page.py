@@ -1,5 +1,7 @@
 """The HTML page of attention: complete in itself, escaped, with every number."""
 
+import dataclasses
+import itertools
 import json
 import re
 from html.parser import HTMLParser
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.explanation.attention import CAVEAT, Attention
-from serving.explanation.attention_page import attention_page, save_page
+from serving.explanation.attention_page import MOST_WEIGHTS, attention_page, save_page, shown_weights
 from serving.prediction import Prediction
 from system.errors import OutputError
 
@@ -120,6 +122,66 @@ def test_tokens_and_texts_are_text(pieces):
 def test_a_page_of_a_full_window_is_small():
     page = attention_page(attention_of(["[CLS]", *["不错"] * 62, "[SEP]"], heads=4))
     assert len(page.encode()) < 150_000
+
+
+def even_attention(layers, heads, length):
+    """Return attention that is the same between all tokens, in the memory of one number."""
+    weights = np.broadcast_to(np.float32(1 / length), (layers, heads, length, length))
+    tokens = ["[CLS]", *["不错"] * (length - 2), "[SEP]"]
+    return dataclasses.replace(MIXED, tokens=tokens, weights=weights, rollout=np.full(length, 1 / length))
+
+
+def options(page, select):
+    """Return the values to choose from in a page."""
+    start = page.elements.index(("select", {"id": select}))
+    following = itertools.takewhile(lambda element: element[0] == "option", page.elements[start + 1 :])
+    return [attributes["value"] for _, attributes in following]
+
+
+def test_a_large_network_has_the_mean_of_its_heads(tmp_path, capsys):
+    save_page(even_attention(12, 12, 200), tmp_path / "page.html")
+    note = "5,760,000 weights are too many for a page, so it has the mean of the heads of each layer"
+    assert capsys.readouterr() == ("", f"note: {note}\n")
+    content = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = Page(content)
+    assert f"{note}." in page.texts["p"] and len(content) < 2 * MOST_WEIGHTS
+    assert (len(options(page, "layer")), options(page, "head")) == (12, ["mean"])
+    np.testing.assert_array_equal(np.array(page.data["weights"]), np.full((12, 1, 200, 200), 5))
+
+
+def test_the_mean_is_that_of_the_heads(monkeypatch):
+    monkeypatch.setattr("serving.explanation.attention_page.MOST_WEIGHTS", MIXED.weights.size - 1)
+    means = MIXED.weights.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(np.array(Page(attention_page(MIXED)).data["weights"]) / 1000, means, atol=5.1e-4)
+
+
+def test_the_grid_of_an_even_larger_network_has_the_first_tokens(tmp_path, capsys):
+    attention = even_attention(24, 16, 512)
+    save_page(attention, tmp_path / "page.html")
+    _, cut = capsys.readouterr().err.splitlines()
+    assert cut == (
+        "note: 6,291,456 weights are too many for a grid, so it has the first 128 of 512 tokens, and its rows sum to "
+        "less than 100%"
+    )
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert page.data["tokens"] == attention.tokens[:128] and len(page.texts["small"]) == 512
+    assert np.shape(page.data["weights"]) == (24, 1, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("shape", "has_heads", "num_tokens"),
+    [
+        ((2, 4, 64, 64), True, 64),
+        ((12, 12, 166, 166), True, 166),
+        ((12, 12, 512, 512), False, 512),
+        ((16, 1, 500, 500), True, 500),
+        ((17, 1, 500, 500), True, 128),
+    ],
+)
+def test_what_is_shown_depends_on_the_number_of_weights(shape, has_heads, num_tokens):
+    shown = shown_weights(shape)
+    assert (shown.has_heads, shown.num_tokens) == (has_heads, num_tokens)
+    assert len(shown.notes) == (not has_heads) + (num_tokens < shape[-1])
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

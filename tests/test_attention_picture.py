@@ -83,7 +83,7 @@ def test_a_picture_with_every_font_says_nothing(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("layers", "heads", "length"), [(1, 1, 3), (2, 4, 64), (1, 12, 64)])
+@pytest.mark.parametrize(("layers", "heads", "length"), [(1, 1, 3), (2, 4, 64), (1, 12, 64), (24, 16, 512)])
 def test_no_size_is_too_large_or_too_small(tmp_path, layers, heads, length):
     attention = attention_of(["[CLS]", *["word"] * (length - 2), "[SEP]"], layers, heads)
     figure = save_picture(attention, tmp_path / "a.png")
@@ -93,6 +93,16 @@ def test_no_size_is_too_large_or_too_small(tmp_path, layers, heads, length):
     points_per_token = 72 * height * panel.get_position().height / length
     first, second = panel.get_yticks()[:2]
     assert (second - first) * points_per_token >= panel.get_yticklabels()[0].get_size(), "names overlap"
+
+
+def test_many_heads_are_drawn_as_the_mean_of_each_layer(tmp_path, capsys):
+    attention = attention_of(["[CLS]", *["word"] * 10, "[SEP]"], layers=12, heads=12)
+    figure = save_picture(attention, tmp_path / "a.png")
+    _, *panels, _ = figure.axes
+    assert [panel.get_title() for panel in panels] == [f"Layer {layer}, mean of the heads" for layer in range(1, 13)]
+    for panel, mean in zip(panels, attention.weights.mean(axis=1), strict=True):
+        np.testing.assert_array_equal(panel.images[0].get_array(), mean)
+    assert capsys.readouterr().err.startswith("note: more than 32 heads are too many for a picture, so it has the mean")
 
 
 def test_matplotlib_is_needed(tmp_path, monkeypatch):

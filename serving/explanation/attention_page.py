@@ -6,13 +6,17 @@ import html
 import json
 import os
 import string
+import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from serving.explanation.attention import CAVEAT, Attention
 from system.files import write_atomically
 
+MOST_WEIGHTS = 4_000_000  # of a page, which then has about 8 MB
+FEWER_TOKENS = 128  # of the grid, where even the means of the heads are more
 PARTS = 1000  # the page has weights in thousandths, as whole numbers
 WIDEST_ROOMY_GRID = 32  # tokens; the grid of a longer text has smaller cells
 PAGE = string.Template("""<!doctype html>
@@ -62,6 +66,7 @@ $highest. If attention made no difference between the tokens, each would have $e
 <h2>Attention between the tokens</h2>
 <p><label>Layer <select id="layer">$layers</select></label>
 <label>Head <select id="head"><option value="mean">mean of all heads</option>$heads</select></label></p>
+$left_out
 <p class="note">Each row: how much the token on the left attends to each token above; a row sums to
 100%. Point to a cell to read its number.</p>
 <noscript><p>This grid needs JavaScript.</p></noscript>
@@ -126,20 +131,61 @@ show();
 """)
 
 
+class Shown(NamedTuple):
+    """What a page shows of the weights, since browsers are slow with a page of many megabytes.
+
+    Attributes:
+        has_heads: whether it shows each head, or only the mean of the heads of each layer.
+        num_tokens: how many tokens are in the grid, the first ones.
+        notes: what is left out, as sentences without a full stop.
+    """
+
+    has_heads: bool
+    num_tokens: int
+    notes: list[str]
+
+
 def save_page(attention: Attention, path: str | os.PathLike) -> None:
     """Write attention to an HTML file, which appears whole or not at all.
+
+    The page of a large network lacks a part of the weights; standard error then says which.
 
     Raises:
         OutputError: the file cannot be written.
     """
     with write_atomically(path) as file:
         file.write(attention_page(attention))
+    for note in shown_weights(attention.weights.shape).notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def shown_weights(shape: tuple[int, int, int, int]) -> Shown:
+    """Return what a page shows of weights of this shape, (layers, heads, length, length)."""
+    num_layers, num_heads, length, _ = shape
+    shown = Shown(has_heads=True, num_tokens=length, notes=[])
+    count, mean_count = num_layers * num_heads * length**2, num_layers * length**2
+    if count > MOST_WEIGHTS and num_heads > 1:
+        note = f"{count:,} weights are too many for a page, so it has the mean of the heads of each layer"
+        shown = shown._replace(has_heads=False, notes=[note])
+    if mean_count > MOST_WEIGHTS:
+        note = (
+            f"{mean_count:,} weights are too many for a grid, so it has the first {FEWER_TOKENS} of {length} tokens, "
+            "and its rows sum to less than 100%"
+        )
+        shown = shown._replace(num_tokens=FEWER_TOKENS, notes=[*shown.notes, note])
+    return shown
 
 
 def attention_page(attention: Attention) -> str:
-    """Return an HTML page with the prediction, the rollout of each token, and the weights of each layer and head."""
+    """Return an HTML page with the prediction, the rollout of each token, and the weights of each layer and head.
+
+    `shown_weights` decides which weights it has.
+    """
     num_layers, num_heads, length, _ = attention.weights.shape
-    data = {"tokens": attention.tokens, "weights": np.rint(PARTS * attention.weights).astype(int).tolist()}
+    shown = shown_weights(attention.weights.shape)
+    weights = attention.weights if shown.has_heads else attention.weights.mean(axis=1, keepdims=True)
+    thousandths = np.rint(PARTS * weights[..., : shown.num_tokens, : shown.num_tokens]).astype(int)
+    data = {"tokens": attention.tokens[: shown.num_tokens], "weights": thousandths.tolist()}
     return PAGE.substitute(
         decision=html.escape(attention.decision),
         text=html.escape(attention.prediction.text),
@@ -149,7 +195,8 @@ def attention_page(attention: Attention) -> str:
         equal=f"{1 / length:.1%}",
         rollout=html.escape(attention.flow_note),
         layers=_options(num_layers),
-        heads=_options(num_heads),
+        heads=_options(num_heads if shown.has_heads else 0),
+        left_out="\n".join(f'<p class="note">{note}.</p>' for note in shown.notes),
         caveat=html.escape(CAVEAT),
         # A token may contain "</script>".
         data=json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),

@@ -7,7 +7,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ POINTS_PER_INCH = 72
 # The side of a token's cell, of a panel, and the width of the picture, in inches.
 CELL, SMALLEST_PANEL, LARGEST_PANEL = 0.23, 1.8, 6
 NARROWEST, WIDEST = 9, 24
+MOST_PANELS = 32  # of the heads; a network with more of them has a panel for each layer
 FLOW_HEIGHT = 1.2
 LARGEST_TEXT, SMALLEST_TEXT = 9, 4  # in points
 COLUMN = 0.55  # the width of a terminal column, as a fraction of the size of the letters
@@ -33,10 +34,18 @@ BLUE, GREY = "#0072B2", "#595959"
 SCALE_TICKS = (0, 0.01, 0.05, 0.25, 0.5, 1)
 
 
+class Panel(NamedTuple):
+    """A part of the picture: its title, and weights, (length, length)."""
+
+    title: str
+    weights: np.ndarray
+
+
 def save_picture(attention: Attention, path: str | os.PathLike) -> Figure:
     """Draw attention into a PNG file, which appears whole or not at all.
 
-    Numbers take the place of tokens whose characters no installed font has; standard error then lists these tokens.
+    Numbers take the place of tokens whose characters no installed font has; standard error then lists these tokens. It
+    also says where only the mean of the heads is drawn, because there are many.
 
     Returns:
         The figure.
@@ -53,6 +62,12 @@ def save_picture(attention: Attention, path: str | os.PathLike) -> Figure:
             "file, which does not need it"
         ) from None
     save_figure(figure, path)
+    if _has_too_many_heads(attention.weights):
+        print(
+            f"note: more than {MOST_PANELS} heads are too many for a picture, so it has the mean of the heads of each "
+            "layer; an .html file has each head, unless the text is long",
+            file=sys.stderr,
+        )
     missing = [f"{position} {token}" for position, token in enumerate(attention.tokens, 1) if not font_families(token)]
     if missing:
         print(
@@ -65,21 +80,21 @@ def save_picture(attention: Attention, path: str | os.PathLike) -> Figure:
 
 def attention_figure(attention: Attention) -> Figure:
     """Return a figure of the prediction, the rollout of each token, and the weights of each layer and head."""
-    num_layers, num_heads, length, _ = attention.weights.shape
-    panel = min(max(CELL * length, SMALLEST_PANEL), LARGEST_PANEL, WIDEST / num_heads)
-    width = max(num_heads * (panel + 0.6), NARROWEST)
-    figure = new_figure(width, FLOW_HEIGHT + num_layers * (panel + 0.9) + 3)
+    panels, num_columns = _panels(attention.weights)
+    num_rows = math.ceil(len(panels) / num_columns)
+    side = min(max(CELL * len(attention.tokens), SMALLEST_PANEL), LARGEST_PANEL, WIDEST / num_columns)
+    width = max(num_columns * (side + 0.6), NARROWEST)
+    figure = new_figure(width, FLOW_HEIGHT + num_rows * (side + 0.9) + 3)
     figure.set_layout_engine("constrained", h_pad=0.1, w_pad=0.1)
-    rows = figure.add_gridspec(1 + num_layers, num_heads, height_ratios=[FLOW_HEIGHT, *[panel] * num_layers])
+    rows = figure.add_gridspec(1 + num_rows, num_columns, height_ratios=[FLOW_HEIGHT, *[side] * num_rows])
     _draw_flow(figure.add_subplot(rows[0, :]), attention, width)
-    panels = []
-    for layer, head in np.ndindex(num_layers, num_heads):
-        panels.append(figure.add_subplot(rows[1 + layer, head]))
-        _draw_head(panels[-1], attention.weights[layer, head], attention.tokens, panel)
-        panels[-1].set_title(f"Layer {layer + 1}, head {head + 1}", fontsize=LARGEST_TEXT)
+    drawn = []
+    for index, panel in enumerate(panels):
+        drawn.append(figure.add_subplot(rows[1 + index // num_columns, index % num_columns]))
+        _draw_panel(drawn[-1], panel, attention.tokens, side)
     scale = figure.colorbar(
-        panels[0].images[0],
-        ax=panels,
+        drawn[0].images[0],
+        ax=drawn,
         location="bottom",
         label="attention of the token of a row to the token of a column; a row sums to 100%",
         ticks=SCALE_TICKS,
@@ -95,6 +110,22 @@ def attention_figure(attention: Attention) -> Figure:
     notes = "\n".join(textwrap.fill(note, columns) for note in (attention.flow_note, CAVEAT))
     figure.supxlabel(notes, x=0.02, ha="left", fontsize=LARGEST_TEXT - 1, color=GREY)
     return figure
+
+
+def _panels(weights: np.ndarray) -> tuple[list[Panel], int]:
+    """Return the panels of weights, (layers, heads, length, length), and how many of them are beside each other."""
+    num_layers, num_heads = weights.shape[:2]
+    if _has_too_many_heads(weights):
+        means = enumerate(weights.mean(axis=1), 1)
+        num_columns = math.ceil(math.sqrt(num_layers))
+        return [Panel(f"Layer {layer}, mean of the heads", mean) for layer, mean in means], num_columns
+    heads = np.ndindex(num_layers, num_heads)
+    return [Panel(f"Layer {layer + 1}, head {head + 1}", weights[layer, head]) for layer, head in heads], num_heads
+
+
+def _has_too_many_heads(weights: np.ndarray) -> bool:
+    num_layers, num_heads = weights.shape[:2]
+    return num_heads > 1 and num_layers * num_heads > MOST_PANELS
 
 
 def _heading(attention: Attention, columns: int) -> list[str]:
@@ -128,14 +159,15 @@ def _draw_flow(axes: Axes, attention: Attention, width: float) -> None:
     axes.set_title(title, fontsize=LARGEST_TEXT, loc="left")
 
 
-def _draw_head(axes: Axes, weights: np.ndarray, tokens: Sequence[str], panel: float) -> None:
-    """Draw the weights of a head, (length, length)."""
+def _draw_panel(axes: Axes, panel: Panel, tokens: Sequence[str], side: float) -> None:
+    """Draw a panel with sides of so many inches."""
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     colours = LinearSegmentedColormap.from_list("attention", ["white", BLUE])
     # The square root, so that small weights are visible.
-    axes.imshow(weights, cmap=colours, norm=PowerNorm(0.5, 0, 1))
-    cell = POINTS_PER_INCH * panel / len(tokens)  # in points
+    axes.imshow(panel.weights, cmap=colours, norm=PowerNorm(0.5, 0, 1))
+    axes.set_title(panel.title, fontsize=LARGEST_TEXT)
+    cell = POINTS_PER_INCH * side / len(tokens)  # in points
     step = math.ceil(SMALLEST_TEXT / cell)  # where letters would overlap, only each second or third token is named
     size = min(max(0.9 * cell, SMALLEST_TEXT), LARGEST_TEXT)
     _write_tokens(axes, "x", tokens, size, step, rotation=90)
