@@ -19,7 +19,7 @@ from serving.export.quantization import QUANTIZATIONS, check_quantized_path, qua
 from serving.predictor import Predictor
 from system.command_line import Parser, add_options, exits_with_status, option_name
 from system.errors import InputError
-from system.files import replace_atomically
+from system.files import check_writable, replace_atomically
 from system.libraries import quiet_imports
 from text.dataset.options import DataOptions
 from text.labels import SENTIMENT
@@ -66,11 +66,6 @@ class Format(NamedTuple):
     write: Callable[[str, str], list[str]]
 
 
-def write_onnx(model: str, path: str | None = None) -> list[str]:
-    """Write the `.onnx` file of a classifier, by default beside its `.keras` file; return the lines to print."""
-    return [f"Model saved to {export_onnx(model, path)}"]
-
-
 def write_huggingface(model: str, folder: str) -> list[str]:
     """Write a folder for `transformers`; return the lines to print."""
     with quiet_imports():
@@ -92,7 +87,7 @@ def keras_writer(name: str) -> Callable[[str, str], list[str]]:
 
 
 FORMATS = {
-    "onnx": Format("FILE.onnx", "of a classifier for application.py and for ONNX Runtime elsewhere", write_onnx),
+    "onnx": Format("FILE.onnx", "of a classifier for application.py and for ONNX Runtime elsewhere", export_onnx),
     "huggingface": Format(
         "FOLDER",
         "for transformers, if the model is a BERT: pre-trained with --post-norm, and fine-tuned with --pooling pooler; "
@@ -129,8 +124,9 @@ def write_quantized(
 
     target = Path(path)
     check_quantized_path(target, quantization)
+    check_writable(target)  # before the model and the data are read
     classifier, remarks = read_pretrained(model, BertClassifier)
-    full = onnx_model(classifier)
+    full = onnx_model(classifier, model)
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, name) for name in ("full.onnx", "quantized.onnx")]
         for each, file in zip((full, quantized(full, quantization)), files, strict=True):
@@ -258,7 +254,7 @@ def main(argv: list[str] | None = None) -> None:
     except InputError as error:
         parser.error(str(error))
     if args.to is None:
-        lines = write_onnx(args.model)
+        lines = export_onnx(args.model)
     elif args.quantize:
         lines = write_quantized(args.model, args.to[1], args.quantize, options, force=args.force)
     else:

@@ -8,6 +8,8 @@ from bert_checkpoints import random_bert, save_checkpoint
 from exported_models import TWO, bert_classifier, probabilities_there, saved, short_texts
 from scripts import assert_one_error
 
+from network.bert import BertClassifier
+from network.pretrained import read_pretrained
 from recipes import export
 from serving.predictor import Predictor
 
@@ -41,7 +43,12 @@ def test_a_folder_for_transformers(tmp_path, capsys):
 
 def test_a_checkpoint_of_another_program_becomes_a_file_for_the_application(tmp_path, capsys):
     folder = save_checkpoint(tmp_path / "theirs", random_bert("BertForSequenceClassification", num_labels=3))
+    capsys.readouterr()  # the progress of saving
     assert export.main([str(folder), "--to", "onnx", str(tmp_path / "topics.onnx")]) == 0
+    *remarks, saved_line = capsys.readouterr().out.splitlines()
+    assert remarks == read_pretrained(str(folder), BertClassifier).remarks
+    assert remarks[0].startswith(f"{folder / 'model.safetensors'}: ")
+    assert saved_line == f"Model saved to {tmp_path / 'topics.onnx'}"
     predictor = Predictor(tmp_path / "topics.onnx")
     assert predictor.labels.names == ("LABEL_0", "LABEL_1", "LABEL_2")
     texts = short_texts(bert_classifier(TWO), 10)

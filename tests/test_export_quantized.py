@@ -110,6 +110,13 @@ def test_too_great_a_loss_writes_nothing_without_force(tiny_model, labelled, tmp
     assert re.match(r"accuracy on 25 validation texts of labelled.csv: 1.0000, with ", capsys.readouterr().out)
 
 
+def test_a_target_that_cannot_be_written_is_refused_before_the_evaluation(labelled, tmp_path, capsys):
+    (tmp_path / "folder.onnx").mkdir()
+    command = quantize(tmp_path / "none.keras", tmp_path / "folder.onnx", "--dataset", str(labelled))
+    assert export.main(command) == 1
+    assert_one_error(capsys.readouterr().err, "folder.onnx: it is a folder; name a file in it")
+
+
 def test_data_with_other_labels_are_an_error(tiny_emotions, labelled, tmp_path, capsys):
     assert export.main(quantize(tiny_emotions, tmp_path / "small.onnx", "--dataset", str(labelled))) == 1
     assert_one_error(capsys.readouterr().err)

@@ -62,9 +62,19 @@ def test_an_earlier_file_is_kept(tiny_model, tmp_path):
         shutil.copy(path, tmp_path)
     model_file = tmp_path / tiny_model.name
     before = onnx_path(model_file).read_bytes()
-    assert export_onnx(model_file) == onnx_path(model_file)
+    assert export_onnx(model_file) == [f"Model saved to {onnx_path(model_file)}"]
     assert (tmp_path / "tiny.previous.onnx").read_bytes() == before
     assert OnnxRuntime(onnx_path(model_file)).tokenizer_file == load_model(model_file).tokenizer_json.encode()
+
+
+def test_only_the_keras_file_beside_it_records_the_hash_of_the_weights(tiny_model, tmp_path):
+    model_file = tmp_path / "model.keras"
+    load_model(tiny_model).save(model_file)  # by Keras itself, without the hash
+    before = model_file.read_bytes()
+    export_onnx(model_file, tmp_path / "elsewhere" / "model.onnx")
+    assert model_file.read_bytes() == before
+    export_onnx(model_file, tmp_path / "elsewhere" / ".." / "model.onnx")
+    assert weights_sha256(model_file) == OnnxRuntime(onnx_path(model_file)).weights_sha256
 
 
 def test_a_missing_model_is_an_error(tmp_path):

@@ -27,18 +27,19 @@ def onnx_path(model_path: str | os.PathLike) -> Path:
     return Path(model_path).with_suffix(".onnx")
 
 
-def export_onnx(source: str | os.PathLike, path: str | os.PathLike | None = None) -> Path:
+def export_onnx(source: str | os.PathLike, path: str | os.PathLike | None = None) -> list[str]:
     """Write a classifier as an `.onnx` file.
 
     The file contains the tokenizer and the metadata, and accepts windows of any length up to the model's maximum. It
-    and the `.keras` file both record the SHA-256 of the weights. An earlier file is kept as `NAME.previous.onnx`.
+    records the SHA-256 of the weights, and so does the `.keras` file beside it. An earlier file is kept as
+    `NAME.previous.onnx`.
 
     Args:
         source: a classifier as `network.pretrained.read_pretrained` accepts it.
         path: the `.onnx` file; None for the one beside a `.keras` file.
 
     Returns:
-        The path of the `.onnx` file.
+        The lines to print: remarks about the model, and where it is.
 
     Raises:
         InputError: the model cannot be loaded, or the file cannot be written.
@@ -53,16 +54,17 @@ def export_onnx(source: str | os.PathLike, path: str | os.PathLike | None = None
     path = Path(path or onnx_path(source))
     if path.suffix != ".onnx":  # by which the application chooses ONNX Runtime
         raise InputError(f"{path}: the name of the file must end in .onnx")
-    classifier = read_pretrained(str(source), BertClassifier).model
+    classifier, remarks = read_pretrained(str(source), BertClassifier)
     graph = onnx_model(classifier, str(source))
     sha256 = sha256_of_weights(classifier)
-    if os.path.isfile(source) and weights_sha256(source) != sha256:  # written by an older version, or by Keras itself
+    is_beside = os.path.isfile(source) and os.path.realpath(path) == os.path.realpath(onnx_path(source))
+    if is_beside and weights_sha256(source) != sha256:  # written by an older version, or by Keras itself
         with replace_atomically(source) as temporary:
             shutil.copyfile(source, temporary)
             stamp_weights(temporary, sha256)
     with replace_atomically(path, keep_previous=True) as temporary:
         onnx.save(graph, temporary)
-    return path
+    return [*remarks, f"Model saved to {path}"]
 
 
 def onnx_model(classifier: BertClassifier, where: str = "the classifier") -> onnx.ModelProto:
