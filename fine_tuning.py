@@ -9,6 +9,7 @@ import sys
 from system.command_line import Parser, add_options, exits_with_status, parse_plan
 from system.files import here_or_beside
 from system.libraries import quiet_imports
+from text.dataset.options import TEST_SIZE
 from training.plans.fine_tuning import FineTuningPlan
 
 MAX_SEQ_LEN = 64  # of the original; a run uses the length of its pre-trained model
@@ -17,7 +18,6 @@ EPOCHS = 5
 LEARNING_RATE = 5e-5  # of the original, whose backbone is frozen and needs none
 UNFREEZE_LEARNING_RATE = 3e-4
 HEAD_LEARNING_RATE = 1e-2
-TEST_SIZE = 1 / 6
 DROPOUT_RATE = 0.1
 SEED = 42
 PLOT_SAVE_PATH = "training_curves.png"

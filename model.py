@@ -7,6 +7,7 @@ import sys
 from system.command_line import Parser, add_options, exits_with_status, parse_plan
 from system.files import here_or_beside
 from system.libraries import quiet_imports
+from text.dataset.options import TEST_SIZE
 from training.plans.fine_tuning import FineTuningPlan
 
 if __name__ != "__main__":  # the --help of the script need not wait for Keras
@@ -25,7 +26,6 @@ BATCH_SIZE = 32
 EPOCHS = 15
 LEARNING_RATE = 2e-5  # for pre-trained weights, which are frozen here
 HEAD_LEARNING_RATE = 1e-2
-TEST_SIZE = 1 / 6
 DROPOUT_RATE = 0.1  # for later training of the encoders; a frozen backbone does not need it
 
 PRETRAINED_PATH = "mini_bert_zh_hk.keras"

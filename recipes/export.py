@@ -21,7 +21,7 @@ from system.command_line import Parser, add_options, exits_with_status, option_n
 from system.errors import InputError
 from system.files import check_writable, replace_atomically
 from system.libraries import quiet_imports
-from text.dataset.options import DataOptions
+from text.dataset.options import TEST_SIZE, DataOptions
 from text.labels import SENTIMENT
 from text.sources import source_name
 from text.tokens.tokenizer import tokenizer_from_json
@@ -48,7 +48,7 @@ DATA_OPTIONS = (
     "stratify",
     "test_size",
 )
-DATA = DataOptions(dataset=None, test_size=1 / 6)  # the defaults of fine_tuning.py, without its data set
+DATA = DataOptions(dataset=None, test_size=TEST_SIZE)  # the defaults of fine_tuning.py, without its data set
 MAX_LOSS = 0.005  # of accuracy or macro-F1, by quantization
 
 

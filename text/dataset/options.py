@@ -13,6 +13,7 @@ from system.errors import InputError
 from text.tokens.window_options import WINDOW_OPTIONS
 from text.tokens.window_settings import WindowSettings
 
+TEST_SIZE = 1 / 6  # of the original
 USUAL_NAME = "detected by common names"
 CLEANINGS = ("urls", "names", "hashtags", "reposts", "emoticons")
 WEIGHT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
