@@ -21,7 +21,7 @@ import application
 from network.backbone import AS_IN_BERT, backbone_layers
 from network.heads import POOLING_LAYERS
 from network.model_file import load_model, save_model
-from serving.explanation.attention import POOLINGS, attention_of, layer_attention, pooling_shares, rollout
+from serving.explanation.attention import POOLING_DESCRIPTIONS, attention_of, layer_attention, pooling_shares, rollout
 from serving.explanation.window_influence import influential_windows
 from serving.export.onnx_file import onnx_path
 from serving.predictor import Predictor
@@ -101,8 +101,8 @@ class TestPoolingShares:
         np.testing.assert_array_equal(pooling_shares("pooler", self.SEQUENCE), [1, 0, 0, 0, 0])
 
     def test_every_pooling_has_them(self):
-        for pooling in POOLING_LAYERS.keys() | POOLINGS.keys():
-            assert pooling in POOLINGS
+        for pooling in POOLING_LAYERS.keys() | POOLING_DESCRIPTIONS.keys():
+            assert pooling in POOLING_DESCRIPTIONS
             assert pooling_shares(pooling, self.SEQUENCE).sum() == pytest.approx(1)
 
     def test_an_unknown_pooling_has_none(self):

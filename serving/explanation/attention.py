@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from network.bert import BertClassifier
 
 # How the tokens of the top layer make the pooled vector, by the name of the pooling.
-POOLINGS = {
+POOLING_DESCRIPTIONS = {
     "mean": "the mean of all tokens",
     "max": "the maximum of each feature over all tokens; a token counts by the features of which it has the maximum",
     "cls": "the vector of [CLS]",
@@ -67,7 +67,7 @@ class Attention:
     @property
     def flow_note(self) -> str:
         """What the rollout is."""
-        return FLOW.format(pooling=POOLINGS[self.pooling])
+        return FLOW.format(pooling=POOLING_DESCRIPTIONS[self.pooling])
 
 
 def attention_of(predictor: Predictor, text: str) -> Attention:
