@@ -29,7 +29,7 @@ from network.metadata import Metadata
 from network.model_file import load_model
 from network.pretrained import read_pretrained
 from recipes.pretraining import BLANK, fill_blank
-from serving.export.huggingface.export_folder import export_huggingface, is_export
+from serving.export.huggingface.export_folder import export_huggingface
 from serving.predictor import Predictor
 from system.errors import InputError, OutputError
 from text.tokens.tokenizer import tokenizer_from_json
@@ -204,7 +204,6 @@ class TestTheFolder:
         else:
             card.unlink()
         before = contents(folder / "out")
-        assert not is_export(folder / "out")
         with pytest.raises(OutputError, match="out: the folder exists, and not everything in it is from this command"):
             export_huggingface(folder / "model.keras", folder / "out")
         assert contents(folder / "out") == before
@@ -212,4 +211,5 @@ class TestTheFolder:
     def test_an_edited_card_is_still_an_export(self, folder):
         card = folder / "out" / "README.md"
         card.write_text(card.read_text(encoding="utf-8") + "\nMy own words.\n", encoding="utf-8")
-        assert is_export(folder / "out")
+        export_huggingface(folder / "model.keras", folder / "out")
+        assert "My own words." in (folder / "out.previous" / "README.md").read_text(encoding="utf-8")

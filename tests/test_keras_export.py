@@ -182,9 +182,9 @@ def test_a_folder_of_another_kind_is_no_export(tiny_model, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     shutil.copy(tiny_model, folder / "model.xml")
-    assert not keras_export.is_export(folder)
     (folder / "README.md").write_text("my model")
-    assert not keras_export.is_export(folder)
+    with pytest.raises(OutputError, match="not everything in it is from this command"):
+        export_keras(tiny_model, folder, "saved-model")
 
 
 def test_the_command_writes_a_folder(tiny_model, tmp_path, capsys):

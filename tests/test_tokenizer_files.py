@@ -6,17 +6,16 @@ import pytest
 import text_checks
 import tiny_models
 import transformers
-from exported_models import TWO, bert_classifier
+from exported_models import TWO
 from hypothesis import example, given
 from tiny import WORDS, sample_tokenizer, tokenizer_of
-from tokenizers import Tokenizer
 
 from network.backbone import AS_IN_BERT
 from network.bert import BertClassifier
-from serving.export.huggingface.tokenizer_files import portable_tokenizer, write_tokenizer
+from serving.export.huggingface.tokenizer_files import write_tokenizer
 from text.cleaning import with_cleaning
 from text.corpus import iter_texts
-from text.tokens.tokenizer import SPECIAL_TOKENS, load_tokenizer, tokenizer_from_json, wordpiece_tokenizer
+from text.tokens.tokenizer import SPECIAL_TOKENS, load_tokenizer, wordpiece_tokenizer
 
 WORDPIECES = [*SPECIAL_TOKENS, *"房间很好[]，", "sep", "mask", "wi", "##fi", "##好", "\u3000"]
 TOKENIZERS = {
@@ -91,11 +90,3 @@ def test_unigram_pieces_have_none(tmp_path):
         "tokenizer.json",
         "tokenizer_config.json",
     }
-
-
-def test_the_library_alone_gives_the_same_ids(tmp_path):
-    model = bert_classifier(TWO)
-    (tmp_path / "tokenizer.json").write_text(portable_tokenizer(model).to_str(), encoding="utf-8")
-    alone = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    text = "房间很干净，前台也热情。"
-    assert alone.encode(text).ids == tokenizer_from_json(model.tokenizer_json).encode(text).ids

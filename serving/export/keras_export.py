@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +14,7 @@ import keras
 
 from network.bert import BertClassifier, logits_model
 from network.pretrained import read_pretrained
-from serving.export.huggingface.tokenizer_files import portable_tokenizer
+from serving.export.folders import README, TOKENIZER, is_export, portable_tokenizer
 from serving.export.keras_readme import MARK, readme
 from serving.runtimes.onnx_runtime import INPUT, OUTPUT
 from system.errors import InputError
@@ -20,7 +22,6 @@ from system.files import replace_folder_atomically, write_atomically
 from system.libraries import quiet_imports
 
 BACKEND = "tensorflow"
-README, TOKENIZER = "README.md", "tokenizer.json"
 
 
 class KerasFormat(NamedTuple):
@@ -60,6 +61,7 @@ KERAS_FORMATS = {
     ),
     "litert": KerasFormat("tensorflow", _write_litert, frozenset({"model.tflite"})),
 }
+FILES = frozenset({README, TOKENIZER}).union(*(each.files for each in KERAS_FORMATS.values()))
 
 
 def export_keras(source: str | os.PathLike, folder: str | os.PathLike, name: str) -> list[str]:
@@ -90,7 +92,8 @@ def export_keras(source: str | os.PathLike, folder: str | os.PathLike, name: str
         )
     classifier, remarks = read_pretrained(str(source), BertClassifier)
     network = serving_network(classifier)
-    with replace_folder_atomically(folder, is_export) as temporary:
+    is_earlier = functools.partial(is_export, names=FILES, mark=re.escape(MARK))
+    with replace_folder_atomically(folder, is_earlier) as temporary:
         with quiet_imports():  # the converters report their progress to standard error
             format_.write(network, temporary)
         with write_atomically(temporary / TOKENIZER) as file:
@@ -110,12 +113,3 @@ def serving_network(classifier: BertClassifier) -> keras.Model:
     # Without names, OpenVINO's converter makes outputs of intermediate values too.
     logits = network({INPUT: input_ids, "token_type_ids": keras.ops.zeros_like(input_ids)})
     return keras.Model({INPUT: input_ids}, {OUTPUT: logits}, name="classifier")
-
-
-def is_export(folder: Path) -> bool:
-    """Return whether a folder is an earlier export: by its README.md, and by the names of all files in it."""
-    names = {path.name for path in folder.iterdir()}
-    known = {README, TOKENIZER}.union(*(each.files for each in KERAS_FORMATS.values()))
-    if README not in names or not names <= known:
-        return False
-    return (folder / README).read_text(encoding="utf-8", errors="replace").startswith(MARK)

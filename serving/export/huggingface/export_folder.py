@@ -1,5 +1,6 @@
 """Write a model as a folder that Hugging Face's `transformers` loads, or with an ONNX file if it cannot."""
 
+import functools
 import os
 import shutil
 from pathlib import Path
@@ -12,24 +13,25 @@ from network.checkpoints.config_file import OWN_VALUES, config_values, label_val
 from network.conversion import bert_tensors
 from network.metadata import Metadata
 from network.pretrained import read_pretrained
+from serving.export.folders import README, TOKENIZER, is_export, portable_tokenizer
 from serving.export.huggingface.model_card import TAG, bert_card, onnx_card
-from serving.export.huggingface.tokenizer_files import portable_tokenizer, write_json, write_tokenizer
+from serving.export.huggingface.tokenizer_files import write_json, write_tokenizer
 from serving.export.onnx_file import onnx_model
 from system.errors import InputError
 from system.files import replace_folder_atomically, write_atomically
 
-CARD = "README.md"
 FILES = {
-    CARD,
+    README,
+    TOKENIZER,
     "config.json",
     "example.py",
     "model.onnx",
     "model.safetensors",
     "special_tokens_map.json",
-    "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",
 }
+MARK = rf"---\n(?:(?!---\n).*\n)*- {TAG}\n"  # the tag, among the values at the beginning of the card
 
 
 def export_huggingface(source: str | os.PathLike, folder: str | os.PathLike) -> list[str]:
@@ -56,27 +58,18 @@ def export_huggingface(source: str | os.PathLike, folder: str | os.PathLike) -> 
     if reason and not isinstance(model, BertClassifier):
         raise InputError(f"{source}: {reason}. Only classifiers can be exported without")
     name = Path(os.path.realpath(folder)).name
-    with replace_folder_atomically(folder, is_export) as temporary:
+    with replace_folder_atomically(folder, functools.partial(is_export, names=FILES, mark=MARK)) as temporary:
         if reason:
             _write_onnx(model, temporary)
             card = onnx_card(model, name, reason)
         else:
             _write_bert(model, temporary)
             card = bert_card(model, name, _architecture(model))
-        with write_atomically(temporary / CARD) as file:
+        with write_atomically(temporary / README) as file:
             file.write(card)
     if reason:
         return [*remarks, f"note: {reason}", f"Model saved to {folder}; example.py there shows how to use model.onnx"]
     return [*remarks, f"Model saved to {folder}; transformers loads it as {_architecture(model)}"]
-
-
-def is_export(folder: Path) -> bool:
-    """Return whether a folder is an earlier export: by its card, and by the names of all files in it."""
-    names = {path.name for path in folder.iterdir()}
-    if CARD not in names or not names <= FILES:
-        return False
-    start, _, rest = (folder / CARD).read_text(encoding="utf-8", errors="replace").partition("---\n")
-    return start == "" and f"- {TAG}\n" in rest.partition("---\n")[0]
 
 
 def _not_standard(model: BertModel) -> str:
@@ -117,6 +110,6 @@ def _write_bert(model: BertModel, folder: Path) -> None:
 
 def _write_onnx(classifier: BertClassifier, folder: Path) -> None:
     onnx.save(onnx_model(classifier), folder / "model.onnx")
-    with write_atomically(folder / "tokenizer.json") as file:
+    with write_atomically(folder / TOKENIZER) as file:
         file.write(portable_tokenizer(classifier).to_str(pretty=True))
     shutil.copyfile(Path(__file__).with_name("example.py"), folder / "example.py")

@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-from tokenizers import Tokenizer, processors
-
 from network.bert import BertModel
+from serving.export.folders import TOKENIZER, portable_tokenizer
 from system.files import write_atomically
-from text.tokens.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN, tokenizer_from_json
+from text.tokens.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN
 
 # The attributes of `transformers` for the special tokens.
 SPECIAL_TOKENS_MAP = {
@@ -29,7 +28,7 @@ def write_tokenizer(model: BertModel, folder: Path, *, split_special_tokens: boo
             masked language modelling needs its "[MASK]".
     """
     tokenizer = portable_tokenizer(model)
-    _write(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+    _write(folder / TOKENIZER, tokenizer.to_str(pretty=True))
     described = json.loads(tokenizer.to_str())
     config = {
         # Of this class, because that of BERT replaces the steps of the tokenizer with its own.
@@ -46,17 +45,6 @@ def write_tokenizer(model: BertModel, folder: Path, *, split_special_tokens: boo
         _write(folder / "vocab.txt", "\n".join(sorted(ids, key=ids.get)) + "\n")
     write_json(folder / "tokenizer_config.json", config)
     write_json(folder / "special_tokens_map.json", SPECIAL_TOKENS_MAP)
-
-
-def portable_tokenizer(model: BertModel) -> Tokenizer:
-    """Return the tokenizer of a model, with `[CLS]` and `[SEP]` around a text, and around two texts as in BERT."""
-    tokenizer = tokenizer_from_json(model.tokenizer_json)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{CLASSIFY} $A {SEPARATE}",
-        pair=f"{CLASSIFY} $A {SEPARATE} $B:1 {SEPARATE}:1",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (CLASSIFY, SEPARATE)],
-    )
-    return tokenizer
 
 
 def write_json(path: Path, values: dict) -> None:
