@@ -74,10 +74,10 @@ def probabilities_here(
     return classifier.label_set.probabilities(logits / temperature)
 
 
-def probabilities_there(folder: Path, texts: Sequence[str], names: Sequence[str]) -> np.ndarray:
+def probabilities_there(folder: Path, texts: Sequence[str], names: Sequence[str], **options: bool) -> np.ndarray:
     """Return the probabilities of the pipeline of `transformers`, (texts, labels), in the order of the names."""
     classify = transformers.pipeline("text-classification", str(folder), top_k=None)
-    answers = [{each["label"]: each["score"] for each in answer} for answer in classify(list(texts))]
+    answers = [{each["label"]: each["score"] for each in answer} for answer in classify(list(texts), **options)]
     assert all(set(answer) == set(names) for answer in answers)
     return np.array([[answer[name] for name in names] for answer in answers])
 

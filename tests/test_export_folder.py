@@ -76,6 +76,16 @@ class TestClassifiers:
         config = transformers.AutoConfig.from_pretrained(exported / "out")
         assert (config.classifier_dropout, config.hidden_dropout_prob) == (0.0, 0.1)
 
+    def test_a_long_text_is_truncated_to_the_window_that_the_card_names(self, tmp_path):
+        classifier = bert_classifier(TWO | {"windows": {"window": 20}})
+        export_huggingface(saved(classifier, tmp_path), tmp_path / "out")
+        assert "at most 20 tokens" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+        assert transformers.AutoTokenizer.from_pretrained(tmp_path / "out").model_max_length == 20
+        text = "房间很干净。" * 20
+        found = probabilities_there(tmp_path / "out", [text], classifier.label_set.names, truncation=True)
+        expected = probabilities_here(classifier, [text], window=20)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+
 
 class TestRoundTrip:
     @pytest.mark.parametrize("kind", METADATA)

@@ -6,8 +6,11 @@ import pytest
 import tiny_models
 from exported_models import ASPECTS, THREE, TWO, bert_classifier, bert_masked_lm, saved
 
+from network.backbone import AS_IN_BERT
+from network.bert import BertClassifier
 from serving.export.huggingface.export_folder import export_huggingface
 from serving.export.huggingface.model_card import bert_card, onnx_card
+from text.tokens.tokenizer import SPECIAL_TOKENS, wordpiece_tokenizer
 
 HEAD = """\
 ---
@@ -62,10 +65,18 @@ class TestClassifiers:
     def test_metrics_of_another_kind_are_left_out(self, damaged):
         assert not re.search("## Metrics|## Training data", card_of({"labels": ["差", "好"], **damaged}))
 
+    def test_the_language_is_chinese_only_if_the_tokens_are(self):
+        tokenizer = wordpiece_tokenizer([*SPECIAL_TOKENS, "the", "room", "##s", "hotel", "很", "好"])
+        config = tiny_models.config(vocab_size=tokenizer.get_vocab_size(), **AS_IN_BERT)
+        english = BertClassifier(config, tokenizer.to_str(), TWO, pooling="pooler")
+        assert bert_card(english, "model", "BertForSequenceClassification").startswith("---\nlibrary_name")
+        assert onnx_card(english, "model", "it is other").startswith("---\nlibrary_name")
+
     def test_for_onnx_runtime(self):
         card = onnx_card(tiny_models.classifier(TWO), "model", "it is other")
         assert "It is no BERT as other programs know it: it is other." in card
-        assert "library_name: onnx" in card and "python example.py" in card and "transformers import" not in card
+        assert card.startswith("---\nlanguage: zh\nlibrary_name: onnx\n")
+        assert "python example.py" in card and "transformers import" not in card
 
 
 def test_of_a_pre_training_model():

@@ -31,7 +31,7 @@ def written(folder, tokenizer, split_special_tokens=True):
     """Write the files of a tokenizer; return the tokenizer and that of `transformers`."""
     config = tiny_models.config(vocab_size=tokenizer.get_vocab_size(), **AS_IN_BERT)
     model = BertClassifier(config, tokenizer.to_str(), TWO, pooling="pooler")
-    write_tokenizer(model, folder, split_special_tokens=split_special_tokens)
+    write_tokenizer(model, folder, max_length=40, split_special_tokens=split_special_tokens)
     (folder / "config.json").write_text('{"model_type": "bert"}')
     return tokenizer, transformers.AutoTokenizer.from_pretrained(folder)
 
@@ -62,10 +62,10 @@ class TestTransformers:
         assert encoded["input_ids"] == first + second
         assert encoded["token_type_ids"] == [0] * len(first) + [1] * len(second)
 
-    def test_a_long_text_is_truncated_to_what_the_network_reads(self, pair):
+    def test_a_long_text_is_truncated_to_the_given_length(self, pair):
         _, theirs = pair
         ids = theirs("很好" * 200, truncation=True)["input_ids"]
-        assert (len(ids), theirs.model_max_length, ids[-1]) == (64, 64, theirs.sep_token_id)
+        assert (len(ids), theirs.model_max_length, ids[-1]) == (40, 40, theirs.sep_token_id)
 
     def test_a_typed_mask_is_a_mask_for_masked_language_modelling(self, tmp_path):
         _, theirs = written(tmp_path, TOKENIZERS["unigram"](), split_special_tokens=False)

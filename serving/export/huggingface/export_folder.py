@@ -97,15 +97,18 @@ def _architecture(model: BertModel) -> str:
 def _write_bert(model: BertModel, folder: Path) -> None:
     """Write config.json, model.safetensors and the files of the tokenizer."""
     values = {"architectures": [_architecture(model)], "dtype": "float32", **config_values(model.config)}
-    if isinstance(model, BertClassifier):
+    max_length, is_classifier = model.config.max_seq_len, isinstance(model, BertClassifier)
+    if is_classifier:
+        metadata = Metadata.from_json(model.metadata, "the model")
+        max_length = metadata.windows.window or max_length
         values["classifier_dropout"] = model.head_dropout_rate
-        values |= label_values(Metadata.from_json(model.metadata, "the model"))
+        values |= label_values(metadata)
     else:
         values[OWN_VALUES] = model.metadata
     write_json(folder / "config.json", values)
     # Without this entry `transformers` refuses the file; it says that kernels lie as in PyTorch.
     save_file(bert_tensors(model), folder / "model.safetensors", metadata={"format": "pt"})
-    write_tokenizer(model, folder, split_special_tokens=isinstance(model, BertClassifier))
+    write_tokenizer(model, folder, max_length=max_length, split_special_tokens=is_classifier)
 
 
 def _write_onnx(classifier: BertClassifier, folder: Path) -> None:

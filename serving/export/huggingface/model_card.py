@@ -1,14 +1,17 @@
 """The README.md of an exported model: what it is, how to use it, its metrics, and where it came from."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from network.bert import BertClassifier, BertModel
 from network.metadata import Metadata
 from system.output.markdown import markdown_table
 from text.labels import LabelSet
+from text.tokens.tokenizer import tokenizer_from_json
 from text.tokens.window_settings import WindowSettings
 
 TAG = "mini-bert"
+CHINESE_CHARACTER = re.compile("[\u3400-\u9fff]")
 SCORES = {
     "accuracy": "accuracy",
     "micro_f1": "micro-F1",
@@ -88,7 +91,8 @@ def bert_card(model: BertModel, name: str, architecture: str) -> str:
     kept = ", with labels, temperature, thresholds and windows" if is_classifier else ""
     sections += ["## Training it further", CONTINUE.format(name=name, kept=kept)]
     task = "text-classification" if is_classifier else "fill-mask"
-    return _card(name, [introduction, *sections], {"library_name": "transformers", "pipeline_tag": task})
+    values = {**_language(model), "library_name": "transformers", "pipeline_tag": task}
+    return _card(name, [introduction, *sections], values)
 
 
 def onnx_card(classifier: BertClassifier, name: str, reason: str) -> str:
@@ -111,12 +115,20 @@ def onnx_card(classifier: BertClassifier, name: str, reason: str) -> str:
         *_metrics(metadata.test, metadata.labels),
         *_data(metadata.data),
     ]
-    return _card(name, sections, {"library_name": "onnx", "pipeline_tag": "text-classification"})
+    values = {**_language(classifier), "library_name": "onnx", "pipeline_tag": "text-classification"}
+    return _card(name, sections, values)
 
 
 def _card(name: str, sections: Iterable[str], values: Mapping[str, str]) -> str:
-    head = ["language: zh", *(f"{key}: {value}" for key, value in values.items()), "tags:", f"- {TAG}"]
+    head = [*(f"{key}: {value}" for key, value in values.items()), "tags:", f"- {TAG}"]
     return "\n".join(["---", *head, "---", ""]) + "\n" + "\n\n".join([f"# {name}", *sections]) + "\n"
+
+
+def _language(model: BertModel) -> dict[str, str]:
+    """Return the language of a card: Chinese if most tokens are, else none, since an imported model may have any."""
+    tokens = list(tokenizer_from_json(model.tokenizer_json).get_vocab())
+    chinese = [token for token in tokens if CHINESE_CHARACTER.search(token)]
+    return {"language": "zh"} if len(chinese) > len(tokens) / 2 else {}
 
 
 def _labels(metadata: Metadata) -> list[str]:

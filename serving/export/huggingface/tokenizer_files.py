@@ -18,12 +18,13 @@ SPECIAL_TOKENS_MAP = {
 }
 
 
-def write_tokenizer(model: BertModel, folder: Path, *, split_special_tokens: bool) -> None:
+def write_tokenizer(model: BertModel, folder: Path, *, max_length: int, split_special_tokens: bool) -> None:
     """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, and the vocab.txt of WordPieces.
 
     Args:
         model: the model.
         folder: the folder to write to.
+        max_length: the number of tokens to which `transformers` truncates a text, at most what the network reads.
         split_special_tokens: whether a special token that is typed in a text, such as "[SEP]", is text. A text for
             masked language modelling needs its "[MASK]".
     """
@@ -33,7 +34,7 @@ def write_tokenizer(model: BertModel, folder: Path, *, split_special_tokens: boo
     config = {
         # Of this class, because that of BERT replaces the steps of the tokenizer with its own.
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": model.config.max_seq_len,
+        "model_max_length": max_length,
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
         "split_special_tokens": split_special_tokens,
