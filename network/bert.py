@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import KerasTensor, layers
 
-from layers import PACKAGE
+from layers import PACKAGE, BertEmbedding
 from network.backbone import BertConfig, backbone_layers, backbone_of_any_length, build_backbone, copy_backbone
 from network.heads import (
     MASKED_LM_HEAD,
@@ -102,14 +102,7 @@ class BertMaskedLM(BertModel):
     ):
         backbone = build_backbone(config)
         masked_positions = keras.Input((None,), dtype="int32", name="masked_positions")
-        head = MaskedLMHead(
-            config.vocab_size,
-            config.d_model,
-            activation=config.head_activation,
-            epsilon=config.epsilon,
-            name=MASKED_LM_HEAD,
-        )
-        head.tie(backbone.get_layer("bert_embedding"))
+        head = masked_lm_head(config, backbone.get_layer("bert_embedding"))
         sequence = backbone.output["sequence_output"]
         outputs = head(sequence, masked_positions)
         if next_sentence:
@@ -202,6 +195,20 @@ class BertClassifier(BertModel):
         }
 
 
+def masked_lm_head(config: BertConfig, embedding: BertEmbedding) -> MaskedLMHead:
+    """Return a new masked-LM head for a network, tied to its embedding and in its precision."""
+    head = MaskedLMHead(
+        config.vocab_size,
+        config.d_model,
+        activation=config.head_activation,
+        epsilon=config.epsilon,
+        name=MASKED_LM_HEAD,
+        dtype=embedding.dtype_policy,
+    )
+    head.tie(embedding)
+    return head
+
+
 def _label_set_of(metadata: dict) -> LabelSet:
     return LabelSet(tuple(metadata.get("labels", SENTIMENT.names)), metadata.get("multi_label", False))
 
@@ -261,9 +268,15 @@ def classifier_from_pretrained(
         head_dropout_rate=head_dropout_rate,
     )
     copy_backbone(pretrained, classifier)
-    if pooling == "pooler" and (pooler := pooler_of(pretrained)) is not None:
-        pooler_of(classifier).set_weights(pooler.get_weights())
+    copy_pooler(pretrained, classifier)
     return classifier
+
+
+def copy_pooler(source: BertModel, target: BertModel) -> None:
+    """Copy the weights of the pooler of `source` to that of `target`, if both have one."""
+    pooler, copied = pooler_of(source), pooler_of(target)
+    if pooler is not None and copied is not None:
+        copied.set_weights(pooler.get_weights())
 
 
 def pooler_of(model: BertModel) -> layers.Dense | None:

@@ -20,7 +20,7 @@ from evaluation.report.multi_label import most_frequent_labels
 from evaluation.report.plots import confusion_legend, plot_confusion_matrix, plot_training_curves
 from evaluation.report.terminal import write_metrics
 from network.backbone import copy_backbone
-from network.bert import BertClassifier, BertMaskedLM, logits_model
+from network.bert import BertClassifier, BertMaskedLM, copy_pooler, logits_model
 from network.metadata import Metadata
 from network.model_file import save_model
 from recipes.distillation.teachers import soft_label_splits, taught_splits
@@ -267,8 +267,9 @@ def _described_data(splits: Splits) -> dict:
 
 
 def _save_backbone(path: str, result: FineTuningResult, pretrained: BertMaskedLM) -> None:
-    """Save the pre-trained model with the backbone layers of the classifier."""
+    """Save the pre-trained model with the backbone layers and the pooler of the classifier."""
     copy_backbone(result.classifier, pretrained)
+    copy_pooler(result.classifier, pretrained)
     # The held-out metrics of the file belong to the old layers.
     pretrained.metadata = {name: value for name, value in pretrained.metadata.items() if name != "held_out"}
     pretrained.metadata["fine_tuned_on"] = result.classifier.metadata["data"]

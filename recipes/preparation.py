@@ -54,9 +54,10 @@ def load_pretrained(plan: FineTuningPlan) -> BertModel:
 def pooling_of(plan: FineTuningPlan, pretrained: BertModel) -> str:
     """Return what the head shall read of a window: that of `--pooling`, or the pooler of BERT if there is one.
 
-    A pre-norm model of this project may have a pooler too, of its head for next sentences; its mean is better.
+    The head for next sentences of a pre-norm model has a pooler too, but its mean is better.
     """
-    has_own = pooler_of(pretrained) is not None and not pretrained.config.normalize_first
+    is_used = isinstance(pretrained, BertClassifier) or not pretrained.config.normalize_first
+    has_own = pooler_of(pretrained) is not None and is_used
     return plan.pooling or ("pooler" if has_own else "mean")
 
 

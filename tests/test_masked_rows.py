@@ -142,6 +142,15 @@ class TestModel:
         of_targets = np.take_along_axis(whole, masked["targets"][..., None], -1)
         np.testing.assert_allclose(as_array(outputs["masked_lm"])[..., :1], of_targets, atol=1e-4)
 
+    def test_its_head_is_that_of_a_bert(self, text):
+        """Another activation, or another epsilon, would train a head that the pre-trained model reads differently."""
+        bert = tiny_models.masked_lm(max_seq_len=LENGTH, normalize_first=False, activation="gelu", epsilon=1e-3)
+        classifier = classifier_from_pretrained(bert, "all", dropout_rate=0.0)
+        model = joint_model(logits_model(classifier), classifier, text._replace(model=bert), 0.5)
+        head, expected = (each.get_layer(MASKED_LM_HEAD).get_config() for each in (model, bert))
+        assert (head["activation"], head["epsilon"]) == ("gelu", 1e-3)
+        assert head == expected
+
     def test_the_pretrained_model_gets_what_was_trained(self, text, classifier):
         model = joint_model(logits_model(classifier), classifier, text, weight=1.0)
         before = text.model.get_weights()

@@ -7,7 +7,8 @@ import pytest
 import tiny_models
 
 import fine_tuning
-from recipes.preparation import kept_head, load_data
+from network.bert import with_next_sentence
+from recipes.preparation import kept_head, load_data, pooling_of
 from text.labels import SENTIMENT, LabelSet
 
 TOPICS = LabelSet(("经济", "体育", "科技"))
@@ -47,6 +48,26 @@ def test_other_labels_get_a_new_head(labels):
 def test_another_pooling_gets_a_new_head():
     assert kept(tiny_models.classifier(pooling="max"), SENTIMENT) is None
     assert kept(tiny_models.classifier(pooling="max"), SENTIMENT, pooling="max") is not None
+
+
+@pytest.mark.parametrize(
+    ("pooling", "sizes", "expected"),
+    [
+        ("pooler", {}, "pooler"),
+        ("pooler", {"normalize_first": False}, "pooler"),
+        ("max", {}, "mean"),
+        ("mean", {}, "mean"),
+    ],
+)
+def test_a_classifier_with_a_pooler_keeps_it(pooling, sizes, expected):
+    assert pooling_of(fine_tuning.PLAN, tiny_models.classifier(pooling=pooling, **sizes)) == expected
+
+
+@pytest.mark.parametrize(("normalize_first", "expected"), [(True, "mean"), (False, "pooler")])
+def test_of_pre_training_models_only_a_bert_has_a_pooler_to_read(normalize_first, expected):
+    model = with_next_sentence(tiny_models.masked_lm(normalize_first=normalize_first))
+    assert pooling_of(fine_tuning.PLAN, model) == expected
+    assert pooling_of(dataclasses.replace(fine_tuning.PLAN, pooling="max"), model) == "max"
 
 
 def test_a_pre_training_model_has_no_head_to_keep():

@@ -8,8 +8,8 @@ import keras
 from keras import KerasTensor
 
 from network.backbone import backbone_layers, backbone_of_any_length, copy_backbone
-from network.bert import BertClassifier, BertMaskedLM
-from network.heads import MASKED_LM_HEAD, MaskedLMHead
+from network.bert import BertClassifier, BertMaskedLM, masked_lm_head
+from network.heads import MASKED_LM_HEAD
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedCorpus
 from training.engine.batches import EpochBatches, MaskedBatches, dataset_of_any_length
@@ -83,9 +83,7 @@ def joint_model(
     names = ("input_ids", "token_type_ids", "masked_positions", "targets")
     masked = {name: keras.Input((None,), dtype="int32", name=f"{PREFIX}{name}") for name in names}
     embedding = backbone_layers(classifier)[0]
-    config = classifier.config
-    head = MaskedLMHead(config.vocab_size, config.d_model, dtype=embedding.dtype_policy, name=MASKED_LM_HEAD)
-    head.tie(embedding)
+    head = masked_lm_head(classifier.config, embedding)
     encoded = backbone_of_any_length(classifier)({name: masked[name] for name in names[:2]})
     logits = head(encoded["sequence_output"], masked["masked_positions"], masked["targets"])
     head.set_weights(masked_text.model.get_layer(MASKED_LM_HEAD).get_weights())
