@@ -146,7 +146,7 @@ class TestModel:
         """Another activation, or another epsilon, would train a head that the pre-trained model reads differently."""
         bert = tiny_models.masked_lm(max_seq_len=LENGTH, normalize_first=False, activation="gelu", epsilon=1e-3)
         classifier = classifier_from_pretrained(bert, "all", dropout_rate=0.0)
-        model = joint_model(logits_model(classifier), classifier, text._replace(model=bert), 0.5)
+        model = joint_model(logits_model(classifier), classifier, dataclasses.replace(text, model=bert), 0.5)
         head, expected = (each.get_layer(MASKED_LM_HEAD).get_config() for each in (model, bert))
         assert (head["activation"], head["epsilon"]) == ("gelu", 1e-3)
         assert head == expected
