@@ -164,14 +164,25 @@ class TestLoading:
         assert tokenizer.encode("不好").tokens == ["[CLS]", "不", "好", "[SEP]"]
 
     @pytest.mark.parametrize(
-        ("config", "is_lower"), [(None, True), ('{"do_lower_case": false}', False), ("{}", True), ("broken", True)]
+        ("config", "is_lower"),
+        [(None, False), ('{"do_lower_case": false}', False), ("{}", True), ("broken", False), ("[" * 100_000, False)],
     )
-    def test_a_vocabulary_is_uncased_unless_its_folder_says_otherwise(self, tmp_path, config, is_lower):
+    def test_a_vocabulary_with_capital_words_is_cased_unless_its_folder_says_otherwise(
+        self, tmp_path, config, is_lower
+    ):
         (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, "OK", "ok"]), encoding="utf-8")
         if config is not None:
             (tmp_path / "tokenizer_config.json").write_text(config, encoding="utf-8")
         tokens = load_tokenizer(tmp_path).encode("OK", add_special_tokens=False).tokens
         assert tokens == ["ok" if is_lower else "OK"]
+
+    @pytest.mark.parametrize(
+        ("pieces", "is_lower"), [(["[unused1]", "<S>", "[A]"], True), (["##K"], False), (["Ä"], True), (["K1"], False)]
+    )
+    def test_only_words_show_that_a_vocabulary_is_cased(self, tmp_path, pieces, is_lower):
+        (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, "ok", *pieces]), encoding="utf-8")
+        tokens = load_tokenizer(tmp_path).encode("OK", add_special_tokens=False).tokens
+        assert tokens == ["ok" if is_lower else UNKNOWN]
 
     def test_a_folder_without_a_tokenizer(self, tmp_path):
         with pytest.raises(InputError, match="contains neither tokenizer.json nor vocab.txt"):
@@ -201,6 +212,38 @@ class TestRenumbering:
         described["model"] = {"type": "WordLevel", "vocab": described["model"]["vocab"], "unk_token": UNKNOWN}
         with pytest.raises(InputError, match="a WordLevel tokenizer cannot be changed"):
             renumbered(tokenizer_from_json(json.dumps(described)), range(5))
+
+    @pytest.mark.parametrize("kind", ["unigram", "wordpiece"])
+    def test_padding_that_is_only_an_added_token_cannot_become_token_0(self, tmp_path, unigram, kind):
+        tokenizer = unigram if kind == "unigram" else wordpiece_tokenizer(WORDPIECES)
+        described = json.loads(tokenizer.to_str())
+        pieces = sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)[1:]
+        vocabulary = (
+            [[piece, -1.0] for piece in pieces]
+            if kind == "unigram"
+            else {piece: number for number, piece in enumerate(pieces)}
+        )
+        described["model"] |= {"vocab": vocabulary} | ({"unk_id": 0} if kind == "unigram" else {})
+        for number, token in enumerate(described["added_tokens"]):
+            token["id"] = number - 1 if number else len(pieces)
+        (tmp_path / "tokenizer.json").write_text(json.dumps(described | {"post_processor": None}), encoding="utf-8")
+        with pytest.raises(InputError, match=r"tokenizer.json: \[PAD\] is only an added token, .* become token 0"):
+            read_tokenizer(tmp_path)
+
+    def test_special_tokens_above_the_pieces_of_a_model_stay_there(self, unigram):
+        described = json.loads(unigram.to_str())
+        [mask] = [token for token in described["added_tokens"] if token["content"] == "[MASK]"]
+        del described["model"]["vocab"][mask["id"]]
+        mask["id"] = len(described["model"]["vocab"])
+        tokenizer = tokenizer_from_json(json.dumps(described | {"post_processor": None}))
+        fewer = renumbered(tokenizer, [0, 1, 2, 3, tokenizer.token_to_id("好"), mask["id"]])
+        assert fewer.get_vocab() == {PAD: 0, UNKNOWN: 1, "[CLS]": 2, "[SEP]": 3, "好": 4, "[MASK]": 5}
+
+    def test_pieces_without_an_unknown_one_are_refused(self, unigram):
+        described = json.loads(unigram.to_str())
+        described["model"]["unk_id"] = None
+        with pytest.raises(InputError, match=r"a.json: unk_id is null; set it to the id of \[UNK\]"):
+            renumbered(tokenizer_from_json(json.dumps(described)), range(5), "a.json")
 
 
 @pytest.mark.parametrize(("offline", "attempts"), [("1", 0), ("0", 1)])
@@ -247,6 +290,19 @@ class TestAgainstTransformers:
 
         encodes_alike()
         assert ours.encode("WiFi好，12").ids == [2, 12, 13, 5, 9, 15, 16, 3]
+
+    @pytest.mark.parametrize(
+        "options", [{"strip_accents": False}, {"do_lower_case": False, "strip_accents": True}, {"strip_accents": None}]
+    )
+    @pytest.mark.parametrize("chinese", [True, False])
+    def test_the_options_beside_a_vocabulary_are_those_of_transformers(self, tmp_path, bert, options, chinese):
+        vocabulary = [*WORDPIECES, "é", "e", "E", "É", "好好"]
+        options = options | {"tokenize_chinese_chars": chinese}
+        (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(options), encoding="utf-8")
+        theirs = bert(vocab={token: index for index, token in enumerate(vocabulary)}, **options)
+        text = "é E É 好好不"
+        assert load_tokenizer(tmp_path).encode(text).ids == theirs(text).input_ids
 
     def test_the_vocabulary_of_bert_base_chinese(self, shared_data, bert):
         path = shared_data / "vocab" / "bert-base-chinese-vocab.txt"

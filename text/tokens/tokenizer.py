@@ -22,6 +22,7 @@ PAD, UNKNOWN, CLASSIFY, SEPARATE, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[C
 OWN_TOKENIZER = Path(__file__).with_name("tokenizer.json")
 BERT_BASE_CHINESE = "bert-base-chinese"
 REMEDY = "set --tokenizer to own, a tokenizer.json, a vocab.txt, a folder with one of them, or a hub id"
+TOKENIZER_CONFIG = "tokenizer_config.json"
 HUB_ID = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 WHITESPACE = pre_tokenizers.Split(Regex(r"[\s\p{C}]+"), "removed")
 # No piece of `text.tokens.vocabulary` crosses whitespace, a digit or the border between punctuation and other text.
@@ -56,16 +57,26 @@ def read_tokenizer(source: str | os.PathLike) -> tuple[Tokenizer, int]:
         return _read_tokenizer_file(OWN_TOKENIZER)
     path = Path(source)
     if path.is_dir():
-        candidates = [path / "tokenizer.json", path / "vocab.txt"]
-        found = next((candidate for candidate in candidates if candidate.is_file()), None)
-        if found is None:
-            raise InputError(f"{path}: the folder contains neither tokenizer.json nor vocab.txt; {REMEDY}")
-        path = found
+        path = tokenizer_files(path)[0]
     if path.is_file():
         return _read_vocabulary_file(path) if path.suffix == ".txt" else _read_tokenizer_file(path)
     if path.suffix in {".json", ".txt"}:
         raise InputError(f"{path}: no such tokenizer file; {REMEDY}")
     return _download_tokenizer(str(source))
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that `read_tokenizer` reads, first the one with the vocabulary.
+
+    Raises:
+        InputError: there is neither a `tokenizer.json` nor a `vocab.txt`.
+    """
+    if (folder / "tokenizer.json").is_file():
+        return [folder / "tokenizer.json"]
+    found = [folder / name for name in ("vocab.txt", TOKENIZER_CONFIG) if (folder / name).is_file()]
+    if not found or found[0].name == TOKENIZER_CONFIG:
+        raise InputError(f"{folder}: the folder contains neither tokenizer.json nor vocab.txt; {REMEDY}")
+    return found
 
 
 def tokenizer_from_json(content: str | bytes, where: str = "tokenizer.json") -> Tokenizer:
@@ -101,33 +112,52 @@ def renumbered(tokenizer: Tokenizer, old_ids: Sequence[int], where: str = "token
         where: the tokenizer's file, for the error message.
 
     Raises:
-        InputError: the tokenizer is of another kind.
+        InputError: the tokenizer is of another kind, its model has no unknown token, or a special token is not in the
+            vocabulary of its model and would need an id there.
     """
     content = json.loads(tokenizer.to_str())
     model, new_ids = content["model"], {int(old): new for new, old in enumerate(old_ids)}
     if model["type"] == "WordPiece":
         model["vocab"] = {token: new_ids[old] for token, old in model["vocab"].items() if old in new_ids}
     elif model["type"] == "Unigram":
-        model["vocab"] = [model["vocab"][old] for old in old_ids]
+        if model["unk_id"] not in new_ids:
+            raise InputError(f"{where}: unk_id is {json.dumps(model['unk_id'])}; set it to the id of {UNKNOWN}")
+        model["vocab"] = [model["vocab"][old] for old in old_ids if old < len(model["vocab"])]
         model["unk_id"] = new_ids[model["unk_id"]]
     else:
         raise InputError(f"{where}: the ids of a {model['type']} tokenizer cannot be changed, only those of WordPieces")
-    # An added token that is no special one, with an id above those of the model, would need an id of its own.
     added = [token for token in content["added_tokens"] if token["id"] in new_ids]
+    own_tokens = dict(model["vocab"])
+    for token in added:
+        if token["content"] not in own_tokens and new_ids[token["id"]] < len(own_tokens):
+            raise InputError(
+                f"{where}: {token['content']} is only an added token, with an id above those of the vocabulary, and "
+                f"cannot become token {new_ids[token['id']]}; add it to the vocabulary of the model"
+            )
     content["added_tokens"] = [token | {"id": new_ids[token["id"]]} for token in added]
     content["post_processor"] = None  # it contains ids; the new tokenizer gets another one
     return with_special_tokens(Tokenizer.from_str(json.dumps(content)), where)
 
 
-def wordpiece_tokenizer(vocabulary: list[str], where: str = "vocab.txt", *, lowercase: bool = True) -> Tokenizer:
+def wordpiece_tokenizer(
+    vocabulary: list[str],
+    where: str = "vocab.txt",
+    *,
+    lowercase: bool = True,
+    strip_accents: bool | None = None,
+    tokenize_chinese_chars: bool = True,
+) -> Tokenizer:
     """Return the tokenizer of a BERT.
 
-    It tokenizes as `transformers.BertTokenizerFast` does for `bert-base-chinese`: each Chinese character is a token.
+    It tokenizes as `transformers.BertTokenizerFast` does with the same arguments, by default as for
+    `bert-base-chinese`: each Chinese character is a token.
 
     Args:
         vocabulary: the WordPieces, in the order of their ids.
         where: the file of the vocabulary, for the error message.
-        lowercase: whether the model is uncased; then accents are removed too.
+        lowercase: whether the model is uncased.
+        strip_accents: whether accents are removed; None for an uncased model only.
+        tokenize_chinese_chars: whether each Chinese character is a word.
 
     Raises:
         InputError: one of the five special tokens is missing, or an entry occurs twice.
@@ -137,10 +167,17 @@ def wordpiece_tokenizer(vocabulary: list[str], where: str = "vocab.txt", *, lowe
         repeated = next(token for index, token in enumerate(vocabulary) if ids[token] != index)
         raise InputError(f"{where}: the vocabulary contains {repeated!r} more than once")
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token=UNKNOWN, max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        lowercase=lowercase, strip_accents=strip_accents, handle_chinese_chars=tokenize_chinese_chars
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     return with_special_tokens(tokenizer, where)
+
+
+def num_ids(tokenizer: Tokenizer) -> int:
+    """Return the highest id of a token plus 1, which is more than the number of tokens if ids are left out."""
+    return 1 + max(tokenizer.get_vocab().values())
 
 
 def special_ids(tokenizer: Tokenizer) -> np.ndarray:
@@ -200,7 +237,7 @@ def _with_padding_first(tokenizer: Tokenizer, where: str) -> tuple[Tokenizer, in
     padding_id = tokenizer.token_to_id(PAD)
     if padding_id == 0:
         return tokenizer_from_json(tokenizer.to_str(), where), 0
-    old_ids = np.arange(tokenizer.get_vocab_size())
+    old_ids = np.arange(num_ids(tokenizer))
     old_ids[[0, padding_id]] = padding_id, 0
     return renumbered(tokenizer, old_ids, where), padding_id
 
@@ -213,15 +250,28 @@ def _read_vocabulary_file(path: Path) -> tuple[Tokenizer, int]:
         raise InputError(f"{path}: cannot be read as a vocabulary ({error})") from None
     padding_id = vocabulary.index(PAD) if PAD in vocabulary else 0
     vocabulary[0], vocabulary[padding_id] = vocabulary[padding_id], vocabulary[0]
-    return wordpiece_tokenizer(vocabulary, where=str(path), lowercase=_lowercase_beside(path)), padding_id
+    return wordpiece_tokenizer(vocabulary, str(path), **_normalization_beside(path, vocabulary)), padding_id
 
 
-def _lowercase_beside(path: Path) -> bool:
-    """Return whether the `tokenizer_config.json` beside a vocabulary says that the model is uncased, as most are."""
+def _normalization_beside(path: Path, vocabulary: list[str]) -> dict[str, bool | None]:
+    """Return the options of `wordpiece_tokenizer` that the `tokenizer_config.json` beside a vocabulary contains.
+
+    Without that file, as in the archives of google-research, a vocabulary of words with capital letters is cased.
+    """
     try:
-        return bool(json.loads(path.with_name("tokenizer_config.json").read_bytes()).get("do_lower_case", True))
-    except (OSError, ValueError, AttributeError):
-        return True
+        config = json.loads(path.with_name(TOKENIZER_CONFIG).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        # Uncased vocabularies contain special tokens with capital letters, such as [CLS] and <S>, but no such words.
+        words = (piece for piece in vocabulary if piece.removeprefix("##").isalnum())
+        return {"lowercase": not any(re.search("[A-Z]", word) for word in words)}
+    strip_accents = config.get("strip_accents")
+    return {
+        "lowercase": bool(config.get("do_lower_case", True)),
+        "strip_accents": None if strip_accents is None else bool(strip_accents),
+        "tokenize_chinese_chars": bool(config.get("tokenize_chinese_chars", True)),
+    }
 
 
 def _download_tokenizer(name: str) -> tuple[Tokenizer, int]:
