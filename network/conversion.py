@@ -1,7 +1,7 @@
 """BERT's tensors and our weights: one table of names, read in both directions."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from network.bert import BertClassifier, BertMaskedLM, BertModel
 from network.checkpoints.config_file import CheckpointConfig, read_config
 from network.checkpoints.formats import checkpoint_file, read_tensors
 from system.errors import InputError
-from text.tokens.tokenizer import read_tokenizer
+from text.tokens.tokenizer import num_ids, read_tokenizer
 
 # The parts of our models on the left, those of Hugging Face's on the right; {n} is the number of an encoder.
 NAMES = {
@@ -42,12 +42,13 @@ VARIABLES = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "bet
 OLD_VARIABLES = VARIABLES | {"output_weights": "weight", "output_bias": "bias"}
 HEADS = ("classifier", "cls")  # what has no prefix in the models of Hugging Face
 PREFIX = "bert."
+PARALLEL_PREFIX = "module."  # of a model that was saved inside PyTorch's DataParallel
 TOKEN_TABLE, POOLER = "embeddings.word_embeddings.weight", "pooler.dense.weight"
-CLASSIFIER, NEXT_SENTENCE = "classifier.weight", "cls.seq_relationship.weight"
+CLASSIFIER, OUTPUT_BIAS = "classifier.weight", "cls.predictions.bias"
 # Copies of other tensors, which a file may contain too.
-TIED = {"cls.predictions.decoder.weight": TOKEN_TABLE, "cls.predictions.decoder.bias": "cls.predictions.bias"}
+TIED = {"cls.predictions.decoder.weight": TOKEN_TABLE, "cls.predictions.decoder.bias": OUTPUT_BIAS}
 # By token; exchanged where the padding of the tokenizer was not token 0.
-BY_TOKEN = (TOKEN_TABLE, "cls.predictions.bias")
+BY_TOKEN = (TOKEN_TABLE, OUTPUT_BIAS)
 # Where two labels share one logit in our models: the rows of the label that raises it, and of the one that lowers it.
 ROWS_OF_TWO = {"classifier": (1, 0), "cls.seq_relationship": (0, 1)}
 
@@ -80,22 +81,24 @@ def import_bert(folder: Path) -> ImportedModel:
     checkpoint = read_config(folder)
     tokenizer, padding_id = read_tokenizer(folder)
     config = checkpoint.config
-    if tokenizer.get_vocab_size() > config.vocab_size:
+    if num_ids(tokenizer) > config.vocab_size:
         raise InputError(
-            f"{folder}: the tokenizer has {tokenizer.get_vocab_size():,} tokens, but {checkpoint.path.name} says "
+            f"{folder}: the tokenizer has {num_ids(tokenizer):,} tokens, but {checkpoint.path.name} says "
             f"{config.vocab_size:,}"
         )
     file = checkpoint_file(folder)
     tensors, names_in_file = _canonical(read_tensors(folder), file)
+    _require_sizes(config, tensors, file)
+    # Compared now, because only the tensors that are used follow the padding.
+    copies = {copy: name for copy, name in TIED.items() if _is_copy(tensors, copy, name)}
     for name in BY_TOKEN:
         if padding_id and name in tensors:
             tensors[name] = tensors[name].copy()
             tensors[name][[0, padding_id]] = tensors[name][[padding_id, 0]]
-    _require_sizes(config, tensors, file)
     model = _empty_model(checkpoint, tokenizer.to_str(), tensors)
     new = _assign(model, tensors, file)
     used = {bert_name(variable.path) for variable in model.weights}
-    used |= {copy for copy, name in TIED.items() if name in used and _is_copy(tensors, copy, name)}
+    used |= {copy for copy, name in copies.items() if name in used}
     left_out = [names_in_file[name] for name in tensors if name not in used]
     return ImportedModel(model, file, left_out, new)
 
@@ -106,18 +109,26 @@ def _require_sizes(config: BertConfig, tensors: Mapping[str, np.ndarray], file: 
     Raises:
         InputError: a tensor is missing or has another shape.
     """
-    shapes = {
-        TOKEN_TABLE: (config.vocab_size, config.d_model),
-        "embeddings.position_embeddings.weight": (config.max_seq_len, config.d_model),
-        f"encoder.layer.{config.num_layers - 1}.intermediate.dense.weight": (config.dff, config.d_model),
-    }
-    for name, shape in shapes.items():
+    for name, shape in _shapes(config, tensors):
         if name not in tensors:
             raise InputError(f"{file}: the tensor {name} is missing")
         if tensors[name].shape != shape:
             raise InputError(
                 f"{file}: the tensor {name} has the shape {tensors[name].shape}, but the config says {shape}"
             )
+
+
+def _shapes(config: BertConfig, tensors: Mapping[str, np.ndarray]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the names and the shapes of the tensors that show the sizes of a network, and of those heads that exist."""
+    yield TOKEN_TABLE, (config.vocab_size, config.d_model)
+    yield "embeddings.position_embeddings.weight", (config.max_seq_len, config.d_model)
+    yield "embeddings.token_type_embeddings.weight", (config.type_vocab_size, config.d_model)
+    for number in range(config.num_layers):
+        yield f"encoder.layer.{number}.intermediate.dense.weight", (config.dff, config.d_model)
+    if OUTPUT_BIAS in tensors:
+        yield OUTPUT_BIAS, (config.vocab_size,)
+    if CLASSIFIER in tensors:
+        yield CLASSIFIER, (*tensors[CLASSIFIER].shape[:1], config.d_model)
 
 
 def _empty_model(checkpoint: CheckpointConfig, tokenizer_json: str, tensors: Mapping[str, np.ndarray]) -> BertModel:
@@ -133,18 +144,29 @@ def _assign(model: keras.Model, tensors: Mapping[str, np.ndarray], file: Path) -
     """Set the weights of a model to the tensors; return the names of the weights of heads that are not there.
 
     Raises:
-        InputError: a tensor of the network or a part of a head is missing, or a shape does not fit.
+        InputError: a tensor of the network or a part of a head is missing, has a shape that does not fit, or is not of
+            finite floating-point numbers.
     """
     new = []
     for variable in model.weights:
         name = bert_name(variable.path)
         if name in tensors:
+            _require_finite(name, tensors[name], file)
             variable.assign(_from_bert(name, tensors[name], variable.shape, file))
         elif name.startswith(HEADS) and not any(other.startswith(_head_of(name)) for other in tensors):
             new.append(variable.path)
         else:
             raise InputError(f"{file}: the tensor {name} is missing")
     return new
+
+
+def _require_finite(name: str, values: np.ndarray, file: Path) -> None:
+    if values.dtype.kind != "f":
+        raise InputError(f"{file}: the tensor {name} has the type {values.dtype}, which is not a floating-point type")
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{file}: the tensor {name} contains infinite numbers or NaN; download the file again, or choose another"
+        )
 
 
 def _head_of(name: str) -> str:
@@ -198,7 +220,7 @@ def _to_bert(name: str, variable: keras.Variable) -> np.ndarray:
 
 def _from_bert(name: str, values: np.ndarray, shape: tuple[int, ...], file: Path) -> np.ndarray:
     positive, negative = ROWS_OF_TWO.get(name.rpartition(".")[0], (0, 0))
-    if positive != negative and shape[-1] == 1 and len(values) == 2:
+    if positive != negative and shape[-1] == 1 and values.shape[:1] == (2,):
         values = values[[positive]] - values[[negative]]
     is_kernel = name.endswith("weight") and not name.startswith("embeddings") and values.ndim == 2
     values = values.T if is_kernel else values
@@ -246,8 +268,9 @@ def _canonical(tensors: Mapping[str, np.ndarray], file: Path) -> tuple[dict[str,
 
 
 def _canonical_name(name: str) -> str:
-    """Return the present name of a tensor: with dots, weight and bias, without the prefix "bert."."""
-    name = re.sub(r"\blayer_(\d+)\b", r"layer.\1", name.replace("/", ".")).removeprefix(PREFIX)
+    """Return the present name of a tensor: with dots, weight and bias, without the prefixes "module." and "bert."."""
+    name = re.sub(r"\blayer_(\d+)\b", r"layer.\1", name.replace("/", "."))
+    name = name.removeprefix(PARALLEL_PREFIX).removeprefix(PREFIX)
     part, _, variable = name.rpartition(".")
     if variable.endswith("_embeddings"):
         return f"{name}.weight"

@@ -141,7 +141,9 @@ class MaskedLMHead(layers.Layer):
     is the first `ALWAYS_SCORED` tokens, the most frequent ones of a Unigram vocabulary, and one in `STRIDE` of the
     others, which changes from batch to batch. The scores of the others are raised by log(`STRIDE`), so that the
     denominator of the softmax is, on average, that of the whole vocabulary. Jean et al., "On Using Very Large Target
-    Vocabulary for Neural Machine Translation" (2015), section 3.
+    Vocabulary for Neural Machine Translation" (2015), section 3. The first tokens of an imported WordPiece vocabulary
+    are not its most frequent ones: there the average is the same, but it varies more, so that the sample is less
+    efficient.
 
     Args:
         vocab_size: number of tokens.

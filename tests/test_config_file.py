@@ -83,7 +83,8 @@ def test_a_size_that_is_missing(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"), [("{", "not a JSON file"), ("[1]", "not a JSON object"), ("", "not a JSON")]
+    ("content", "problem"),
+    [("{", "not a JSON file"), ("[" * 100_000, "not a JSON file"), ("[1]", "not a JSON object"), ("", "not a JSON")],
 )
 def test_a_damaged_file(tmp_path, content, problem):
     (tmp_path / "config.json").write_text(content)
@@ -147,6 +148,26 @@ class TestLabels:
         config = read_config(write(tmp_path, VALUES | {"id2label": names}))
         with pytest.raises(InputError, match="id2label cannot be used"):
             config.classifier_metadata(2)
+
+    @pytest.mark.parametrize(
+        ("values", "problem"),
+        [
+            ({"architectures": ["BertForTokenClassification"]}, r"architectures is \['BertForTokenClassification'\]"),
+            ({"architectures": ["BertForMultipleChoice"]}, "only 'BertForSequenceClassification' can be read"),
+            ({"architectures": 3}, "architectures is 3"),
+            ({"problem_type": "regression"}, "problem_type is 'regression'; only a classifier can be read"),
+        ],
+    )
+    def test_what_is_not_a_classifier_of_texts_is_refused(self, tmp_path, values, problem):
+        config = read_config(write(tmp_path, VALUES | values))
+        with pytest.raises(InputError, match=problem) as caught:
+            config.classifier_metadata(2)
+        assert str(config.path) in str(caught.value)
+
+    @pytest.mark.parametrize("architectures", [None, [], ["BertForSequenceClassification"]])
+    def test_a_classifier_of_texts_is_read(self, tmp_path, architectures):
+        config = read_config(write(tmp_path, VALUES | {"architectures": architectures}))
+        assert config.classifier_metadata(2) == {"labels": ["LABEL_0", "LABEL_1"]}
 
     def test_metadata_that_cannot_be_used(self, tmp_path):
         config = read_config(write(tmp_path, VALUES | {"mini_bert": {"temperature": -1}}))

@@ -14,7 +14,7 @@ from network.backbone import AS_IN_BERT, BertConfig, backbone_layers
 from network.bert import BertClassifier, BertMaskedLM, logits_model, pooler_of
 from network.conversion import bert_name, bert_tensors, import_bert
 from system.errors import InputError
-from text.tokens.tokenizer import PAD, tokenizer_from_json
+from text.tokens.tokenizer import PAD, tokenizer_from_json, wordpiece_tokenizer
 
 TOLERANCE = 1e-4
 
@@ -77,13 +77,14 @@ class TestParity:
 
 
 class TestNames:
-    @pytest.mark.parametrize("prefix", ["bert.", ""])
+    @pytest.mark.parametrize("prefix", ["bert.", "", "module.bert."])
     @pytest.mark.parametrize("old", [False, True])
     def test_old_names_and_missing_prefixes(self, tmp_path, prefix, old):
         reference = save_checkpoint(tmp_path / "a")
         tensors = {}
         for name, values in load_file(reference / "model.safetensors").items():
             name = prefix + name.removeprefix("bert.") if name.startswith("bert.") else name
+            name = f"module.{name}" if prefix.startswith("module.") and name.startswith("cls.") else name
             if old:
                 name = re.sub("LayerNorm.weight$", "LayerNorm.gamma", name).replace("LayerNorm.bias", "LayerNorm.beta")
             tensors[name] = values
@@ -152,6 +153,30 @@ class TestTokens:
         np.testing.assert_array_equal(embedding.token_embedding.embeddings, expected[order])
         np.testing.assert_array_equal(model.get_layer("masked_lm_head").bias, bias[order])
 
+    def test_a_copy_is_none_that_is_left_out_where_padding_moves(self, tmp_path):
+        path = save_checkpoint(tmp_path) / "model.safetensors"
+        table = load_file(path)["bert.embeddings.word_embeddings.weight"]
+        save_file(load_file(path) | {"cls.predictions.decoder.weight": table}, path)
+        save_vocabulary(tmp_path, [*VOCABULARY[1:], PAD])
+        assert import_bert(tmp_path).left_out == []
+
+    @pytest.mark.parametrize("name", ["bert.embeddings.word_embeddings.weight", "cls.predictions.bias"])
+    def test_a_table_too_short_for_the_padding_is_refused(self, tmp_path, name):
+        path = save_checkpoint(tmp_path) / "model.safetensors"
+        tensors = load_file(path)
+        save_file(tensors | {name: tensors[name][:-1]}, path)
+        save_vocabulary(tmp_path, [*VOCABULARY[1:], PAD])
+        with pytest.raises(InputError, match=r"has the shape \(57,.* but the config says \(58,"):
+            import_bert(tmp_path)
+
+    def test_ids_beyond_the_vectors_are_refused(self, tmp_path):
+        save_checkpoint(tmp_path)
+        described = json.loads(wordpiece_tokenizer(VOCABULARY).to_str())
+        described["model"]["vocab"]["wifi"] = 99
+        (tmp_path / "tokenizer.json").write_text(json.dumps(described), encoding="utf-8")
+        with pytest.raises(InputError, match="the tokenizer has 100 tokens, but config.json says 58"):
+            import_bert(tmp_path)
+
     def test_a_tokenizer_with_more_tokens_than_vectors_is_refused(self, tmp_path):
         save_checkpoint(tmp_path)
         save_vocabulary(tmp_path, [*VOCABULARY, "新"])
@@ -183,6 +208,21 @@ class TestErrors:
                 np.zeros(31, "float32"),
                 r"has the shape \(31,\), but the config says \(32,\)",
             ),
+            (
+                "bert.encoder.layer.0.attention.self.query.bias",
+                np.array([np.nan] * 32, "float32"),
+                "layer.0.attention.self.query.bias contains infinite numbers or NaN",
+            ),
+            (
+                "bert.pooler.dense.bias",
+                np.zeros(32, "int64"),
+                "pooler.dense.bias has the type int64, which is not a floating-point type",
+            ),
+            (
+                "bert.encoder.layer.0.intermediate.dense.weight",
+                None,
+                "the tensor encoder.layer.0.intermediate.dense.weight is missing",
+            ),
             ("embeddings.LayerNorm.gamma", np.zeros(32, "float32"), "are the same tensor of BERT"),
         ],
     )
@@ -200,6 +240,7 @@ class TestErrors:
             {"vocab_size": 10**12},
             {"max_position_embeddings": 10**12},
             {"num_hidden_layers": 10**9},
+            {"type_vocab_size": 10**12},
             {"intermediate_size": 10**12},
             {"hidden_size": 10**9, "num_attention_heads": 1},
         ],
@@ -208,6 +249,18 @@ class TestErrors:
         path = save_checkpoint(tmp_path) / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | sizes))
         with pytest.raises(InputError, match="but the config says|is missing"):
+            import_bert(tmp_path)
+
+    def test_a_classifier_of_tokens_is_refused(self, tmp_path):
+        save_checkpoint(tmp_path, random_bert("BertForTokenClassification"))
+        with pytest.raises(InputError, match="BertForTokenClassification"):
+            import_bert(tmp_path)
+
+    @pytest.mark.parametrize("name", ["classifier.weight", "classifier.bias"])
+    def test_a_single_number_is_no_classifier(self, tmp_path, name):
+        path = save_checkpoint(tmp_path, random_bert("BertForSequenceClassification")) / "model.safetensors"
+        save_file(load_file(path) | {name: np.array(1, "float32")}, path)
+        with pytest.raises(InputError, match=rf"the tensor {name} has the shape \(\)"):
             import_bert(tmp_path)
 
 

@@ -14,6 +14,7 @@ from text.labels import LabelSet
 CONFIG_NAMES = ("config.json", "bert_config.json")  # of Hugging Face, and of google-research
 OWN_VALUES = "mini_bert"  # the key of what only this project reads
 MULTI_LABEL = "multi_label_classification"
+CLASSIFIER_CLASS = "BertForSequenceClassification"
 # Our activations on the left; all names of them on the right, first the one to write.
 ACTIVATION_NAMES = {
     "relu": ("relu",),
@@ -56,8 +57,9 @@ class CheckpointConfig(NamedTuple):
             num_labels: the number of its labels, for which `transformers` has names if the file has none.
 
         Raises:
-            InputError: they cannot be used.
+            InputError: they cannot be used, or the classifier is not one of texts.
         """
+        self._require_classifier_of_texts()
         try:
             names = self.values.get("id2label") or {index: f"LABEL_{index}" for index in range(num_labels)}
             ordered = tuple(str(names[index]) for index in sorted(names, key=int))
@@ -76,6 +78,29 @@ class CheckpointConfig(NamedTuple):
         own = self.values.get(OWN_VALUES)
         return own if isinstance(own, dict) else {}
 
+    def _require_classifier_of_texts(self) -> None:
+        """Refuse what has a tensor of the same name, such as a classifier of tokens, and a regression."""
+        found = self.values.get("architectures") or [CLASSIFIER_CLASS]
+        if found != [CLASSIFIER_CLASS]:
+            raise InputError(
+                f"{self.path}: architectures is {found!r}; of the models with a classifier only {CLASSIFIER_CLASS!r} "
+                "can be read"
+            )
+        if self.values.get("problem_type") == "regression":
+            raise InputError(f"{self.path}: problem_type is 'regression'; only a classifier can be read")
+
+
+def config_path(folder: Path) -> Path:
+    """Return the `config.json` or `bert_config.json` of a folder.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    path = next((folder / name for name in CONFIG_NAMES if (folder / name).is_file()), None)
+    if path is None:
+        raise InputError(f"{folder}: not a BERT checkpoint: the folder contains neither {' nor '.join(CONFIG_NAMES)}")
+    return path
+
 
 def read_config(folder: Path) -> CheckpointConfig:
     """Return what the `config.json` or `bert_config.json` of a folder says.
@@ -83,14 +108,12 @@ def read_config(folder: Path) -> CheckpointConfig:
     Raises:
         InputError: there is no such file, it cannot be read, or it describes another network than BERT.
     """
-    path = next((folder / name for name in CONFIG_NAMES if (folder / name).is_file()), None)
-    if path is None:
-        raise InputError(f"{folder}: not a BERT checkpoint: the folder contains neither {' nor '.join(CONFIG_NAMES)}")
+    path = config_path(folder)
     with as_input_error(path):
         content = path.read_bytes()
     try:
         values = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a JSON file ({error})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: not a JSON object")
