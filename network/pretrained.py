@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from network.bert import BertClassifier, BertModel
+from network.checkpoints.config_file import config_path
+from network.checkpoints.formats import checkpoint_files
 from network.checkpoints.hub_checkpoints import download_checkpoint, is_hub_id
 from network.conversion import import_bert
 from network.model_file import load_model
 from system.errors import InputError
 from system.files import sha256_of_file
-from text.tokens.tokenizer import renumbered, tokenizer_from_json
+from text.tokens.tokenizer import renumbered, tokenizer_files, tokenizer_from_json
 
 
 class Pretrained(NamedTuple):
@@ -92,9 +94,15 @@ def _with_fewer_rows(model: BertModel, rows: Sequence[int], tokenizer_json: str,
 
 
 def pretrained_sha256(source: str) -> list[str]:
-    """Return the SHA-256 of the file of `--pretrained`, or of each file of its folder, in hexadecimal."""
+    """Return the SHA-256 of each file that `read_pretrained` reads, in hexadecimal.
+
+    Raises:
+        InputError: one of them is missing or cannot be read.
+    """
     folder = checkpoint_folder(source)
-    files = [Path(source)] if folder is None else sorted(path for path in folder.iterdir() if path.is_file())
+    files = [Path(source)]
+    if folder is not None:
+        files = [config_path(folder), *tokenizer_files(folder), *checkpoint_files(folder)]
     return [sha256_of_file(path) for path in files]
 
 

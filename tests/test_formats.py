@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save
 from torch_files import dict_operations, storage_operations, tensor_operations, zip_file
 
-from network.checkpoints.formats import FILE_NAMES, checkpoint_file, read_tensors
+from network.checkpoints.formats import FILE_NAMES, checkpoint_file, checkpoint_files, read_tensors
 from system.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,6 +42,15 @@ def test_the_first_of_the_known_names_is_chosen(tmp_path):
     assert checkpoint_file(str(tmp_path)).name == "model.safetensors"
 
 
+def test_the_files_of_one_checkpoint(tmp_path):
+    parts = ["model.ckpt.data-00000-of-00002", "model.ckpt.data-00001-of-00002"]
+    for name in ("model.ckpt.index", *parts, "model.ckpt.meta", "README.md"):
+        (tmp_path / name).touch()
+    assert [path.name for path in checkpoint_files(tmp_path)] == ["model.ckpt.index", *parts]
+    (tmp_path / "pytorch_model.bin").touch()
+    assert checkpoint_files(tmp_path) == [tmp_path / "pytorch_model.bin"]
+
+
 def test_several_tensorflow_checkpoints_are_refused(tmp_path):
     for step in (5, 10):
         (tmp_path / f"model.ckpt-{step}.index").touch()
@@ -70,6 +79,7 @@ def test_several_files(tmp_path, suffix):
         (tmp_path / shard).write_bytes(content)
     write_index(tmp_path, f"{stem}.{suffix}.index.json", dict(zip("ab", shards, strict=True)))
     assert checkpoint_file(tmp_path).name == f"{stem}.{suffix}.index.json"
+    assert [path.name for path in checkpoint_files(tmp_path)] == [f"{stem}.{suffix}.index.json", *shards]
     found = read_tensors(tmp_path)
     assert list(found) == ["a", "b"]
     np.testing.assert_array_equal(found["b"], ONES)

@@ -38,12 +38,20 @@ class TestFolder:
         with pytest.raises(InputError, match="contains a classifier, but a model with a masked-LM head is needed"):
             read_pretrained(str(path), BertMaskedLM)
 
-    def test_the_hash_changes_with_any_file(self, tmp_path):
+    @pytest.mark.parametrize("name", ["config.json", "vocab.txt", "tokenizer_config.json", "model.safetensors"])
+    def test_the_hash_changes_with_any_file_that_is_read(self, tmp_path, name):
         path = str(save_checkpoint(tmp_path))
         before = pretrained_sha256(path)
         assert pretrained_sha256(path) == before
-        (tmp_path / "config.json").write_text("{}")
+        (tmp_path / name).write_text("{}")
         assert pretrained_sha256(path) != before
+
+    def test_other_files_do_not_change_the_hash(self, tmp_path):
+        path = str(save_checkpoint(tmp_path))
+        before = pretrained_sha256(path)
+        for name in ("README.md", "model.onnx", "pytorch_model.bin", "bert_config.json"):
+            (tmp_path / name).write_text("{}")
+        assert pretrained_sha256(path) == before
 
 
 class TestFewerTokens:

@@ -1,5 +1,6 @@
 """The tensors of a checkpoint folder, whichever format they are in."""
 
+import glob
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +66,20 @@ def checkpoint_file(folder: Path) -> Path:
     return others[0]
 
 
+def checkpoint_files(folder: Path) -> list[Path]:
+    """Return all files of a checkpoint folder that `read_tensors` reads, first the one of `checkpoint_file`.
+
+    Raises:
+        InputError: see `checkpoint_file`, or an index cannot be used.
+    """
+    path = checkpoint_file(folder)
+    if path.suffix == ".json":
+        return [path, *(path.parent / name for name in _tensors_by_shard(path))]
+    if path.suffix == ".index":
+        return [path, *sorted(path.parent.glob(f"{glob.escape(path.stem)}.data-*"))]
+    return [path]
+
+
 def _read_file(path: Path) -> dict[str, np.ndarray]:
     with _as_input_error(path):
         with open(path, "rb") as file:
@@ -75,19 +90,26 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
 
 def _read_shards(index: Path) -> dict[str, np.ndarray]:
     """Return the tensors of all files that an index names."""
-    file_of_tensor = _weight_map(index)
-    suffix = index.with_suffix("").with_suffix("").suffix  # of the files: NAME.bin.index.json
     found = {}
-    for file_name in dict.fromkeys(file_of_tensor.values()):
-        path = PureWindowsPath(file_name)  # which also knows `/`
-        if path.anchor or ".." in path.parts or path.suffix != suffix:
-            raise InputError(f"{index}: names {file_name!r}, which is not a {suffix} file in the folder")
+    for file_name, names in _tensors_by_shard(index).items():
         tensors = _read_file(index.parent / file_name)
-        names = [name for name, place in file_of_tensor.items() if place == file_name]
         if missing := [name for name in names if name not in tensors]:
             raise InputError(f"{index.parent / file_name}: lacks {missing[0]!r}, which {index.name} says is in it")
         found |= {name: tensors[name] for name in names}
     return found
+
+
+def _tensors_by_shard(index: Path) -> dict[str, list[str]]:
+    """Return the names of the tensors of each file that an index names."""
+    suffix = index.with_suffix("").with_suffix("").suffix  # of the files: NAME.bin.index.json
+    names = {}
+    for name, file_name in _weight_map(index).items():
+        names.setdefault(file_name, []).append(name)
+    for file_name in names:
+        path = PureWindowsPath(file_name)  # which also knows `/`
+        if path.anchor or ".." in path.parts or path.suffix != suffix:
+            raise InputError(f"{index}: names {file_name!r}, which is not a {suffix} file in the folder")
+    return names
 
 
 def _weight_map(index: Path) -> dict[str, str]:
