@@ -6,9 +6,10 @@ from bert_checkpoints import outputs_of, random_bert, save_checkpoint, save_voca
 from tiny_models import save_with_metadata
 
 from network.conversion import import_bert
-from recipes.distillation.classifiers import Teacher
+from recipes.distillation.classifiers import Teacher, teacher_sha256
 from serving.predictor import Predictor
 from system.errors import InputError
+from system.files import sha256_of_file
 from text.labels import SENTIMENT, LabelSet
 from text.tokens.tokenizer import tokenizer_from_json
 from text.tokens.windows import encode_windows
@@ -75,6 +76,13 @@ class TestBertOfHuggingFace:
         save_vocabulary(tmp_path / "bert")
         with pytest.raises(InputError, match="bert: not a BERT checkpoint"):
             Teacher(str(tmp_path / "bert"), SENTIMENT).logits(TEXTS)
+
+
+def test_the_hash_of_a_file_or_of_the_files_of_a_folder(tmp_path):
+    save_checkpoint(tmp_path / "bert")
+    names = ("config.json", "vocab.txt", "model.safetensors")
+    assert teacher_sha256(str(tmp_path / "bert")) == [sha256_of_file(tmp_path / "bert" / name) for name in names]
+    assert teacher_sha256(__file__) == [sha256_of_file(__file__)]
 
 
 class TestOwnFiles:

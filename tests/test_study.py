@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bert_checkpoints import random_bert, save_checkpoint
 from interrupted_runs import InterruptAfter
 from scripts import assert_same_weights, call
 
@@ -207,6 +208,15 @@ def test_dry_run(arguments, capsys):
     assert "504 rows" in printed and f"The model would be saved to {FOLDER / 'seed-42' / 'classifier.keras'}" in printed
     assert printed.splitlines()[-1].startswith("The study would repeat this with 2 seeds, from 42 on")
     assert [path for path in Path().rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.slow
+def test_a_folder_as_teacher(arguments):
+    names = {"id2label": {0: "负面", 1: "正面"}, "label2id": {"负面": 0, "正面": 1}}
+    folder = save_checkpoint(Path("bert"), random_bert("BertForSequenceClassification", **names))
+    options = ["--seeds", "1", "--max-windows", "1", "--teachers", str(folder), "--mixtures", "10", "--epochs", "1"]
+    assert fine_tuning.main([*arguments, *options]) == 0
+    assert (FOLDER / STUDY_NAME).is_file()
 
 
 @pytest.mark.parametrize("progress", ["", "[]", '{"data_sha256": "0", "seeds": {}}'])

@@ -39,14 +39,13 @@ class Teacher:
         self.source = source
         self.labels = labels
         self._is_folder = Path(source).is_dir()
-        self._sha256 = pretrained_sha256(source) if self._is_folder else [sha256_of_file(source)]
+        self._sha256 = teacher_sha256(source)
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Return the logits of each text, float64, (texts, outputs), in the order of the student's labels.
 
         Raises:
             InputError: the classifier cannot be loaded, or has other labels.
-            OutputError: the answers cannot be kept.
         """
         return kept_answers({"files": self._sha256}, self.labels, texts, functools.partial(self._ask, texts))
 
@@ -68,6 +67,15 @@ class Teacher:
             remedy = "; rename them under id2label in its config.json" if self._is_folder else ""
             raise InputError(f"{self.source} has the labels {found}, but the data set has {expected}{remedy}")
         return predictor
+
+
+def teacher_sha256(source: str) -> list[str]:
+    """Return the SHA-256 of the file of a teacher, or of each file of its folder that is read, in hexadecimal.
+
+    Raises:
+        InputError: a file is missing or cannot be read.
+    """
+    return pretrained_sha256(source) if Path(source).is_dir() else [sha256_of_file(source)]
 
 
 def _predictor_of_folder(folder: Path) -> Predictor:

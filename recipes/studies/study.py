@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from recipes.distillation.classifiers import teacher_sha256
 from recipes.fine_tuning import PLOT_NAME, fine_tune
 from recipes.preparation import data_sha256, further_fingerprints
 from recipes.run_folder import (
@@ -109,9 +110,11 @@ def _kind_of(plan: FineTuningPlan, labelled: LabelledTexts, defaults: FineTuning
 def _sha256(labelled: LabelledTexts, runs: list[Run]) -> str:
     """Return a hash of what the runs start from: the rows, the models, and other texts in files."""
     plan = runs[0].plan
-    files = [*plan.teachers, *corpus_files(plan.unlabelled, "--unlabelled"), *corpus_files(plan.corpus)]
+    files = [*corpus_files(plan.unlabelled, "--unlabelled"), *corpus_files(plan.corpus)]
     files += [source for source, _ in plan.soft_sources]
     hashes = [*further_fingerprints(plan, read_further_sets(plan, labelled)), *map(sha256_of_file, files)]
+    for teacher in plan.teachers:
+        hashes += teacher_sha256(teacher)
     pretrained = dict.fromkeys(run.plan.pretrained for run in runs)
     return "\n".join(data_sha256(labelled, path, hashes) for path in pretrained)
 
