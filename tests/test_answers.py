@@ -56,6 +56,12 @@ def test_another_question_is_asked(files, labels, texts):
     assert teacher.asked == 1
 
 
+def test_answers_that_cannot_be_kept_are_returned(caplog):
+    Path("runs").write_text("a file where the folder of the cache would be")
+    np.testing.assert_array_equal(kept_answers({}, SENTIMENT, TEXTS, Teacher()), ANSWERS)
+    assert "the answers of the teacher are not kept: cannot write" in caplog.text
+
+
 @given(place=st.integers(0, 55), value=st.integers(1, 255), end=st.integers(0, 56))
 def test_a_damaged_file_is_written_anew(place, value, end):
     kept_answers({}, SENTIMENT, TEXTS, Teacher())

@@ -10,7 +10,7 @@ from scripts import assert_one_error
 
 import fine_tuning
 import recipes.fine_tuning
-from evaluation.baseline import TEACHER_CHARACTERS, baseline_logits
+from evaluation.baseline import LOGISTIC_REGRESSION, TEACHER_CHARACTERS, baseline_logits
 from network.model_file import load_model
 from recipes.distillation.classifiers import Teacher
 from recipes.distillation.mixtures import mixed_texts
@@ -222,6 +222,11 @@ class TestCache:
             changes = {"mixtures": 20, "teachers": [str(tiny_model)], "seed": seed}
             count = len(distill(dataclasses.replace(plan, **changes), splits, student).texts)
         assert asked == [count - 20, 20, 20]
+
+    def test_tfidf_with_other_settings_is_another_teacher(self, plan, splits, student, monkeypatch):
+        first = distill(plan, splits, student)
+        monkeypatch.setitem(LOGISTIC_REGRESSION, "C", 0.1)
+        assert np.abs(distill(plan, splits, student).targets - first.targets).max() > 0.1
 
     def test_tfidf_that_has_learnt_other_labels_is_another_teacher(self, plan, splits, student):
         first = distill(plan, splits, student)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from system.errors import OutputError
 from system.files import as_input_error, write_atomically
 from text.labels import LabelSet
 from training.plans.shared import CACHE_FOLDER
@@ -25,7 +26,8 @@ def kept_answers(
 ) -> np.ndarray:
     """Return the logits that a teacher has for texts, float64, (texts, outputs), from the cache if they are there.
 
-    A file of the cache is the SHA-256 of the logits, and the logits. If it is damaged, it is written anew.
+    A file of the cache is the SHA-256 of the logits, and the logits. If it is damaged, it is written anew. If it cannot
+    be written, a warning says so.
 
     Args:
         teacher: what the answers depend on besides labels and texts, as JSON values.
@@ -35,7 +37,6 @@ def kept_answers(
 
     Raises:
         InputError: a file of the cache cannot be read.
-        OutputError: the answers cannot be written.
     """
     key = {"format": FORMAT, "teacher": teacher, **labels.to_json(), "texts": sha256_of(texts)}
     path = Path(CACHE_FOLDER, f"answers-{sha256_of(key)[:16]}.bin")
@@ -45,8 +46,11 @@ def kept_answers(
         return kept
     logits = np.asarray(ask(), NUMBERS)
     content = logits.tobytes()
-    with write_atomically(path, "wb") as file:
-        file.write(hashlib.sha256(content).digest() + content)
+    try:
+        with write_atomically(path, "wb") as file:
+            file.write(hashlib.sha256(content).digest() + content)
+    except OutputError as error:  # the answers may have taken hours, and the training does not need the file
+        logger.warning("the answers of the teacher are not kept: %s", error)
     return logits
 
 

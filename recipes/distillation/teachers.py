@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.baseline import TEACHER_CHARACTERS, baseline_logits
+from evaluation.baseline import LOGISTIC_REGRESSION, TEACHER_CHARACTERS, baseline_logits
 from network.bert import BertClassifier
 from recipes.distillation.answers import kept_answers, sha256_of
 from recipes.distillation.classifiers import Teacher
@@ -57,7 +57,7 @@ def taught_splits(plan: FineTuningPlan, splits: Splits, student: BertClassifier)
 
     Raises:
         InputError: no unlabelled text remains, or a teacher cannot be used.
-        OutputError: the soft labels or the answers cannot be written.
+        OutputError: the soft labels cannot be written.
     """
     teachers = [Teacher(source, splits.label_set) for source in plan.teachers]
     further = []
@@ -100,7 +100,7 @@ def distillation_split(
 
     Raises:
         InputError: no unlabelled text remains, or a teacher cannot be used.
-        OutputError: the soft labels or the answers cannot be written.
+        OutputError: the soft labels cannot be written.
     """
     unlabelled = iter_texts(plan.unlabelled, plan.text_column, plan.exclude, or_usual=True, option="--unlabelled")
     texts = list(leave_out(unlabelled, splits.evaluated_texts))
@@ -141,9 +141,10 @@ def _tfidf_logits(train: Split, texts: Sequence[str], student: BertClassifier) -
     tokenizer = tokenizer_from_json(student.tokenizer_json)
     train_texts, cleaned = cleaned_texts(tokenizer, train.texts), cleaned_texts(tokenizer, texts)
     weights = None if train.text_weights is None else train.text_weights.tolist()
+    settings = {"features": TEACHER_CHARACTERS, "class_weight": None}
     learnt = {"texts": train_texts, "labels": train.labels.tolist(), "weights": weights}
     return kept_answers(
-        {"tfidf": TEACHER_CHARACTERS, "learnt": sha256_of(learnt)},
+        {"tfidf": settings | LOGISTIC_REGRESSION, "learnt": sha256_of(learnt)},
         train.label_set,
         cleaned,
         lambda: baseline_logits(
@@ -152,7 +153,7 @@ def _tfidf_logits(train: Split, texts: Sequence[str], student: BertClassifier) -
             train.labels,
             cleaned,
             text_weights=train.text_weights,
-            features=TEACHER_CHARACTERS,
+            **settings,
         ),
     )
 
