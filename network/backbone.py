@@ -54,8 +54,9 @@ def build_backbone(config: BertConfig) -> keras.Model:
 
     Returns:
         A model from a dict of `input_ids` and `token_type_ids`, int32, (batch, max_seq_len), to a dict of
-        `sequence_output`, (batch, max_seq_len, d_model), and `padding_mask`, bool, (batch, max_seq_len), True at real
-        tokens.
+        `sequence_output`, (batch, max_seq_len, d_model), `padding_mask`, bool, (batch, max_seq_len), True at real
+        tokens, and `hidden_states`, a list of the outputs of the embedding and of each encoder from the bottom up, the
+        last of which is `sequence_output`.
     """
     embedding = BertEmbedding(
         config.vocab_size,
@@ -95,10 +96,11 @@ def backbone_of_any_length(model: keras.Model) -> keras.Model:
 def _connected(embedding: BertEmbedding, encoders: Sequence[TransformerEncoder], length: int | None) -> keras.Model:
     inputs = {name: keras.Input((length,), dtype="int32", name=name) for name in ("input_ids", "token_type_ids")}
     padding_mask = ops.not_equal(inputs["input_ids"], PADDING_ID)
-    sequence = embedding(inputs["input_ids"], inputs["token_type_ids"])
+    states = [embedding(inputs["input_ids"], inputs["token_type_ids"])]
     for encoder in encoders:
-        sequence = encoder(sequence, padding_mask)
-    return keras.Model(inputs, {"sequence_output": sequence, "padding_mask": padding_mask}, name="bert_backbone")
+        states.append(encoder(states[-1], padding_mask))
+    outputs = {"sequence_output": states[-1], "padding_mask": padding_mask, "hidden_states": states}
+    return keras.Model(inputs, outputs, name="bert_backbone")
 
 
 def backbone_layers(model: keras.Model) -> list[layers.Layer]:

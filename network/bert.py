@@ -223,17 +223,24 @@ def logits_model(classifier: BertClassifier, *, any_length: bool = False) -> ker
         any_length: whether the inputs may have any length up to that of `classifier`, from batch to batch. Padding
             does not change the logits, so short texts need not be filled up.
     """
-    head = classifier.get_layer("classification_output")
-    inputs, pooled = classifier.input, head.input
     if any_length:
         backbone = backbone_of_any_length(classifier)
-        inputs = backbone.input
-        pooled = classifier.get_layer("pooled_output")(
-            backbone.output["sequence_output"], backbone.output["padding_mask"]
-        )
-        if classifier.head_dropout_rate:
-            pooled = classifier.get_layer("head_dropout")(pooled)
-    return keras.Model(inputs, ClassificationLogits(head)(pooled), name="classification_logits")
+        return keras.Model(backbone.input, logits_of(classifier, backbone), name="classification_logits")
+    head = classifier.get_layer("classification_output")
+    return keras.Model(classifier.input, ClassificationLogits(head)(head.input), name="classification_logits")
+
+
+def logits_of(classifier: BertClassifier, backbone: keras.Model) -> KerasTensor:
+    """Return the symbolic logits of a classifier for the output of a backbone, float32, (batch, outputs).
+
+    Args:
+        classifier: the classifier, whose head computes them.
+        backbone: its network without the head, see `network.backbone.backbone_of_any_length`.
+    """
+    pooled = classifier.get_layer("pooled_output")(backbone.output["sequence_output"], backbone.output["padding_mask"])
+    if classifier.head_dropout_rate:
+        pooled = classifier.get_layer("head_dropout")(pooled)
+    return ClassificationLogits(classifier.get_layer("classification_output"))(pooled)
 
 
 def classifier_from_pretrained(
