@@ -23,6 +23,7 @@ from network.backbone import copy_backbone
 from network.bert import BertClassifier, BertMaskedLM, copy_pooler, logits_model
 from network.metadata import Metadata
 from network.model_file import save_model
+from recipes.distillation.states import load_state_teacher
 from recipes.distillation.teachers import soft_label_splits, taught_splits
 from recipes.preparation import checkpoint_of, kept_head, load_data, load_masked_text, load_pretrained, new_classifier
 from recipes.run_folder import (
@@ -112,6 +113,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         print(f"head: starts as that of {plan.pretrained}, which has the same labels")
     if plan.document_loss and plan.unfreeze == 0:
         print("--document-loss changes nothing without --unfreeze: the head alone is always trained on whole texts")
+    state_teacher = load_state_teacher(plan, classifier)
     distilled = soft_label_splits(plan, splits, classifier)
     masked_text = load_masked_text(plan, pretrained, splits) if plan.corpus else None
     if plan.asks_teachers and (plan.save_soft_labels or not plan.dry_run):
@@ -130,6 +132,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         distilled=distilled,
         kept=kept,
         masked_text=masked_text,
+        state_teacher=state_teacher,
         resume=plan.resume,
     )
     masked_lm = _masked_lm_metrics(plan, masked_text)

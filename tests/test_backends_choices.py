@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 PROGRAM = Path(__file__).parent / "programs" / "train_with_choices.py"  # a process has only one backend
 BACKENDS = ("tensorflow", "jax", "torch")
-CHOICES = ("loss and sampling", "weights and averages", "teachers", "masked rows")
+CHOICES = ("loss and sampling", "weights and averages", "teachers", "hidden states", "masked rows")
 RANDOM_CHOICES = ("r_drop",)
 
 

@@ -105,7 +105,7 @@ class TestDiscriminativeAdamW:
         optimizer = fine_tuning_optimizer(5e-5, 1e-2, 100)
         again = keras.optimizers.deserialize(json.loads(json.dumps(keras.optimizers.serialize(optimizer))))
         assert type(again) is DiscriminativeAdamW
-        assert again.factors == {"classification_output": 1.0}
+        assert again.factors == {"classification_output": 1.0, "state_projections": 1.0}
         assert again.other_factor == pytest.approx(5e-3)
         assert again.get_config() == optimizer.get_config()
 

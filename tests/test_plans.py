@@ -17,6 +17,8 @@ from training.plans.pretraining import PRESETS
 from training.plans.training_options import FEW_TEXTS, OF_EPOCHS
 
 ROOT = Path(__file__).resolve().parents[1]
+# A teacher of hidden states.
+STATES = {"teachers": ["a.keras"], "hidden_loss_weight": 0.5, "unfreeze": 1}
 
 
 def changed(plan, **changes):
@@ -92,6 +94,16 @@ class TestFineTuningPlan:
             ({"teachers": ["a.keras"]}, "--teachers have no texts .* --mixtures or, .* --hard-label-weight"),
             ({"hard_label_weight": 0.5, "mixtures": 9}, "--hard-label-weight leaves the rest to teachers: add --teach"),
             ({"teacher_temperature": 2.0}, "--teacher-temperature has no teachers: add --unlabelled, --mixtures"),
+            (STATES | {"teacher_temperature": 2.0}, "--teacher-temperature has no teachers"),
+            (STATES | {"teachers": []}, "needs the hidden states of one teacher, but --teachers names no files: name"),
+            (STATES | {"teachers": ["a.keras", "b.keras"]}, "but --teachers names 2 files: name one"),
+            (STATES | {"teachers": ["a.onnx"]}, "a.onnx gives no hidden states; name the .keras file or the folder"),
+            (STATES | {"unfreeze": 0}, "--hidden-loss-weight changes nothing while the backbone is frozen: add --unf"),
+            (STATES | {"corpus": ["a.txt"]}, "--hidden-loss-weight cannot be combined with --corpus: leave out one"),
+            (STATES | {"prune_vocab": ["a.txt"]}, "--hidden-loss-weight cannot be combined with --prune-vocab: leave"),
+            (STATES | {"document_loss": True}, "--hidden-loss-weight cannot be combined with --document-loss: leave"),
+            (STATES | {"r_drop": 1.0}, "--hidden-loss-weight cannot be combined with --r-drop: leave out one"),
+            (STATES | {"fgm": 1.0}, "--hidden-loss-weight cannot be combined with --fgm: leave out one of the two"),
             ({"save_soft_labels": "a.csv"}, "--save-soft-labels has no texts to save"),
             ({"save_soft_labels": "a.txt", "mixtures": 9}, "--save-soft-labels a.txt: .* must end with .csv"),
             ({"save_soft_labels": "a.csv", "mixtures": 9, "seeds": 2}, "--seeds would .* leave out --save-soft-labels"),
@@ -180,6 +192,9 @@ class TestFineTuningPlan:
             {},
             {"teachers": ["a.keras"], "mixtures": 9},
             {"teachers": ["a.keras"], "unlabelled": ["a.txt"]},
+            STATES,
+            STATES | {"hard_label_weight": 0.5, "teacher_temperature": 2.0, "folds": 5},
+            {"teachers": ["a.keras"], "unfreeze": 1, "grid": ["hidden_loss_weight=0.1,1"]},
             {"soft_labels": ["a.csv=0.5"], "folds": 5, "fold": 0},
             {"soft_labels": ["a.csv"], "save_soft_labels": "b.csv", "mixtures": 9, "dataset": "texts/c.csv"},
             {"backbone_output": "b.keras", "unfreeze": "all"},

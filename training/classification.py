@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from network.backbone import backbone_layers, checkpoint_gradients
-from network.bert import BertClassifier, logits_model
+from network.bert import BertClassifier, BertModel, logits_model
 from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
 from text.tokens.window_settings import NUM_SPECIAL_TOKENS
@@ -22,6 +22,7 @@ from training.logistic_regression import Head
 from training.objectives.balancing import balance
 from training.objectives.distillation import targets_of
 from training.objectives.document_loss import document_batches, document_model, most_windows
+from training.objectives.hidden_states import student_batches, student_model
 from training.objectives.masked_rows import MaskedText, joint_batches, joint_model, keep_language_model
 from training.objectives.regularization import RegularizedModel
 from training.plans.fine_tuning import FineTuningPlan
@@ -37,6 +38,7 @@ def train_classifier(
     distilled: Sequence[Split] = (),
     kept: Head | None = None,
     masked_text: MaskedText | None = None,
+    state_teacher: BertModel | None = None,
     resume: bool = False,
 ) -> History:
     """Train the layers that are not frozen, in place.
@@ -53,6 +55,7 @@ def train_classifier(
         distilled: further texts, with a teacher's probabilities as targets; see `training.objectives.distillation`.
         kept: the head of the pre-trained model, to start from; None for a new one.
         masked_text: what to go on learning masked language modelling from; its model then gets the trained layers too.
+        state_teacher: the model whose hidden states to learn too, see `training.objectives.hidden_states`.
         resume: whether to continue the run in `checkpoint`.
 
     Returns:
@@ -68,7 +71,15 @@ def train_classifier(
         )
     start_head(classifier, trained_on, plan, kept)
     return _train_network(
-        classifier, trained_on, splits.validation, plan, validate, checkpoint, masked_text=masked_text, resume=resume
+        classifier,
+        trained_on,
+        splits.validation,
+        plan,
+        validate,
+        checkpoint,
+        masked_text=masked_text,
+        state_teacher=state_teacher,
+        resume=resume,
     )
 
 
@@ -81,6 +92,7 @@ def _train_network(
     checkpoint: Checkpoint | None,
     *,
     masked_text: MaskedText | None,
+    state_teacher: BertModel | None,
     resume: bool,
 ) -> History:
     """Train the head and the layers that are not frozen."""
@@ -100,6 +112,9 @@ def _train_network(
         if masked_text is not None:
             model = joint_model(model, trained, masked_text, plan.masked_lm_weight)
             batches_of = joint_batches(batches_of, masked_text, plan)
+        if state_teacher is not None:
+            model = student_model(trained, state_teacher, plan.hidden_loss_weight)
+            batches_of = student_batches(batches_of)
         if model is not of_windows:
             # Predicts the validation split; as the training, compiled with XLA.
             of_windows.compile(jit_compile=plan.jit_compile)

@@ -15,6 +15,7 @@ from training.engine.loop import History, ProgressBar, fit_epochs
 from training.engine.optimizer import fine_tuning_optimizer
 from training.engine.precision import with_loss_scaling
 from training.objectives.distillation import DistillationLoss, distillation_accuracy
+from training.objectives.hidden_states import StudentModel
 from training.objectives.losses import classification_accuracy, classification_loss
 from training.objectives.masked_rows import JointModel
 from training.plans.fine_tuning import FineTuningPlan
@@ -69,7 +70,7 @@ def fit(
     if plan.accumulate > total_batches:
         raise InputError(f"--accumulate {plan.accumulate} is more than the {total_batches} batches of the training")
     loss, metric = _objective_of(plan, labels)
-    joint = isinstance(model, JointModel)
+    joint = isinstance(model, JointModel | StudentModel)
     model.compile(
         with_loss_scaling(_optimizer_of(plan, total_batches, backbone), model),
         **(model.objectives(loss, metric) if joint else {"loss": loss, "weighted_metrics": [metric]}),

@@ -29,6 +29,7 @@ from text.tokens.window_settings import NUM_SPECIAL_TOKENS
 from text.tokens.windows import Windows
 from training.classification import document_logits, train_classifier
 from training.engine import batches
+from training.objectives import hidden_states
 from training.objectives.masked_rows import MaskedText
 
 LABELS = LabelSet(("低", "中", "高"))
@@ -54,6 +55,7 @@ CHOICES = {
     },
     "teachers": {"teacher_temperature": 2.0, "hard_label_weight": 0.5},
     # Not clipped: TensorFlow takes the gradients of a token that occurs twice for two, so that their norm differs.
+    "hidden states": {"teachers": ["random"], "hidden_loss_weight": 2.0, "clip_norm": 1000.0},
     "masked rows": {"corpus": ["rows_of_text"], "masked_rows": 0.5, "masked_lm_weight": 0.5, "clip_norm": 1000.0},
 }
 RANDOM_CHOICES = {"r_drop": {"r_drop": 1.0, "fgm": 0.3, "dropout_rate": 0.2, "precision": "mixed_bfloat16"}}
@@ -84,6 +86,24 @@ def rows_of_text(config: BertConfig) -> MaskedText:
     return MaskedText(model, PackedCorpus(rows, rows, ""), Masker(30, np.arange(5), 4, 6, 0.4))
 
 
+class FixedProjections(hidden_states.StateDistance):
+    """Projections that start with the same weights on every backend."""
+
+    def build(self, states_shape: list, targets_shape: list, padding_mask_shape: tuple) -> None:
+        super().build(states_shape, targets_shape, padding_mask_shape)
+        randomize(self)
+
+
+hidden_states.StateDistance = FixedProjections
+
+
+def random_teacher(config: BertConfig) -> BertMaskedLM:
+    """Return a deeper and wider model with the tokens of another; its dropout must not matter."""
+    model = BertMaskedLM(dataclasses.replace(config, d_model=12, num_layers=2, dropout_rate=0.5))
+    randomize(model)
+    return model
+
+
 def train(name: str, changes: dict) -> dict:
     """Train with some choices; return the numbers of the run."""
     splits = Splits(None, split_of(48, 0), split_of(24, 1), split_of(24, 2))
@@ -100,12 +120,14 @@ def train(name: str, changes: dict) -> dict:
     randomize(classifier)
     before = classifier.get_weights()
     with contextlib.redirect_stdout(io.StringIO()):
-        masked_text = rows_of_text(config) if plan.corpus else None
-        validate = validation_of(splits, plan.monitor)
-        history = train_classifier(classifier, splits, plan, validate, masked_text=masked_text)
+        second_task = {
+            "masked_text": rows_of_text(config) if plan.corpus else None,
+            "state_teacher": random_teacher(config) if plan.hidden_loss_weight else None,
+        }
+        history = train_classifier(classifier, splits, plan, validation_of(splits, plan.monitor), **second_task)
     changed = [(new != old).mean() for new, old in zip(classifier.get_weights(), before, strict=True)]
     return {
-        "losses": history["loss"] + history["val_loss"] + history.get("masked_lm_loss", []),
+        "losses": [loss for metric, losses in history.items() if metric.endswith("loss") for loss in losses],
         "logits": document_logits(logits_model(classifier), splits.validation).tolist(),
         "changed": min(changed),
     }

@@ -19,7 +19,8 @@ class Checkpoint(keras.callbacks.Callback):
     """A callback that writes the state of a run every few seconds.
 
     The state is weights, optimizer, random generators, running metrics and the position in the run. A resumed run ends
-    with the same weights, bit for bit, as one that was never interrupted.
+    with the same weights, bit for bit, as one that was never interrupted. If the model has `fixed_variables`, which the
+    run reads and never changes, they are left out.
 
     Args:
         path: the `.npz` file.
@@ -125,8 +126,9 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def _state_of(model: keras.Model) -> dict[str, list[keras.Variable]]:
+    fixed = {id(variable) for variable in getattr(model, "fixed_variables", ())}
     return {
-        "model": model.variables,
+        "model": [variable for variable in model.variables if id(variable) not in fixed],
         "optimizer": model.optimizer.variables,
         "metrics": model.metrics_variables,
     }

@@ -12,6 +12,7 @@ from keras.optimizers import schedules
 from layers import PACKAGE
 
 HEAD = "classification_output"
+STATE_PROJECTIONS = "state_projections"  # new layers too, see `training.objectives.hidden_states`
 NOT_DECAYED = ("gamma", "beta", "bias")  # normalisations and biases, as in BERT
 
 
@@ -94,11 +95,11 @@ def fine_tuning_optimizer(
     accumulate: int = 1,
     ema: float | None = None,
 ) -> keras.optimizers.Optimizer:
-    """Return AdamW for fine-tuning, with `head_learning_rate` for the head and `learning_rate` for other layers.
+    """Return AdamW for fine-tuning, with `head_learning_rate` for new layers and `learning_rate` for all others.
 
     Args:
         learning_rate: peak learning rate of the layers below the head.
-        head_learning_rate: peak learning rate of the head.
+        head_learning_rate: peak learning rate of the head and of `STATE_PROJECTIONS`.
         total_steps: number of batches of the whole training.
         backbone_layers: the names of the layers below the head, from the bottom up.
         layer_decay: factor of the learning rate from each of them to the one below it. Clark et al., "ELECTRA" (2020),
@@ -115,7 +116,7 @@ def fine_tuning_optimizer(
     factors = {name: ratio * layer_decay**distance for name, distance in zip(backbone_layers, distances, strict=True)}
     optimizer = DiscriminativeAdamW(
         decaying_learning_rate(head_learning_rate, total_steps, warmup, schedule),
-        factors={HEAD: 1.0} | (factors if layer_decay != 1 else {}),
+        factors={HEAD: 1.0, STATE_PROJECTIONS: 1.0} | (factors if layer_decay != 1 else {}),
         other_factor=ratio,
         weight_decay=weight_decay,
         epsilon=1e-6,

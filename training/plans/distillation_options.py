@@ -44,6 +44,14 @@ class DistillationOptions:
         help="weight of its own label in the loss of a training text, from 0 to 1; the prediction of --teachers has "
         "the rest. 1: they do not label training texts. TF-IDF never does, because it has learnt these",
     )
+    hidden_loss_weight: float | None = _unlabelled(
+        None,
+        type=positive_float,
+        metavar="X",
+        help="weight of the mean squared error between the hidden states of the model, projected to the width of the "
+        "teacher, and those of one of --teachers with the same tokenizer, in the loss of all texts; with --unfreeze",
+        unset="off",
+    )
     mixtures: int | None = _unlabelled(
         None,
         type=positive_int,
@@ -80,18 +88,33 @@ class DistillationOptions:
         has_own_texts = bool(self.unlabelled or self.mixtures)
         if self.hard_label_weight < 1 and not self.teachers:
             raise InputError("--hard-label-weight leaves the rest to teachers: add --teachers")
-        if self.teachers and not (has_own_texts or self.hard_label_weight < 1):
+        if self.hidden_loss_weight is not None:
+            self._check_state_teacher()
+        elif self.teachers and not self.asks_teachers:
             raise InputError(
                 "--teachers have no texts to label: add --unlabelled, --mixtures or, for the training texts, "
-                "--hard-label-weight"
+                "--hard-label-weight; or let one of them teach its hidden states, with --hidden-loss-weight"
             )
-        if self.teacher_temperature != 1 and not (self.teachers or has_own_texts or self.soft_labels):
+        if self.teacher_temperature != 1 and not (self.asks_teachers or self.soft_labels):
             raise InputError(
                 "--teacher-temperature has no teachers: add --unlabelled, --mixtures, --soft-labels or --teachers"
             )
         if self.save_soft_labels and not has_own_texts:
             raise InputError("--save-soft-labels has no texts to save: add --unlabelled or --mixtures")
         _ = self.soft_sources  # raises for a wrong weight
+
+    def _check_state_teacher(self) -> None:
+        """Check that there is one teacher, and that it may have hidden states."""
+        if len(self.teachers) != 1:
+            raise InputError(
+                f"--hidden-loss-weight needs the hidden states of one teacher, but --teachers names "
+                f"{len(self.teachers) or 'no'} files: name one"
+            )
+        if self.teachers[0].lower().endswith(".onnx"):
+            raise InputError(
+                f"--hidden-loss-weight: {self.teachers[0]} gives no hidden states; name the .keras file or the folder "
+                "that it was made from"
+            )
 
     @property
     def asks_teachers(self) -> bool:

@@ -186,8 +186,10 @@ class TrainingOptions(NetworkOptions, DistillationOptions):
             self._refuse_without_unfreeze()
         if self.r_drop is not None and self.dropout_rate == self.head_dropout_rate == 0:
             raise InputError("--r-drop compares two dropout masks: set --dropout-rate above 0")
+        if self.hidden_loss_weight is not None:
+            self._refuse_beside("hidden_loss_weight", {"corpus": [], "prune_vocab": []})
         if self.corpus:
-            self._refuse_with_corpus()
+            self._refuse_beside("corpus", {})
         elif given := [name for name in ("masked_rows", "masked_lm_weight") if name in typed]:
             raise InputError(f"{option_name(given[0])} needs --corpus")
         if self.fgm is not None and self.precision == "mixed_float16":
@@ -200,13 +202,20 @@ class TrainingOptions(NetworkOptions, DistillationOptions):
             if getattr(self, name) != default:
                 raise InputError(f"{option_name(name)} changes nothing while the backbone is frozen: add --unfreeze")
 
-    def _refuse_with_corpus(self) -> None:
-        """Refuse the options that masked language modelling cannot be combined with."""
+    def _refuse_beside(self, second: str, others: dict[str, object]) -> None:
+        """Refuse the options that a second task beside the labels cannot be combined with.
+
+        Args:
+            second: the option of the second task.
+            others: further options to refuse, with their values when they are not set.
+        """
         if self.unfreeze == 0:
-            raise InputError("--corpus changes nothing while the backbone is frozen: add --unfreeze")
-        for name, unset in (("document_loss", False), ("r_drop", None), ("fgm", None)):
+            raise InputError(f"{option_name(second)} changes nothing while the backbone is frozen: add --unfreeze")
+        for name, unset in {"document_loss": False, "r_drop": None, "fgm": None, **others}.items():
             if getattr(self, name) != unset:
-                raise InputError(f"--corpus cannot be combined with {option_name(name)}: leave out one of the two")
+                raise InputError(
+                    f"{option_name(second)} cannot be combined with {option_name(name)}: leave out one of the two"
+                )
 
     def with_typed(self, typed: Collection[str]) -> Self:
         """Return the plan that trains the head by epochs if one of their options was typed for a frozen network.
