@@ -295,11 +295,3 @@ def pooler_of(model: BertModel) -> layers.Dense | None:
     if isinstance(model, BertMaskedLM):
         return model.get_layer(NEXT_SENTENCE_HEAD).pooler if model.next_sentence else None
     return model.get_layer("pooled_output").dense if model.pooling == "pooler" else None
-
-
-def with_next_sentence(pretrained: BertMaskedLM) -> BertMaskedLM:
-    """Return a model with the weights of `pretrained` and a new head for the prediction of next sentences."""
-    model = BertMaskedLM(pretrained.config, pretrained.tokenizer_json, pretrained.metadata, next_sentence=True)
-    copy_backbone(pretrained, model)
-    model.get_layer(MASKED_LM_HEAD).set_weights(pretrained.get_layer(MASKED_LM_HEAD).get_weights())
-    return model

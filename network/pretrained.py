@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from network.bert import BertClassifier, BertModel
+from network.backbone import copy_backbone
+from network.bert import BertClassifier, BertMaskedLM, BertModel
 from network.checkpoints.config_file import config_path
 from network.checkpoints.formats import checkpoint_files
 from network.checkpoints.hub_checkpoints import download_checkpoint, is_hub_id
 from network.conversion import import_bert
+from network.heads import MASKED_LM_HEAD
 from network.model_file import load_model
 from system.errors import InputError
 from system.files import sha256_of_file
@@ -91,6 +93,14 @@ def _with_fewer_rows(model: BertModel, rows: Sequence[int], tokenizer_json: str,
         ]
     )
     return smaller
+
+
+def with_next_sentence(pretrained: BertMaskedLM) -> BertMaskedLM:
+    """Return a model with the weights of `pretrained` and a new head for the prediction of next sentences."""
+    model = BertMaskedLM(pretrained.config, pretrained.tokenizer_json, pretrained.metadata, next_sentence=True)
+    copy_backbone(pretrained, model)
+    model.get_layer(MASKED_LM_HEAD).set_weights(pretrained.get_layer(MASKED_LM_HEAD).get_weights())
+    return model
 
 
 def pretrained_sha256(source: str) -> list[str]:

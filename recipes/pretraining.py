@@ -12,9 +12,9 @@ from tokenizers import Tokenizer
 from evaluation.report.plots import plot_training_curves
 from evaluation.report.terminal import write_metrics
 from network.backbone import AS_IN_BERT, BertConfig
-from network.bert import BertMaskedLM, with_next_sentence
+from network.bert import BertMaskedLM
 from network.model_file import save_model
-from network.pretrained import read_pretrained
+from network.pretrained import read_pretrained, with_next_sentence
 from recipes.preparation import masker_of, pack
 from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, previous_model_remark, run_in_folder
 from system.errors import InputError

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.plans.training_options import POOLINGS
+from training.plans.network_options import POOLINGS
 
 pytestmark = pytest.mark.slow
 

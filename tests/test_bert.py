@@ -19,9 +19,9 @@ from network.bert import (
     classifier_from_pretrained,
     logits_model,
     pooler_of,
-    with_next_sentence,
 )
 from network.heads import POOLING_LAYERS
+from network.pretrained import with_next_sentence
 from system.errors import InputError
 
 

@@ -13,7 +13,7 @@ from small_runs import step_by_step
 import fine_tuning
 from network.model_file import load_model
 from serving.predictor import Predictor
-from training.plans.training_options import POOLINGS
+from training.plans.network_options import POOLINGS
 
 pytestmark = pytest.mark.slow
 

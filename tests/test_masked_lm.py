@@ -6,7 +6,7 @@ import pytest
 import tiny_models
 from layer_checks import as_array
 
-from network.bert import with_next_sentence
+from network.pretrained import with_next_sentence
 from training.masked_lm import (
     masked_accuracy,
     masked_lm_loss,

@@ -7,7 +7,7 @@ import pytest
 import tiny_models
 
 import fine_tuning
-from network.bert import with_next_sentence
+from network.pretrained import with_next_sentence
 from recipes.preparation import kept_head, load_data, pooling_of
 from text.labels import SENTIMENT, LabelSet
 

@@ -79,7 +79,7 @@ class PretrainingPlan:
         type=positive_int,
         metavar="N",
         help="maximum number of tokens that the model reads at once",
-        unset="64, or as many as --pretrained reads",
+        unset="64 or that of the model to continue",
     )
     preset: str = _network(
         "mini", choices=tuple(PRESETS), help="size of the network: mini 1.46 million parameters, small 3.5 million"
