@@ -62,8 +62,17 @@ def report(path):
 
 def pooled(pooling):
     """Return what a pooling makes of `HIDDEN`, in two precisions."""
-    layers = [POOLING_LAYERS[pooling](dtype=dtype) for dtype in ("float32", "float16")]
+    layers = [pooling_layer(pooling, dtype=dtype) for dtype in ("float32", "float16")]
     return [keras.ops.convert_to_numpy(layer(HIDDEN, MASK)).tolist() for layer in layers]
+
+
+def pooling_layer(pooling, **options):
+    """Return a pooling, whose weights, if it has any, are the same on every backend."""
+    layer = POOLING_LAYERS[pooling](**options)
+    layer.build(HIDDEN.shape)
+    generator = np.random.default_rng(1)
+    layer.set_weights([generator.normal(size=weight.shape) for weight in layer.weights])
+    return layer
 
 
 def train_below_poolings():
@@ -71,10 +80,10 @@ def train_below_poolings():
     inputs, mask = keras.Input((5, 4)), keras.Input((5,), dtype="bool")
     dense = keras.layers.Dense(4, kernel_initializer="identity")
     hidden = dense(inputs)
-    outputs = keras.layers.Concatenate()([layer()(hidden, mask) for layer in POOLING_LAYERS.values()])
+    outputs = keras.layers.Concatenate()([pooling_layer(pooling)(hidden, mask) for pooling in POOLING_LAYERS])
     model = keras.Model([inputs, mask], outputs)
     model.compile(keras.optimizers.SGD(1.0), "mse")
-    model.fit([HIDDEN, MASK], np.zeros((3, 12)), verbose=0)
+    model.fit([HIDDEN, MASK], np.zeros((3, 4 * len(POOLING_LAYERS))), verbose=0)
     return keras.ops.convert_to_numpy(dense.kernel).tolist()
 
 
