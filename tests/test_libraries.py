@@ -2,13 +2,14 @@
 
 import importlib.util
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from system.libraries import TELEMETRY_SWITCHES, disable_telemetry, quiet_imports
+from system.libraries import TELEMETRY_SWITCHES, disable_telemetry, keep_freed_memory, quiet_imports
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = ROOT / "tests" / "programs"
@@ -71,3 +72,16 @@ def test_libraries_are_loaded_without_standard_error_too(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     with quiet_imports():
         pass
+
+
+class TestKeepFreedMemory:
+    @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
+    def test_memory_is_kept_for_the_next_allocation(self, new_user):
+        command = [sys.executable, str(PROGRAMS / "count_page_faults.py")]
+        environment = new_user | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=True)
+        assert int(done.stdout) < 1000
+
+    def test_the_variables_of_the_user_stay_in_force(self, monkeypatch):
+        monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+        assert not keep_freed_memory()

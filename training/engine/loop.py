@@ -9,6 +9,7 @@ import keras
 from tqdm import tqdm
 
 from system.errors import InputError
+from system.libraries import keep_freed_memory
 from training.engine.batches import EpochBatches
 from training.engine.best_epoch import VALIDATION, BestEpoch
 from training.engine.checkpoint import Checkpoint
@@ -46,6 +47,7 @@ def fit_epochs(
     Raises:
         InputError: the loss is no longer a number.
     """
+    keep_freed_memory()
     progress = checkpoint.progress if checkpoint else {}
     history = progress.get("history", {})
     if best and checkpoint:
