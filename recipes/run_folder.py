@@ -11,19 +11,22 @@ from pathlib import Path
 
 from system.command_line import option_name
 from system.errors import InputError, OutputError
-from system.files import check_writable, previous_path, write_atomically
+from system.files import check_writable, previous_path, remove_leftovers, write_atomically
 from system.libraries import quiet_imports
 from system.locks import owned
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "tokenizers", "datasets", "transformers")
 CHECKPOINT_NAME = "checkpoint.npz"
 PROGRESS_NAME = "study_progress.json"
-UNFINISHED_NAMES = (CHECKPOINT_NAME, PROGRESS_NAME)  # one of these files marks an interrupted run or study
+PREVIOUS_CHECKPOINT_NAME = previous_path(Path(CHECKPOINT_NAME)).name
+# One of these files marks an interrupted run or study.
+UNFINISHED_NAMES = (CHECKPOINT_NAME, PREVIOUS_CHECKPOINT_NAME, PROGRESS_NAME)
 RECORD_NAME = "run.json"
 FINISHED = "finished"  # the key of the time at which the run finished
 RESUME_ADVICE = "run the same command with --resume to continue"
-# The arguments that a resumed run may change.
+# The arguments that a resumed run may change: those of the command, and those that let a training go on that diverged.
 CHANGEABLE_ON_RESUME = {"resume", "dry_run", "max_minutes", "run_folder"}
+LEARNING_RATES = ("learning_rate", "head_learning_rate")
 
 
 @contextlib.contextmanager
@@ -51,6 +54,7 @@ def run_in_folder(arguments: dict, typed: Mapping[str, object], *, has_model: bo
             remedy = "wait until it has ended, or choose another --run-folder"
             # A lock lies beside the locked path. In the run folder this user may write; in its parent perhaps not.
             owners.enter_context(owned(folder / RECORD_NAME, remedy, name=folder))
+            remove_leftovers(folder / CHECKPOINT_NAME)
         is_resumed = arguments["resume"]
         if is_resumed:
             arguments = _resumed_arguments(arguments, typed, folder)
@@ -58,8 +62,8 @@ def run_in_folder(arguments: dict, typed: Mapping[str, object], *, has_model: bo
             _refuse_unfinished(folder)
         if has_model and "output" in arguments:
             owners.enter_context(owned_output(arguments["output"], arguments["dry_run"]))
-        if not (is_resumed or arguments["dry_run"]):
-            _record_start(folder, arguments)
+        if not arguments["dry_run"]:
+            (_record_learning_rates if is_resumed else _record_start)(folder, arguments)
         try:
             yield arguments
         except (OutputError, OSError) as error:
@@ -99,6 +103,12 @@ def _record_start(folder: Path, arguments: dict) -> None:
     if FINISHED in _record(folder):
         print(f"replacing the record of an earlier run in {folder}", file=sys.stderr)
     _write_record(folder, {"arguments": arguments} | environment())
+
+
+def _record_learning_rates(folder: Path, arguments: dict) -> None:
+    record = _record(folder)
+    rates = {name: arguments[name] for name in LEARNING_RATES if name in arguments}
+    _write_record(folder, record | {"arguments": record["arguments"] | rates})
 
 
 def finish_run(folder: str) -> None:
@@ -166,13 +176,14 @@ def _resumed_arguments(arguments: dict, typed: Mapping[str, object], folder: Pat
             f"({_difference(recorded, arguments)}); choose another --run-folder, or delete {unfinished} and leave out "
             "--resume"
         )
+    changed = {name: typed[name] for name in LEARNING_RATES if name in typed}
     for name, value in typed.items():
-        if name not in CHANGEABLE_ON_RESUME and recorded[name] != value:
+        if name not in CHANGEABLE_ON_RESUME and name not in changed and recorded[name] != value:
             raise InputError(
                 f"{folder}: the interrupted run there has {option_name(name)} {recorded[name]}, not {value}; leave the "
                 "option out"
             )
-    return recorded | {name: arguments[name] for name in CHANGEABLE_ON_RESUME & arguments.keys()}
+    return recorded | changed | {name: arguments[name] for name in CHANGEABLE_ON_RESUME & arguments.keys()}
 
 
 def _difference(recorded: dict, arguments: dict) -> str:

@@ -176,6 +176,12 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what a process that was killed while it wrote `path` left; only for one who has a lock on the path."""
+    for leftover in path.parent.glob(f".{path.stem}.{'[0-9a-f]' * 8}{path.suffix}"):
+        leftover.unlink(missing_ok=True)
+
+
 def previous_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from layer_checks import as_array
 
-from training.engine.batches import LabelledBatches
+from training.engine.batches.epoch_batches import LabelledBatches
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, fit_epochs
 

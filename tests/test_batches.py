@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedRows
-from training.engine.batches import (
+from training.engine.batches.epoch_batches import (
     EpochBatches,
     LabelledBatches,
     LengthGroupedBatches,

@@ -5,10 +5,12 @@ import json
 import keras
 import numpy as np
 import pytest
+from interrupted_runs import progress_of
 from layer_checks import as_array
 from small_runs import EPOCHS, FEATURES, LABELS, STEPS, KillAfter, Killed, all_variables, evaluate, fit, small_network
 
 from system.errors import InputError
+from system.files import previous_path
 from training.engine.checkpoint import Checkpoint
 
 
@@ -130,6 +132,74 @@ def test_nothing_is_written_before_the_interval_has_passed(path):
     with pytest.raises(Killed):
         fit(small_network(), Checkpoint(path, interval=3600), callbacks=[KillAfter(STEPS - 1)])
     assert not path.exists()
+
+
+def test_is_written_after_a_number_of_steps_whatever_the_time(path):
+    with pytest.raises(Killed):
+        fit(small_network(), Checkpoint(path, interval=3600, steps=2), callbacks=[KillAfter(STEPS - 1)])
+    assert progress_of(path) == (0, 2)
+
+
+class TestTwoCheckpoints:
+    """The last state and the one before."""
+
+    @pytest.fixture
+    def killed(self, path):
+        with pytest.raises(Killed):
+            fit(small_network(), Checkpoint(path, interval=0), callbacks=[KillAfter(STEPS + 2)])
+        return path
+
+    def test_both_are_kept(self, killed):
+        assert progress_of(killed) == (1, 2)
+        assert progress_of(previous_path(killed)) == (1, 1)
+
+    @pytest.mark.parametrize("damage", ["cut in half", "missing"])
+    def test_a_damaged_one_is_replaced_by_the_one_before(self, killed, undisturbed, capsys, damage):
+        content = killed.read_bytes()
+        killed.unlink()
+        if damage == "cut in half":
+            killed.write_bytes(content[: len(content) // 2])
+        assert_resumes(killed, undisturbed)
+        assert "continuing from checkpoint.previous.npz" in capsys.readouterr().err
+
+    def test_both_damaged(self, killed):
+        for each in (killed, previous_path(killed)):
+            each.write_bytes(b"PK")
+        with pytest.raises(InputError, match="damaged"):
+            Checkpoint(killed).load()
+
+
+class TestWeightsThatAreNotNumbers:
+    def broken(self, model):
+        model.layers[-1].bias.assign([np.nan])
+
+    def test_the_last_good_state_remains(self, path):
+        model, checkpoint = small_network(), Checkpoint(path)
+        checkpoint.progress |= {"epoch": 0, "batch": 5}
+        checkpoint.save(model)
+        before = path.read_bytes()
+        self.broken(model)
+        checkpoint.progress |= {"epoch": 1, "batch": 7}
+        with pytest.raises(InputError, match="epoch 2, after step 7, .* --resume and a lower --learning-rate"):
+            checkpoint.save(model)
+        assert path.read_bytes() == before
+
+    def test_without_a_good_state(self, path):
+        model, checkpoint = small_network(), Checkpoint(path)
+        checkpoint.progress |= {"epoch": 0, "batch": 1}
+        self.broken(model)
+        with pytest.raises(InputError, match="reduce the learning rate$"):
+            checkpoint.save(model)
+        assert not path.exists()
+
+
+def test_a_resumed_run_may_have_another_learning_rate(path):
+    Checkpoint(path).save(small_network())
+    model, checkpoint = small_network(seed=3), Checkpoint(path)
+    model.optimizer.learning_rate = 0.01
+    checkpoint.load()
+    checkpoint.restore(model)
+    assert float(as_array(model.optimizer.learning_rate)) == pytest.approx(0.01)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from system.errors import InputError
-from training.engine.document_batches import GROWTH, MAX_WINDOWS, DocumentBatches, deal_out
+from training.engine.batches.document_batches import GROWTH, MAX_WINDOWS, DocumentBatches, deal_out
 
 NUM_WINDOWS = st.lists(st.integers(1, 9), min_size=1, max_size=40).map(np.array)
 BATCH_SIZES, SEEDS, EPOCHS = st.integers(1, 50), st.none() | st.integers(0, 9), st.integers(0, 3)

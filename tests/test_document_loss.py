@@ -21,7 +21,7 @@ from text.dataset.splits import Split
 from text.labels import SENTIMENT
 from text.tokens.window_options import AGGREGATES
 from text.tokens.windows import Windows
-from training.engine.document_batches import MAX_WINDOWS
+from training.engine.batches.document_batches import MAX_WINDOWS
 from training.objectives.document_loss import document_batches, document_model, most_windows
 
 PROGRAM = Path(__file__).parent / "programs" / "document_loss_of_backend.py"

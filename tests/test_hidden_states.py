@@ -21,7 +21,7 @@ from network.backbone import backbone_of_any_length
 from network.bert import BertClassifier, logits_model
 from network.model_file import load_model, save_model
 from text.tokens.tokenizer import tokenizer_from_json
-from training.engine.batches import LabelledBatches, LengthGroupedBatches
+from training.engine.batches.epoch_batches import LabelledBatches, LengthGroupedBatches
 from training.engine.checkpoint import Checkpoint
 from training.objectives.hidden_states import (
     TEACHER,

@@ -22,6 +22,7 @@ ROOMS = (
     "training",
     "training/plans",
     "training/engine",
+    "training/engine/batches",
     "training/objectives",
     "evaluation",
     "evaluation/report",

@@ -27,7 +27,7 @@ from text.corpus import iter_texts
 from text.sources import read_labelled
 from text.tokens.packing import pack_corpus
 from text.tokens.tokenizer import tokenizer_from_json
-from training.engine.batches import LabelledBatches, LengthGroupedBatches
+from training.engine.batches.epoch_batches import LabelledBatches, LengthGroupedBatches
 from training.masked_lm import masked_lm_loss
 from training.objectives.losses import classification_accuracy, classification_loss
 from training.objectives.masked_rows import PREFIX, MaskedText, joint_batches, joint_model, keep_language_model

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packed_rows import CLASSIFY, SEPARATE
 
-from training.engine.next_sentence import draw_pairs
+from training.engine.batches.next_sentence import draw_pairs
 
 LENGTH = 16
 

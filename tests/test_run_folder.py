@@ -275,8 +275,8 @@ class TestArguments:
     @pytest.mark.parametrize(
         "changed",
         [
-            ["--learning-rate", "0.001"],
-            ["--learning-rate", str(pretrain.LEARNING_RATE)],
+            ["--batch-size", "7"],
+            ["--seed", str(pretrain.SEED)],
             ["--epochs", str(pretrain.EPOCHS)],
             ["--corpus", "sample"],
             ["--whole-words"],
@@ -284,7 +284,7 @@ class TestArguments:
         ],
     )
     def test_a_changed_argument_is_refused_by_its_name(self, tmp_path, changed):
-        self.interrupted(tmp_path, "--epochs", "7", "--learning-rate", "0.004")
+        self.interrupted(tmp_path, "--epochs", "7", "--seed", "3")
         with pytest.raises(InputError, match=changed[0] + " .*, not "):
             self.start(tmp_path, "--resume", *changed)
 
@@ -314,3 +314,33 @@ class TestArguments:
         assert "--seed" in capsys.readouterr().err
         assert not (tmp_path / RECORD_NAME).exists()
         assert isinstance(self.start(tmp_path, "--seed", str(2**32 - 1)), argparse.Namespace)
+
+
+class TestLearningRateOfAResumedRun:
+    """The only setting of a training that a resumed run may change: it lets a run go on that diverged."""
+
+    @pytest.fixture
+    def interrupted(self, tmp_path):
+        folder = tmp_path / "run"
+        with run_in_folder(arguments(folder, learning_rate=0.1), {}):
+            (folder / CHECKPOINT_NAME).touch()
+        return folder
+
+    def test_is_taken_and_recorded(self, interrupted):
+        resumed = arguments(interrupted, learning_rate=0.01, resume=True)
+        with run_in_folder(resumed, {"learning_rate": 0.01}) as used:
+            assert used["learning_rate"] == 0.01
+        record = json.loads((interrupted / RECORD_NAME).read_text(encoding="utf-8"))
+        assert record["arguments"] == arguments(interrupted, learning_rate=0.01)
+
+    def test_stays_if_it_is_not_given(self, interrupted):
+        with run_in_folder(arguments(interrupted, learning_rate=0.5, resume=True), {}) as used:
+            assert used["learning_rate"] == 0.1
+
+
+def test_a_half_written_checkpoint_of_a_killed_run_is_removed(tmp_path):
+    leftover, other = tmp_path / ".checkpoint.0a1b2c3d.npz", tmp_path / ".checkpoint.notes.npz"
+    for path in (leftover, other):
+        path.touch()
+    with run_in_folder(arguments(tmp_path), {}):
+        assert not leftover.exists() and other.exists()

@@ -11,9 +11,9 @@ from network.bert import BertClassifier, BertModel, logits_model
 from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
 from text.tokens.window_settings import NUM_SPECIAL_TOKENS
-from training.engine.batches import LabelledBatches, LengthGroupedBatches, choose_padded_lengths
+from training.engine.batches.document_batches import DocumentBatches
+from training.engine.batches.epoch_batches import LabelledBatches, LengthGroupedBatches, choose_padded_lengths
 from training.engine.checkpoint import Checkpoint
-from training.engine.document_batches import DocumentBatches
 from training.engine.loop import History
 from training.engine.precision import in_precision
 from training.fitting import Validate, fit, predict

@@ -8,7 +8,7 @@ from keras import KerasTensor
 
 from system.errors import InputError
 from text.labels import LabelSet
-from training.engine.batches import EpochBatches
+from training.engine.batches.epoch_batches import EpochBatches
 from training.engine.best_epoch import BestEpoch
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, ProgressBar, fit_epochs

@@ -12,7 +12,7 @@ from network.bert import BertClassifier
 from network.heads import ClassificationLogits
 from text.dataset.splits import Split
 from text.labels import LabelSet
-from training.engine.batches import LabelledBatches
+from training.engine.batches.epoch_batches import LabelledBatches
 from training.engine.best_epoch import VALIDATION
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, format_metrics

@@ -13,7 +13,7 @@ from network.bert import BertMaskedLM
 from network.heads import MASKED_LM_HEAD
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedCorpus
-from training.engine.batches import MaskedBatches
+from training.engine.batches.epoch_batches import MaskedBatches
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, ProgressBar, TimeLimit, fit_epochs
 from training.engine.optimizer import pretraining_optimizer

@@ -47,7 +47,7 @@ def measure_ours(settings: argparse.Namespace) -> dict:
         from network.backbone import AS_IN_BERT, BertConfig, checkpoint_gradients
         from network.bert import BertClassifier, logits_model
         from text.labels import SENTIMENT
-        from training.engine.batches import LabelledBatches
+        from training.engine.batches.epoch_batches import LabelledBatches
         from training.engine.optimizer import fine_tuning_optimizer
         from training.objectives.losses import classification_accuracy, classification_loss
 

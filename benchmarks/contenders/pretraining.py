@@ -35,7 +35,7 @@ with quiet_imports():
     from text.tokens.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN, load_tokenizer, special_ids
     from text.tokens.window_settings import WindowSettings
     from text.tokens.windows import encode_windows
-    from training.engine.batches import MaskedBatches
+    from training.engine.batches.epoch_batches import MaskedBatches
     from training.masked_lm import compile_for_pretraining, sampled_masked_lm
 
 CONFIG = BertConfig(dropout_rate=0.0)

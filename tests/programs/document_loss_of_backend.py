@@ -13,7 +13,7 @@ from keras import layers
 
 from text.tokens.window_options import AGGREGATES
 from text.tokens.windows import Windows
-from training.engine.document_batches import DocumentBatches
+from training.engine.batches.document_batches import DocumentBatches
 from training.objectives.document_loss import document_model
 
 NUM_DOCUMENTS, BATCH_SIZE, OUTPUTS, EPOCHS = 40, 8, 3, 5

@@ -1,18 +1,20 @@
 """The loop over epochs that every training uses."""
 
+import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 from tqdm import tqdm
 
 from system.errors import InputError
 from system.libraries import keep_freed_memory
-from training.engine.batches import EpochBatches
+from training.engine.batches.epoch_batches import EpochBatches
 from training.engine.best_epoch import VALIDATION, BestEpoch
 from training.engine.checkpoint import Checkpoint
+from training.engine.interruption import deferred_signals
 from training.engine.optimizer import averaged_weights, use_averaged_weights
 
 History = dict[str, list[float]]
@@ -31,6 +33,9 @@ def fit_epochs(
 ) -> History:
     """Train a compiled model. If the optimizer averages its weights, the averages are validated and kept.
 
+    With a checkpoint, Ctrl-C and the signals that end a process take effect after the current step, when the state is
+    saved.
+
     Args:
         model: the model.
         batches_of: returns the batches of the epoch `epoch`, from batch `first_batch` on.
@@ -45,9 +50,42 @@ def fit_epochs(
         The metrics of each epoch; the names of validation metrics begin with "val_".
 
     Raises:
-        InputError: the loss is no longer a number.
+        InputError: the loss or the weights are no longer finite numbers.
     """
     keep_freed_memory()
+    with _saved_before_the_end(checkpoint):
+        history = _fit_epochs(model, batches_of, validate, epochs, checkpoint, callbacks, after_epoch, best)
+    _keep(model, history, best)
+    return history
+
+
+@contextlib.contextmanager
+def _saved_before_the_end(checkpoint: Checkpoint | None) -> Iterator[None]:
+    """Let signals end the block when the state is saved, and say how to continue."""
+    if checkpoint is None:
+        yield
+        return
+    with deferred_signals() as checkpoint.interruption:
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            saved = f"The run is saved in {checkpoint.path.parent}; continue it with --resume."
+            is_saved = checkpoint.path.is_file()
+            print(f"\n{saved if is_saved else 'Nothing of this run is saved yet.'}", file=sys.stderr)
+            raise
+
+
+def _fit_epochs(
+    model: keras.Model,
+    batches_of: Callable[..., EpochBatches],
+    validate: Callable[[], dict[str, float]],
+    epochs: int,
+    checkpoint: Checkpoint | None,
+    callbacks: Iterable[keras.callbacks.Callback],
+    after_epoch: Callable[[], None] | None,
+    best: BestEpoch | None,
+) -> History:
+    """Train epoch by epoch; for the arguments see `fit_epochs`."""
     progress = checkpoint.progress if checkpoint else {}
     history = progress.get("history", {})
     if best and checkpoint:
@@ -75,7 +113,6 @@ def fit_epochs(
             checkpoint.finish_epoch(model, best.weights if best else [])
         if model.stop_training:
             break
-    _keep(model, history, best)
     return history
 
 
@@ -103,31 +140,23 @@ def _fit_epoch(
     checkpoint: Checkpoint | None,
 ) -> dict[str, float]:
     """Train on the batches of one epoch; return its metrics, the loss first."""
-    try:
-        # No shuffling by Keras: its random generator is not in the checkpoint.
-        history = model.fit(
-            batches.for_fit(),
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            verbose=0,
-            callbacks=[*callbacks, *([checkpoint] if checkpoint else [])],
-            shuffle=False,
-        ).history
-    except KeyboardInterrupt:
-        if checkpoint:
-            saved = f"The run is saved in {checkpoint.path.parent}; continue it with --resume."
-            is_saved = checkpoint.path.is_file()
-            print(f"\n{saved if is_saved else 'Nothing of this run is saved yet.'}", file=sys.stderr)
-        raise
+    # No shuffling by Keras: its random generator is not in the checkpoint.
+    history = model.fit(
+        batches.for_fit(),
+        initial_epoch=epoch,
+        epochs=epoch + 1,
+        verbose=0,
+        callbacks=[*callbacks, *([checkpoint] if checkpoint else [])],
+        shuffle=False,
+    ).history
     return _loss_first({name: values[-1] for name, values in history.items()})
 
 
 def _require_finite_losses(logs: dict[str, float], epoch: int, checkpoint: Checkpoint | None) -> None:
     for name in ("loss", "val_loss"):
         if not math.isfinite(logs[name]):
-            if checkpoint:  # a resumed run would only fail again
-                checkpoint.path.unlink(missing_ok=True)
-            raise InputError(f"the {name} became {logs[name]} in epoch {epoch + 1}; reduce the learning rate")
+            advice = checkpoint.advice_against_divergence() if checkpoint else "reduce the learning rate"
+            raise InputError(f"the {name} became {logs[name]} in epoch {epoch + 1}; {advice}")
 
 
 def _loss_first(metrics: dict[str, float]) -> dict[str, float]:

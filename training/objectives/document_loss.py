@@ -10,7 +10,7 @@ from keras import KerasTensor, layers, ops
 from layers import Shape
 from text.dataset.splits import Split
 from text.tokens.windows import Windows
-from training.engine.document_batches import DocumentBatches
+from training.engine.batches.document_batches import DocumentBatches
 from training.objectives.distillation import targets_of
 from training.plans.fine_tuning import FineTuningPlan
 

@@ -9,7 +9,7 @@ from keras import KerasTensor, ops
 
 from network.backbone import PADDING_ID, backbone_of_any_length, build_backbone, copy_backbone
 from network.bert import BertClassifier, BertModel, logits_of
-from training.engine.batches import EpochBatches, dataset_of_any_length
+from training.engine.batches.epoch_batches import EpochBatches, dataset_of_any_length
 from training.engine.optimizer import STATE_PROJECTIONS
 
 CLASSIFICATION, HIDDEN_STATES = "classification", "hidden_states"

@@ -12,7 +12,7 @@ from network.bert import BertClassifier, BertMaskedLM, masked_lm_head
 from network.heads import MASKED_LM_HEAD
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedCorpus
-from training.engine.batches import EpochBatches, MaskedBatches, dataset_of_any_length
+from training.engine.batches.epoch_batches import EpochBatches, MaskedBatches, dataset_of_any_length
 from training.masked_lm import masked_accuracy, masked_lm_loss
 from training.plans.fine_tuning import FineTuningPlan
 

@@ -122,6 +122,13 @@ class PretrainingPlan:
         help="folder for learning curves, metrics.json, run.json and the checkpoint",
     )
     checkpoint_seconds: float = _result(60.0, type=positive_float, help="seconds between two checkpoints")
+    checkpoint_steps: int | None = _result(
+        None,
+        type=positive_int,
+        metavar="N",
+        help="write a checkpoint also after every N training steps",
+        unset="by time alone",
+    )
     resume: bool = _result(False, help=RESUME_HELP)
     dry_run: bool = _result(False, help=DRY_RUN_HELP)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from text.tokens.masking import Masker
 from text.tokens.packing import PackedRows
-from training.engine.next_sentence import draw_pairs
+from training.engine.batches.next_sentence import draw_pairs
 
 Inputs = np.ndarray | dict[str, np.ndarray]
 Targets = np.ndarray | dict[str, np.ndarray]

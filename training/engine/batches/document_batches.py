@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from system.errors import InputError
-from training.engine.batches import EpochBatches, Inputs
+from training.engine.batches.epoch_batches import EpochBatches, Inputs
 
 MAX_WINDOWS = 4096  # of a batch; a training step of the included network then needs about 5 GB
 GROWTH = 1.25  # from one size of a batch to the next

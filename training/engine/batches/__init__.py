@@ -1,0 +1,1 @@
+"""The batches of a training, as NumPy arrays."""
