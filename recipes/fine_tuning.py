@@ -25,14 +25,16 @@ from network.metadata import Metadata
 from network.model_file import save_model
 from recipes.distillation.states import load_state_teacher
 from recipes.distillation.teachers import soft_label_splits, taught_splits
-from recipes.preparation import checkpoint_of, kept_head, load_data, load_masked_text, load_pretrained, new_classifier
-from recipes.run_folder import (
-    environment,
-    finish_run,
-    owned_output,
-    previous_model_remark,
-    run_in_folder,
+from recipes.preparation import (
+    checkpoint_of,
+    kept_head,
+    load_data,
+    load_masked_text,
+    load_pretrained,
+    new_classifier,
+    new_layers,
 )
+from recipes.run_folder import environment, finish_run, owned_output, previous_model_remark, run_in_folder
 from serving.export.onnx_file import export_onnx, onnx_path
 from system.command_line import option_name
 from system.errors import InputError
@@ -131,6 +133,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         checkpoint,
         distilled=distilled,
         kept=kept,
+        new_layers=new_layers(classifier, pretrained),
         masked_text=masked_text,
         state_teacher=state_teacher,
         resume=plan.resume,

@@ -160,6 +160,12 @@ def new_classifier(plan: FineTuningPlan, pretrained: BertModel, labels: LabelSet
     )
 
 
+def new_layers(classifier: BertClassifier, pretrained: BertModel) -> list[str]:
+    """Return the names of the layers besides the head for which the pre-trained model has no weights: a new pooler."""
+    has_new_pooler = pooler_of(classifier) is not None and pooler_of(pretrained) is None
+    return ["pooled_output"] if has_new_pooler else []
+
+
 def kept_head(plan: FineTuningPlan, pretrained: BertModel, labels: LabelSet) -> Head | None:
     """Return the head of a pre-trained classifier with the same labels, in their order; None for any other model."""
     if not isinstance(pretrained, BertClassifier) or pretrained.pooling != pooling_of(plan, pretrained):

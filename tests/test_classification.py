@@ -47,10 +47,10 @@ def plan_of(**changes) -> FineTuningPlan:
     return dataclasses.replace(fine_tuning.PLAN, **settings | changes)
 
 
-def classifier_of(unfreeze=0, seed=0, head_dropout_rate=0.0, **sizes) -> BertClassifier:
+def classifier_of(unfreeze=0, seed=0, head_dropout_rate=0.0, pooling="mean", **sizes) -> BertClassifier:
     keras.utils.set_random_seed(seed)
     config = dataclasses.replace(CONFIG, **sizes)
-    classifier = BertClassifier(config, unfreeze=unfreeze, head_dropout_rate=head_dropout_rate)
+    classifier = BertClassifier(config, unfreeze=unfreeze, pooling=pooling, head_dropout_rate=head_dropout_rate)
     randomize(classifier)
     return classifier
 
@@ -236,6 +236,23 @@ def test_monitored_averages_are_what_the_classifier_gets(capsys, unfreeze):
     kept = document_logits(logits_model(classifier), SPLITS.validation)
     np.testing.assert_allclose(kept, logits[best], atol=1e-4)
     assert f"kept epoch {best + 1} of 4: val_macro_f1 {max(history['val_macro_f1']):.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("new_layers", "rate"), [([], 1e-3), (["pooled_output"], 2e-2)], ids=["loaded", "new"])
+def test_a_new_pooler_moves_as_fast_as_the_head(quickly, new_layers, rate):
+    classifier = classifier_of(1, pooling="pooler")
+    layers = [
+        classifier.get_layer(name) for name in ("transformer_encoder_1", "pooled_output", "classification_output")
+    ]
+    before = [layer.get_weights() for layer in layers]
+    plan = plan_of(epochs=1, batch_size=48)
+    train_classifier(classifier, SPLITS, plan, validation_of(SPLITS), new_layers=new_layers)
+    # The first step of Adam moves each weight by the learning rate, whatever its gradient.
+    moves = [
+        max(np.abs(new - old).max() for new, old in zip(layer.get_weights(), weights, strict=True))
+        for layer, weights in zip(layers, before, strict=True)
+    ]
+    assert moves == pytest.approx([1e-3, rate, 2e-2], rel=0.02)
 
 
 @pytest.mark.slow

@@ -149,6 +149,17 @@ def test_the_learning_rate_decays_from_layer_to_layer():
     assert list(moves.values()) == pytest.approx([0.25e-3, 0.5e-3, 1e-3, 1e-2], rel=0.02)
 
 
+@pytest.mark.parametrize("layer_decay", [1.0, 0.5])
+def test_a_new_layer_moves_as_fast_as_the_head(layer_decay):
+    model = network(optimizer_of(layer_decay=layer_decay, new_layers=["normalization"]))
+    before = model.get_layer("normalization").get_weights()
+    fit(model)
+    moves = [
+        np.abs(new - old).max() for new, old in zip(model.get_layer("normalization").get_weights(), before, strict=True)
+    ]
+    assert moves == pytest.approx([1e-2, 1e-2], rel=0.02)
+
+
 class TestWeightDecay:
     @pytest.fixture(scope="class")
     @classmethod

@@ -8,7 +8,7 @@ import tiny_models
 
 import fine_tuning
 from network.pretrained import with_next_sentence
-from recipes.preparation import kept_head, load_data, pooling_of
+from recipes.preparation import kept_head, load_data, new_classifier, new_layers, pooling_of
 from text.labels import SENTIMENT, LabelSet
 
 TOPICS = LabelSet(("经济", "体育", "科技"))
@@ -68,6 +68,23 @@ def test_of_pre_training_models_only_a_bert_has_a_pooler_to_read(normalize_first
     model = with_next_sentence(tiny_models.masked_lm(normalize_first=normalize_first))
     assert pooling_of(fine_tuning.PLAN, model) == expected
     assert pooling_of(dataclasses.replace(fine_tuning.PLAN, pooling="max"), model) == "max"
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "pooling", "expected"),
+    [
+        (tiny_models.masked_lm, "pooler", ["pooled_output"]),
+        (lambda: with_next_sentence(tiny_models.masked_lm()), "pooler", []),
+        (tiny_models.classifier, "pooler", ["pooled_output"]),
+        (lambda: tiny_models.classifier(pooling="pooler"), "pooler", []),
+        (tiny_models.masked_lm, "mean", []),
+    ],
+    ids=["language model", "with a pooler", "classifier", "classifier with a pooler", "pooling without weights"],
+)
+def test_a_pooler_is_new_if_the_pre_trained_model_has_none(pretrained, pooling, expected):
+    model = pretrained()
+    plan = dataclasses.replace(fine_tuning.PLAN, pooling=pooling, unfreeze=1)
+    assert new_layers(new_classifier(plan, model, SENTIMENT), model) == expected
 
 
 def test_a_pre_training_model_has_no_head_to_keep():

@@ -37,6 +37,7 @@ def train_classifier(
     *,
     distilled: Sequence[Split] = (),
     kept: Head | None = None,
+    new_layers: Sequence[str] = (),
     masked_text: MaskedText | None = None,
     state_teacher: BertModel | None = None,
     resume: bool = False,
@@ -54,6 +55,7 @@ def train_classifier(
         checkpoint: where to save the state of the training.
         distilled: further texts, with a teacher's probabilities as targets; see `training.objectives.distillation`.
         kept: the head of the pre-trained model, to start from; None for a new one.
+        new_layers: the names of further layers that start from random weights; they learn as fast as the head.
         masked_text: what to go on learning masked language modelling from; its model then gets the trained layers too.
         state_teacher: the model whose hidden states to learn too, see `training.objectives.hidden_states`.
         resume: whether to continue the run in `checkpoint`.
@@ -77,6 +79,7 @@ def train_classifier(
         plan,
         validate,
         checkpoint,
+        new_layers=new_layers,
         masked_text=masked_text,
         state_teacher=state_teacher,
         resume=resume,
@@ -91,6 +94,7 @@ def _train_network(
     validate: Validate,
     checkpoint: Checkpoint | None,
     *,
+    new_layers: Sequence[str],
     masked_text: MaskedText | None,
     state_teacher: BertModel | None,
     resume: bool,
@@ -126,6 +130,7 @@ def _train_network(
             plan,
             checkpoint,
             backbone=[layer.name for layer in backbone_layers(trained)],
+            new_layers=new_layers,
             resume=resume,
             jit_compile=plan.jit_compile,
             unit=" texts" if plan.document_loss else " windows",

@@ -40,6 +40,7 @@ def fit(
     checkpoint: Checkpoint | None,
     *,
     backbone: Sequence[str],
+    new_layers: Sequence[str] = (),
     resume: bool,
     jit_compile: bool,
     unit: str,
@@ -54,6 +55,7 @@ def fit(
         plan: the settings.
         checkpoint: where to save the state of the training.
         backbone: the names of the layers below the head, from the bottom up.
+        new_layers: the names of the layers besides the head that start from random weights.
         resume: whether to continue the run in `checkpoint`.
         jit_compile: whether XLA compiles the training step.
         unit: the unit of the progress bar, such as " texts".
@@ -72,7 +74,7 @@ def fit(
     loss, metric = _objective_of(plan, labels)
     joint = isinstance(model, JointModel | StudentModel)
     model.compile(
-        with_loss_scaling(_optimizer_of(plan, total_batches, backbone), model),
+        with_loss_scaling(_optimizer_of(plan, total_batches, backbone, new_layers), model),
         **(model.objectives(loss, metric) if joint else {"loss": loss, "weighted_metrics": [metric]}),
         jit_compile=jit_compile,
     )
@@ -100,12 +102,15 @@ def _objective_of(plan: FineTuningPlan, labels: LabelSet) -> tuple[keras.losses.
     return loss, classification_accuracy(labels)
 
 
-def _optimizer_of(plan: FineTuningPlan, total_batches: int, backbone: Sequence[str]) -> keras.optimizers.Optimizer:
+def _optimizer_of(
+    plan: FineTuningPlan, total_batches: int, backbone: Sequence[str], new_layers: Sequence[str]
+) -> keras.optimizers.Optimizer:
     return fine_tuning_optimizer(
         plan.learning_rate,
         plan.head_learning_rate,
         total_batches,
         backbone_layers=backbone,
+        new_layers=new_layers,
         layer_decay=plan.layer_decay,
         schedule=plan.schedule,
         warmup=plan.warmup,

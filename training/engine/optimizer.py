@@ -12,7 +12,7 @@ from keras.optimizers import schedules
 from layers import PACKAGE
 
 HEAD = "classification_output"
-STATE_PROJECTIONS = "state_projections"  # new layers too, see `training.objectives.hidden_states`
+STATE_PROJECTIONS = "state_projections"  # always new, see `training.objectives.hidden_states`
 NOT_DECAYED = ("gamma", "beta", "bias")  # normalisations and biases, as in BERT
 
 
@@ -87,6 +87,7 @@ def fine_tuning_optimizer(
     total_steps: int,
     *,
     backbone_layers: Sequence[str] = (),
+    new_layers: Sequence[str] = (),
     layer_decay: float = 1.0,
     schedule: str = "cosine",
     warmup: float = 0.06,
@@ -99,9 +100,10 @@ def fine_tuning_optimizer(
 
     Args:
         learning_rate: peak learning rate of the layers below the head.
-        head_learning_rate: peak learning rate of the head and of `STATE_PROJECTIONS`.
+        head_learning_rate: peak learning rate of the head, of `STATE_PROJECTIONS` and of `new_layers`.
         total_steps: number of batches of the whole training.
         backbone_layers: the names of the layers below the head, from the bottom up.
+        new_layers: the names of further layers that start from random weights.
         layer_decay: factor of the learning rate from each of them to the one below it. Clark et al., "ELECTRA" (2020),
             appendix B.
         schedule: see `decay` of `decaying_learning_rate`.
@@ -114,9 +116,10 @@ def fine_tuning_optimizer(
     ratio = learning_rate / head_learning_rate
     distances = range(len(backbone_layers) - 1, -1, -1)
     factors = {name: ratio * layer_decay**distance for name, distance in zip(backbone_layers, distances, strict=True)}
+    new = dict.fromkeys((HEAD, STATE_PROJECTIONS, *new_layers), 1.0)
     optimizer = DiscriminativeAdamW(
         decaying_learning_rate(head_learning_rate, total_steps, warmup, schedule),
-        factors={HEAD: 1.0, STATE_PROJECTIONS: 1.0} | (factors if layer_decay != 1 else {}),
+        factors=new | (factors if layer_decay != 1 else {}),
         other_factor=ratio,
         weight_decay=weight_decay,
         epsilon=1e-6,

@@ -117,7 +117,9 @@ class TrainingOptions(NetworkOptions, DistillationOptions):
     learning_rate: float = _training(
         type=positive_float, help="peak learning rate of the pre-trained weights, with --unfreeze"
     )
-    head_learning_rate: float = _training(type=positive_float, help="peak learning rate of the head")
+    head_learning_rate: float = _training(
+        type=positive_float, help="peak learning rate of the head, and of a pooler that --pretrained lacks"
+    )
     layer_decay: float = _training(
         1.0,
         type=probability,
