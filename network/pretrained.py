@@ -19,6 +19,8 @@ from system.errors import InputError
 from system.files import sha256_of_file
 from text.tokens.tokenizer import renumbered, tokenizer_files, tokenizer_from_json
 
+MODEL_SUFFIXES = (".keras", ".onnx")
+
 
 class Pretrained(NamedTuple):
     """A model to start a training from.
@@ -103,21 +105,29 @@ def with_next_sentence(pretrained: BertMaskedLM) -> BertMaskedLM:
     return model
 
 
-def pretrained_sha256(source: str) -> list[str]:
+def pretrained_sha256(source: str, option: str = "--pretrained") -> list[str]:
     """Return the SHA-256 of each file that `read_pretrained` reads, in hexadecimal.
+
+    Args:
+        source: see `checkpoint_folder`.
+        option: see `checkpoint_folder`.
 
     Raises:
         InputError: one of them is missing or cannot be read.
     """
-    folder = checkpoint_folder(source)
+    folder = checkpoint_folder(source, option)
     files = [Path(source)]
     if folder is not None:
         files = [config_path(folder), *tokenizer_files(folder), *checkpoint_files(folder)]
     return [sha256_of_file(path) for path in files]
 
 
-def checkpoint_folder(source: str) -> Path | None:
-    """Return the folder of the BERT checkpoint that `--pretrained` names, perhaps downloaded; None for a file.
+def checkpoint_folder(source: str, option: str = "--pretrained") -> Path | None:
+    """Return the folder of the BERT checkpoint that a source names, perhaps downloaded; None for a file.
+
+    Args:
+        source: a file, a folder with a BERT checkpoint, or the hub id of one.
+        option: the command line option of the source, for the error message.
 
     Raises:
         InputError: it is not a file or a folder, and the hub does not provide it.
@@ -126,9 +136,9 @@ def checkpoint_folder(source: str) -> Path | None:
     if path.is_dir():
         return path
     # What looks like the name of a file that does not exist is not looked for on the hub.
-    if path.exists() or path.suffix == ".keras" or not is_hub_id(source):
+    if path.exists() or path.suffix in MODEL_SUFFIXES or not is_hub_id(source):
         return None
-    return download_checkpoint(source)
+    return download_checkpoint(source, option)
 
 
 def _import(folder: Path, expected: type[BertModel]) -> Pretrained:

@@ -256,7 +256,7 @@ def checkpoint_of(
     ]
     further = further_fingerprints(plan, [each.labelled for each in splits.further])
     corpus = [masked_text.corpus.sha256] if masked_text else []
-    states = pretrained_sha256(plan.teachers[0]) if plan.hidden_loss_weight is not None else []
+    states = pretrained_sha256(plan.teachers[0], "--teachers") if plan.hidden_loss_weight is not None else []
     sha256 = data_sha256(splits.labelled, plan.pretrained, [*further, *distillation_data, *corpus, *states])
     return Checkpoint(Path(plan.run_folder, CHECKPOINT_NAME), data_sha256=sha256)
 

@@ -7,6 +7,18 @@ import socket
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+
+def use_hub(monkeypatch: pytest.MonkeyPatch, cache: Path, address: str) -> None:
+    """Let the libraries of this process, which read it once, use the hub at an address, with a cache of its own."""
+    settings = {"ENDPOINT": address, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": False}
+    settings["HUGGINGFACE_CO_URL_TEMPLATE"] = address + "/{repo_id}/resolve/{revision}/{filename}"
+    for name, value in settings.items():
+        monkeypatch.setattr(constants, name, value)
 
 
 class _Refusing(BaseHTTPRequestHandler):

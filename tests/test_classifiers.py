@@ -1,8 +1,11 @@
 """Classifiers as teachers: their labels, BERT of Hugging Face, and the cache of their answers."""
 
+import functools
+
 import numpy as np
 import pytest
 from bert_checkpoints import outputs_of, random_bert, save_checkpoint, save_vocabulary
+from hub_servers import model_server, refusing_server, silent_server, use_hub
 from tiny_models import save_with_metadata
 
 from network.conversion import import_bert
@@ -78,6 +81,51 @@ class TestBertOfHuggingFace:
             Teacher(str(tmp_path / "bert"), SENTIMENT).logits(TEXTS)
 
 
+class TestHub:
+    NAME = "owner/reviews-bert"
+
+    @pytest.fixture
+    def at(self, tmp_path, monkeypatch):
+        """A function that sets the address of the hub."""
+        return functools.partial(use_hub, monkeypatch, tmp_path / "cache")
+
+    def test_it_answers_as_from_its_folder(self, tmp_path, at):
+        save_classifier(tmp_path / "bert", *SENTIMENT.names)
+        with model_server(self.NAME, tmp_path / "bert") as (address, _):
+            at(address)
+            logits = Teacher(self.NAME, SENTIMENT).logits(TEXTS)
+            assert teacher_sha256(self.NAME) == teacher_sha256(str(tmp_path / "bert"))
+        np.testing.assert_array_equal(logits, Teacher(str(tmp_path / "bert"), SENTIMENT).logits(TEXTS))
+
+    def test_one_without_a_classifier_is_refused(self, tmp_path, at):
+        save_checkpoint(tmp_path / "bert")
+        with model_server(self.NAME, tmp_path / "bert") as (address, _):
+            at(address)
+            with pytest.raises(InputError, match=f"^{self.NAME}: a BERT without .* --pretrained {self.NAME}`$"):
+                Teacher(self.NAME, SENTIMENT).logits(TEXTS)
+
+    def test_other_labels_are_renamed_in_a_copy(self, tmp_path, at):
+        save_classifier(tmp_path / "bert", "LABEL_0", "LABEL_1")
+        with model_server(self.NAME, tmp_path / "bert") as (address, _):
+            at(address)
+            message = f"^{self.NAME} has the labels .*; rename them under id2label in a copy of .*{tmp_path.name}/cache"
+            with pytest.raises(InputError, match=message):
+                Teacher(self.NAME, SENTIMENT).logits(TEXTS)
+
+    def test_a_hub_out_of_reach_is_refused(self, at):
+        with silent_server(resets=True) as (address, _):
+            at(address)
+            message = f"hub could not be reached at {address}; set --teachers to a .keras file or to a folder .* mirror"
+            with pytest.raises(InputError, match=f"^{self.NAME}: no such file or folder, .*{message}"):
+                Teacher(self.NAME, SENTIMENT)
+
+    def test_a_model_that_the_hub_does_not_have_is_refused(self, at):
+        with refusing_server(404, "RepoNotFound") as (address, _):
+            at(address)
+            with pytest.raises(InputError, match="hub does not provide this model .*; set --teachers to"):
+                Teacher(self.NAME, SENTIMENT)
+
+
 def test_the_hash_of_a_file_or_of_the_files_of_a_folder(tmp_path):
     save_checkpoint(tmp_path / "bert")
     names = ("config.json", "vocab.txt", "model.safetensors")
@@ -86,9 +134,10 @@ def test_the_hash_of_a_file_or_of_the_files_of_a_folder(tmp_path):
 
 
 class TestOwnFiles:
-    def test_a_file_that_is_not_there_is_refused_at_once(self):
-        with pytest.raises(InputError, match="cannot read nowhere.keras"):
-            Teacher("nowhere.keras", SENTIMENT)
+    @pytest.mark.parametrize("name", ["nowhere.keras", "nowhere.onnx"])
+    def test_a_file_that_is_not_there_is_refused_at_once(self, name):
+        with pytest.raises(InputError, match=f"cannot read {name}"):
+            Teacher(name, SENTIMENT)
 
     def test_labels_in_another_order(self, tmp_path, tiny_emotions):
         names = Predictor(tiny_emotions).labels.names

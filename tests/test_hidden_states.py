@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny_models
 from bert_checkpoints import random_bert, save_checkpoint
+from hub_servers import model_server, use_hub
 from interrupted_runs import progress_of
 from layer_checks import as_array, randomize
 from opinions import write_opinions
@@ -210,6 +211,16 @@ class TestTeachers:
             save_checkpoint(tmp_path / name, random_bert(num_hidden_layers=layers))
         assert fine_tuning.main([*options, "--pretrained", "student", "--teachers", "teacher", "--dry-run"]) == 0
         assert "those of layers 0, 2, 4 of teacher (" in capsys.readouterr().out
+
+    def test_a_bert_of_the_hub(self, options, tmp_path, monkeypatch, capsys):
+        for name, layers in (("student", 2), ("teacher", 4)):
+            (tmp_path / name).mkdir()
+            save_checkpoint(tmp_path / name, random_bert(num_hidden_layers=layers))
+        with model_server("owner/teacher", tmp_path / "teacher") as (address, _):
+            use_hub(monkeypatch, tmp_path / "cache", address)
+            options = [*options, "--pretrained", "student", "--teachers", "owner/teacher", "--dry-run"]
+            assert fine_tuning.main(options) == 0
+        assert "those of layers 0, 2, 4 of owner/teacher (" in capsys.readouterr().out
 
     def test_cleaned_texts(self, options, capsys):
         assert fine_tuning.main([*options, "--clean", "urls", "--dry-run"]) == 0

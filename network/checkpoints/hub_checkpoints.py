@@ -29,11 +29,12 @@ def is_hub_id(name: str) -> bool:
     return HUB_ID.fullmatch(name) is not None
 
 
-def download_checkpoint(name: str) -> Path:
+def download_checkpoint(name: str, option: str = "--pretrained") -> Path:
     """Return the folder of a checkpoint of the hub, after downloading it if there is no copy.
 
     Args:
         name: the hub id, such as "bert-base-chinese" or "hfl/chinese-macbert-base".
+        option: the command line option of the name, for the error message.
 
     Raises:
         InputError: there is no earlier download, or the hub does not have the model or denies access to it.
@@ -52,8 +53,8 @@ def download_checkpoint(name: str) -> Path:
         failed = f"does not provide this model ({first_line(error)})"
         reason = failed if reachable else f"could not be reached at {endpoint()}"
         raise InputError(
-            f"{name}: no such file or folder, and the Hugging Face hub {reason}; set --pretrained to a .keras file or "
-            "to a folder with a BERT checkpoint, or set HF_ENDPOINT to a mirror of the hub"
+            f"{name}: no such file or folder, and the Hugging Face hub {reason}; set {option} to a .keras file or to a "
+            "folder with a BERT checkpoint, or set HF_ENDPOINT to a mirror of the hub"
         ) from None
     logger.warning("the hub could not be reached: using the copy of %s downloaded earlier", name)
     return folder

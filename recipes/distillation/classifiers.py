@@ -1,4 +1,4 @@
-"""Classifiers as teachers: files of this project, and folders with a BERT of Hugging Face."""
+"""Classifiers as teachers: files of this project, and BERTs of Hugging Face, in folders or on the hub."""
 
 import functools
 import tempfile
@@ -10,15 +10,15 @@ import onnx
 
 from network.bert import BertClassifier
 from network.conversion import import_bert
-from network.pretrained import pretrained_sha256
+from network.pretrained import checkpoint_folder, pretrained_sha256
 from recipes.distillation.answers import kept_answers
 from serving.export.onnx_file import onnx_model
 from serving.predictor import Predictor
 from system.errors import InputError
-from system.files import sha256_of_file
 from system.output.display import progress
 from text.labels import LabelSet
 
+OPTION = "--teachers"
 TEXTS_AT_ONCE = 1024
 
 
@@ -28,18 +28,18 @@ class Teacher:
     It is loaded when it is first asked about texts of which the cache has no answers.
 
     Args:
-        source: a `.keras` or `.onnx` file, or a folder with a BERT classifier.
+        source: a `.keras` or `.onnx` file, a folder with a BERT classifier, or the hub id of one.
         labels: the labels of the student.
 
     Raises:
-        InputError: the file or the folder cannot be read.
+        InputError: the file or the folder cannot be read, or the hub does not provide the model.
     """
 
     def __init__(self, source: str, labels: LabelSet):
         self.source = source
         self.labels = labels
-        self._is_folder = Path(source).is_dir()
-        self._sha256 = teacher_sha256(source)
+        self._folder = checkpoint_folder(source, OPTION)
+        self._sha256 = teacher_sha256(str(self._folder or source))
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Return the logits of each text, float64, (texts, outputs), in the order of the student's labels.
@@ -61,25 +61,36 @@ class Teacher:
 
     @functools.cached_property
     def _predictor(self) -> Predictor:
-        predictor = _predictor_of_folder(Path(self.source)) if self._is_folder else Predictor(self.source)
+        predictor = _predictor_of_folder(self._folder, self.source) if self._folder else Predictor(self.source)
         if not self.labels.has_same_labels(predictor.labels):
             found, expected = map(_described, (predictor.labels, self.labels))
-            remedy = "; rename them under id2label in its config.json" if self._is_folder else ""
-            raise InputError(f"{self.source} has the labels {found}, but the data set has {expected}{remedy}")
+            raise InputError(
+                f"{self.source} has the labels {found}, but the data set has {expected}{self._how_to_rename()}"
+            )
         return predictor
+
+    def _how_to_rename(self) -> str:
+        if self._folder is None:
+            return ""
+        is_download = self._folder != Path(self.source)
+        return f"; rename them under id2label in {f'a copy of {self._folder}' if is_download else 'its config.json'}"
 
 
 def teacher_sha256(source: str) -> list[str]:
     """Return the SHA-256 of the file of a teacher, or of each file of its folder that is read, in hexadecimal.
 
     Raises:
-        InputError: a file is missing or cannot be read.
+        InputError: a file is missing or cannot be read, or the hub does not provide the model.
     """
-    return pretrained_sha256(source) if Path(source).is_dir() else [sha256_of_file(source)]
+    return pretrained_sha256(source, OPTION)
 
 
-def _predictor_of_folder(folder: Path) -> Predictor:
+def _predictor_of_folder(folder: Path, source: str) -> Predictor:
     """Return what predicts with the BERT classifier in a folder, whose long texts it reads in windows.
+
+    Args:
+        folder: the folder.
+        source: the name that the user gives it.
 
     Raises:
         InputError: the folder contains no BERT, or one without a classifier.
@@ -87,12 +98,12 @@ def _predictor_of_folder(folder: Path) -> Predictor:
     model = import_bert(folder).model
     if not isinstance(model, BertClassifier):
         raise InputError(
-            f"{folder}: a BERT without a classifier knows no labels; make a teacher of it first, with "
-            f"`python fine_tuning.py --pretrained {folder}`"
+            f"{source}: a BERT without a classifier knows no labels; make a teacher of it first, with "
+            f"`python fine_tuning.py --pretrained {source}`"
         )
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary, "teacher.onnx")
-        onnx.save(onnx_model(model, str(folder)), path)
+        onnx.save(onnx_model(model, source), path)
         return Predictor(path)
 
 

@@ -1,11 +1,11 @@
 """The teacher of hidden states: loaded with its network, and checked to read the same tokens as the student."""
 
 import json
-from pathlib import Path
 
 from network.bert import BertClassifier, BertModel
 from network.conversion import import_bert
 from network.model_file import load_model
+from network.pretrained import checkpoint_folder
 from system.errors import InputError
 from text.cleaning import cleanings_of, with_cleaning
 from text.tokens.tokenizer import tokenizer_from_json
@@ -26,7 +26,8 @@ def load_state_teacher(plan: FineTuningPlan, student: BertClassifier) -> BertMod
     if plan.hidden_loss_weight is None:
         return None
     (source,) = plan.teachers
-    teacher = import_bert(Path(source)).model if Path(source).is_dir() else load_model(source)
+    folder = checkpoint_folder(source, "--teachers")
+    teacher = load_model(source) if folder is None else import_bert(folder).model
     if _content(_as_cleaned(teacher.tokenizer_json, student)) != _content(student.tokenizer_json):
         raise InputError(
             f"--hidden-loss-weight: {source} has another tokenizer than {plan.pretrained}, so its hidden states are "

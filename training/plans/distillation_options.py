@@ -27,8 +27,9 @@ class DistillationOptions:
         [],
         nargs="+",
         metavar="FILE",
-        help="classifiers with the same labels that also label these texts: .keras or .onnx files, or folders with a "
-        f"BERT classifier of Hugging Face. Together they count as much as TF-IDF. {CACHE_FOLDER} keeps their answers",
+        help="classifiers with the same labels that also label these texts: .keras or .onnx files, folders with a "
+        "BERT classifier of Hugging Face, or the hub ids of such classifiers. Together they count as much as TF-IDF. "
+        f"{CACHE_FOLDER} keeps their answers",
     )
     teacher_temperature: float = _unlabelled(
         1.0,
