@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,13 @@ FEW_TO_TRAIN = 50  # with 30, TF-IDF is right in 0.64 of the reviews of apps and
 BYTES_PER_PARAMETER = 4
 
 
+def read_and_describe(source: str, expected: type[BertModel], max_seq_len: int | None) -> BertModel:
+    """Read the model of `--pretrained`, and print the remarks on it. See `network.pretrained.read_pretrained`."""
+    model, remarks = read_pretrained(source, expected, max_seq_len)
+    print(*remarks, sep="\n", end="\n" * bool(remarks), flush=True)
+    return model
+
+
 def load_pretrained(plan: FineTuningPlan) -> BertModel:
     """Load the pre-trained model, and let its tokenizer clean texts as `--clean` says.
 
@@ -43,8 +50,7 @@ def load_pretrained(plan: FineTuningPlan) -> BertModel:
         InputError: see `network.pretrained.read_pretrained`.
     """
     expected = BertMaskedLM if plan.backbone_output or plan.corpus else BertModel
-    pretrained, remarks = read_pretrained(plan.pretrained, expected, plan.max_seq_len)
-    print(*remarks, sep="\n", end="\n" * bool(remarks), flush=True)
+    pretrained = read_and_describe(plan.pretrained, expected, plan.max_seq_len)
     if plan.clean:
         tokenizer = with_cleaning(tokenizer_from_json(pretrained.tokenizer_json), plan.clean)
         pretrained.tokenizer_asset.json = tokenizer.to_str()
@@ -107,22 +113,31 @@ def prune_vocabulary(plan: FineTuningPlan, pretrained: BertModel, splits: Splits
         or_usual=True,
         option="--prune-vocab",
     )
-    texts = progress(itertools.chain(splits.train.texts, texts), "reading --prune-vocab", " texts")
-    before = tokenizer_from_json(pretrained.tokenizer_json)
-    needed = needed_tokens(before, texts)
-    smaller = pruned(pretrained, needed.ids, plan.pretrained)
-    after = tokenizer_from_json(smaller.tokenizer_json)
+    smaller = cut_vocabulary(pretrained, itertools.chain(splits.train.texts, texts), plan.pretrained)
+    before, after = (tokenizer_from_json(model.tokenizer_json) for model in (pretrained, smaller))
     changed = _with_windows(splits, plan, after, smaller.config.max_seq_len)
-    parameters = [model.count_params() for model in (pretrained, smaller)]
-    megabytes = [count * BYTES_PER_PARAMETER / 1e6 for count in parameters]
     unknown = [_unknown_fraction(tokenizer, each) for tokenizer, each in ((before, splits), (after, changed))]
-    print(
-        f"vocabulary: {len(needed.ids):,} of {pretrained.config.vocab_size:,} tokens remain; the model has "
-        f"{parameters[1]:,} parameters ({megabytes[1]:,.1f} MB), {parameters[0]:,} ({megabytes[0]:,.1f} MB) before\n"
-        f"unknown tokens: {needed.unknown_fraction:.2%} of the texts that the vocabulary is cut to, as before; "
-        f"{unknown[1]:.2%} of the validation split, {unknown[0]:.2%} before"
-    )
+    print(f"unknown tokens: {unknown[1]:.2%} of the validation split, {unknown[0]:.2%} before")
     return smaller, changed
+
+
+def cut_vocabulary(model: BertModel, texts: Iterable[str], where: str) -> BertModel:
+    """Return a model with the vocabulary cut to the tokens of texts, and print what that saves.
+
+    Raises:
+        InputError: see `network.pretrained.pruned`, which also describes `where`.
+    """
+    texts = progress(texts, "reading --prune-vocab", " texts")
+    needed = needed_tokens(tokenizer_from_json(model.tokenizer_json), texts)
+    smaller = pruned(model, needed.ids, where)
+    parameters = [each.count_params() for each in (model, smaller)]
+    megabytes = [count * BYTES_PER_PARAMETER / 1e6 for count in parameters]
+    print(
+        f"vocabulary: {len(needed.ids):,} of {model.config.vocab_size:,} tokens remain; the model has "
+        f"{parameters[1]:,} parameters ({megabytes[1]:,.1f} MB), {parameters[0]:,} ({megabytes[0]:,.1f} MB) before\n"
+        f"unknown tokens: {needed.unknown_fraction:.2%} of the texts that the vocabulary is cut to, as before"
+    )
+    return smaller
 
 
 def _with_windows(splits: Splits, plan: FineTuningPlan, tokenizer: Tokenizer, max_seq_len: int) -> Splits:

@@ -1,8 +1,9 @@
 """A whole pre-training: from a corpus to a model, its metrics and its learning curves."""
 
 import dataclasses
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import keras
@@ -14,10 +15,11 @@ from evaluation.report.terminal import write_metrics
 from network.backbone import AS_IN_BERT, BertConfig
 from network.bert import BertMaskedLM
 from network.model_file import save_model
-from network.pretrained import read_pretrained, with_next_sentence
-from recipes.preparation import masker_of, pack
+from network.pretrained import with_next_sentence
+from recipes.preparation import cut_vocabulary, masker_of, pack, read_and_describe
 from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, previous_model_remark, run_in_folder
 from system.errors import InputError
+from text.corpus import iter_texts
 from text.sources import source_name
 from text.tokens.packing import PackedCorpus
 from text.tokens.tokenizer import CLASSIFY, MASK, SEPARATE, load_tokenizer, special_ids, tokenizer_from_json
@@ -115,8 +117,9 @@ def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
 def _load_or_build(plan: PretrainingPlan) -> BertMaskedLM:
     """Return the model to train: the one of `--pretrained`, or a new one."""
     if plan.pretrained:
-        model, remarks = read_pretrained(plan.pretrained, BertMaskedLM, plan.max_seq_len)
-        print(*remarks, sep="\n", end="\n" * bool(remarks), flush=True)
+        model = read_and_describe(plan.pretrained, BertMaskedLM, plan.max_seq_len)
+        if plan.prune_vocab:
+            model = cut_vocabulary(model, _vocabulary_texts(plan), plan.pretrained)
         return with_next_sentence(model) if plan.next_sentence and not model.next_sentence else model
     tokenizer = load_tokenizer(plan.tokenizer)
     config = BertConfig(
@@ -127,6 +130,17 @@ def _load_or_build(plan: PretrainingPlan) -> BertMaskedLM:
         **(AS_IN_BERT if plan.post_norm else {}),
     )
     return BertMaskedLM(config, tokenizer.to_str(), next_sentence=plan.next_sentence)
+
+
+def _vocabulary_texts(plan: PretrainingPlan) -> Iterator[str]:
+    """Return the texts that `--prune-vocab` cuts the vocabulary to: those of the corpus, and those of its own sources.
+
+    Raises:
+        InputError: see `text.corpus.iter_texts`.
+    """
+    corpus = iter_texts(plan.corpus, plan.text_column, plan.exclude)
+    others = iter_texts(plan.prune_vocab, plan.text_column, plan.exclude, or_usual=True, option="--prune-vocab")
+    return itertools.chain(itertools.islice(corpus, plan.max_documents), others)
 
 
 def require_rows(corpus: PackedCorpus, sources: list[str]) -> None:

@@ -244,3 +244,8 @@ class TestPretrainingPlan:
         with pytest.raises(InputError, match="leave out --tokenizer, --num-heads"):
             changed(pretrain.PLAN, **changes).check(changes)
         changed(pretrain.PLAN, pretrained="a.keras").check(["pretrained"])
+
+    def test_only_the_vocabulary_of_a_pretrained_model_can_be_cut(self):
+        with pytest.raises(InputError, match="--prune-vocab cuts .*: add --pretrained"):
+            changed(pretrain.PLAN, prune_vocab=["sample"]).check(["prune_vocab"])
+        changed(pretrain.PLAN, prune_vocab=["sample"], pretrained="a.keras").check(["prune_vocab", "pretrained"])

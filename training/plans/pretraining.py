@@ -74,6 +74,14 @@ class PretrainingPlan:
         help=f"model to continue from: {PRETRAINED_HELP}",
         unset="a new model",
     )
+    prune_vocab: list[str] = _network(
+        [],
+        nargs="+",
+        metavar="SOURCE",
+        help="cut the vocabulary of --pretrained to the tokens of these texts and of --corpus, which makes the model "
+        "smaller; the same kinds of sources as --corpus",
+        unset="keep all tokens",
+    )
     max_seq_len: int | None = _network(
         None,
         type=positive_int,
@@ -150,6 +158,8 @@ class PretrainingPlan:
             InputError: two options contradict each other, or the name of the model file does not end with .keras.
         """
         require_model_names(self.output)
+        if self.prune_vocab and not self.pretrained:
+            raise InputError("--prune-vocab cuts the vocabulary of a pre-trained model: add --pretrained")
         if self.pretrained and (fixed := [name for name in FIXED_BY_PRETRAINED if name in typed]):
             options = ", ".join(map(option_name, fixed))
             raise InputError(f"the model of --pretrained already has a tokenizer and sizes: leave out {options}")
