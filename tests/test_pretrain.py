@@ -248,10 +248,10 @@ class TestKilledRun:
         assert_one_error(capsys.readouterr().err, "--resume", "--run-folder")
         assert not Path("mini_bert_zh_hk.keras").exists()
 
-    def test_another_learning_rate_is_refused(self, killed, monkeypatch, capsys):
+    def test_another_batch_size_is_refused(self, killed, monkeypatch, capsys):
         monkeypatch.chdir(killed)
-        assert pretrain.main(["--resume", "--learning-rate", "0.5"]) == 1
-        assert_one_error(capsys.readouterr().err, f"--learning-rate {pretrain.LEARNING_RATE}, not 0.5")
+        assert pretrain.main(["--resume", "--batch-size", "5"]) == 1
+        assert_one_error(capsys.readouterr().err, "--batch-size 8, not 5")
 
     def test_ends_as_if_it_had_never_been_killed(self, killed, finished, tokenizer_file, monkeypatch, capsys):
         monkeypatch.chdir(killed)

@@ -78,8 +78,8 @@ class PretrainingPlan:
         [],
         nargs="+",
         metavar="SOURCE",
-        help="cut the vocabulary of --pretrained to the tokens of these texts and of --corpus, which makes the model "
-        "smaller; the same kinds of sources as --corpus",
+        help="cut the vocabulary of the pre-trained model to the tokens of these texts and of the corpus, which makes "
+        "the model smaller; the same kinds of sources as for the corpus",
         unset="keep all tokens",
     )
     max_seq_len: int | None = _network(
