@@ -6,11 +6,17 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from system.command_line import option, option_name, positive_int, probability
+from system.command_line import option, option_name, positive_float, positive_int, probability
 from system.errors import InputError
 from text.dataset.options import DataOptions
 from training.plans.grid import combinations
-from training.plans.shared import DRY_RUN_HELP, RESUME_HELP, require_model_names
+from training.plans.shared import (
+    CHECKPOINT_SECONDS_HELP,
+    CHECKPOINT_STEPS_HELP,
+    DRY_RUN_HELP,
+    RESUME_HELP,
+    require_model_names,
+)
 from training.plans.training_options import TrainingOptions
 
 _study, _result = (functools.partial(option, group=heading) for heading in ("studies", "result"))
@@ -71,6 +77,10 @@ class FineTuningPlan(TrainingOptions, DataOptions):
     )
     run_folder: str = _result(
         "runs/fine_tuning", metavar="FOLDER", help="folder for run.json, the checkpoint and the runs of a study"
+    )
+    checkpoint_seconds: float = _result(60.0, type=positive_float, help=CHECKPOINT_SECONDS_HELP)
+    checkpoint_steps: int | None = _result(
+        None, type=positive_int, metavar="N", help=CHECKPOINT_STEPS_HELP, unset="by time alone"
     )
     resume: bool = _result(False, help=RESUME_HELP)
     dry_run: bool = _result(False, help=DRY_RUN_HELP)

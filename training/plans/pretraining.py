@@ -10,6 +10,8 @@ from system.errors import InputError
 from text.dataset.options import USUAL_NAME
 from training.plans.shared import (
     CACHE_FOLDER,
+    CHECKPOINT_SECONDS_HELP,
+    CHECKPOINT_STEPS_HELP,
     DRY_RUN_HELP,
     MASK_RATE,
     PRECISION_HELP,
@@ -129,13 +131,9 @@ class PretrainingPlan:
         metavar="FOLDER",
         help="folder for learning curves, metrics.json, run.json and the checkpoint",
     )
-    checkpoint_seconds: float = _result(60.0, type=positive_float, help="seconds between two checkpoints")
+    checkpoint_seconds: float = _result(60.0, type=positive_float, help=CHECKPOINT_SECONDS_HELP)
     checkpoint_steps: int | None = _result(
-        None,
-        type=positive_int,
-        metavar="N",
-        help="write a checkpoint also after every N training steps",
-        unset="by time alone",
+        None, type=positive_int, metavar="N", help=CHECKPOINT_STEPS_HELP, unset="by time alone"
     )
     resume: bool = _result(False, help=RESUME_HELP)
     dry_run: bool = _result(False, help=DRY_RUN_HELP)

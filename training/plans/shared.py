@@ -6,6 +6,8 @@ from system.errors import InputError
 
 RESUME_HELP = "continue the interrupted run in --run-folder, with its settings"
 DRY_RUN_HELP = "check all input, print what the run would use, and stop before training"
+CHECKPOINT_SECONDS_HELP = "seconds between two checkpoints"
+CHECKPOINT_STEPS_HELP = "write a checkpoint also after every N training steps"
 PRETRAINED_HELP = "a .keras file, a folder with a BERT checkpoint of Hugging Face or TensorFlow 1, or the hub id of one"
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 MASK_RATE = 0.2  # fraction of the tokens that masked language modelling masks
