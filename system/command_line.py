@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable, Collection
 from typing import Any, Protocol, TextIO, TypeVar
 
-from system.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE_INPUT, InputError
+from system.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE_INPUT, InputError, signals_clean_up
 from system.libraries import disable_telemetry
+from system.output.display import say
 from system.streams import discard_standard_output, reserve_standard_streams
 
 BACKENDS = ("tensorflow", "jax", "torch", "openvino")
@@ -30,9 +31,9 @@ AnyPlan = TypeVar("AnyPlan", bound=Plan)
 def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
     """Decorate a script's `main(argv=None)` to return an exit status and to show no traceback to the user.
 
-    An `InputError` is printed to standard error as `error: …`; the status is 1. Ctrl-C gives status 130. If the reader
-    of standard output closes it early (`… | head`), the status is 0. Otherwise it is what `main` returned, or 0 for
-    None.
+    An `InputError` is printed to standard error as `error: …`; the status is 1. Ctrl-C gives status 130, SIGTERM 143
+    and SIGHUP 129. If the reader of standard output closes it early (`… | head`), the status is 0. Otherwise it is what
+    `main` returned, or 0 for None.
     """
 
     @functools.wraps(main)
@@ -44,25 +45,26 @@ def exits_with_status(main: Callable[..., int | None]) -> Callable[..., int]:
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
         try:
-            status = main(argv)
+            with signals_clean_up():
+                status = main(argv)
             # Short output is still in the buffer. After this line, nothing here would catch a broken pipe.
             sys.stdout.flush()
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}")
             return EXIT_UNUSABLE_INPUT
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return EXIT_INTERRUPTED
+        except KeyboardInterrupt as end:
+            say(str(end) or "interrupted")
+            return getattr(end, "status", EXIT_INTERRUPTED)  # `Terminated` has one
         except BrokenPipeError:
             discard_standard_output()
             return 0
         except ModuleNotFoundError as error:
-            print(f"error: {error.name} is not installed: {_remedy_for(error.name)}", file=sys.stderr)
+            say(f"error: {error.name} is not installed: {_remedy_for(error.name)}")
             return EXIT_UNUSABLE_INPUT
         except OSError as error:  # such as a full disk or a folder without permission
             if _is_unwritable(sys.stdout):
                 discard_standard_output()
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}")
             return EXIT_UNUSABLE_INPUT
         return status or 0
 

@@ -1,7 +1,13 @@
-"""The errors that a user can cause, and the exit statuses of the scripts."""
+"""The errors that a user can cause, the signals that end a script, and the exit statuses."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 EXIT_UNUSABLE_INPUT = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+ENDING_SIGNALS = ("SIGTERM", "SIGHUP")  # not every system has both
 
 
 class InputError(Exception):
@@ -10,6 +16,45 @@ class InputError(Exception):
 
 class OutputError(InputError):
     """A file that cannot be written: the disk is full, or a folder or a permission is missing."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The end of a run by a signal, which cleans up as Ctrl-C does.
+
+    Args:
+        number: the number of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.status = 128 + number
+
+
+@contextmanager
+def signals_clean_up() -> Iterator[None]:
+    """Raise `Terminated` on the signals that would end the process, so that no temporary file stays.
+
+    A signal that the process ignores, such as SIGHUP after `nohup`, remains ignored. Further ones during the clean-up
+    are ignored too, since a closed terminal sends several.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone can handle signals
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ENDING_SIGNALS if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+
+    def end(number: int, frame: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise Terminated(number)
+
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def first_line(error: Exception) -> str:

@@ -241,6 +241,12 @@ def refuse_folder(path: str | os.PathLike) -> None:
         raise InputError(f"{path}: this is a folder; name a file in it")
 
 
+def refuse_stream(path: str | os.PathLike) -> None:
+    """Raise an InputError if the path of a file to read more than once is a pipe or a device."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise InputError(f"{path}: not a regular file; save its content in a file first")
+
+
 def sha256_of_file(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal.
 

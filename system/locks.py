@@ -3,12 +3,12 @@
 import contextlib
 import errno
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from system.errors import InputError, OutputError
+from system.output.display import say
 
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)  # errors of network file systems without locks
 
@@ -47,7 +47,7 @@ def owned(
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise OutputError(f"cannot write {lock_file}: {error.strerror or error}; choose another path") from error
-        print(f"note: the file system of {path} has no locks; start no other run that writes there", file=sys.stderr)
+        say(f"note: the file system of {path} has no locks; start no other run that writes there")
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ from system.command_line import (
     seed,
 )
 from system.errors import InputError
+from system.files import replace_atomically
 
 PRINT_LINES = Path(__file__).resolve().parent / "programs" / "print_lines.py"
 
@@ -79,6 +81,36 @@ def test_a_terminal_without_chinese_shows_escapes():
     command = [sys.executable, PRINT_LINES, "正面", "1"]
     process = subprocess.run(command, env=environment, capture_output=True, encoding="latin-1")
     assert (process.returncode, process.stdout, process.stderr) == (0, "\\u6b63\\u9762\n", "")
+
+
+def test_an_error_cannot_control_the_terminal(capsys):
+    @exits_with_status
+    def main(argv=None):
+        raise InputError("a\x1b[2J\nerror: \u202eb")
+
+    assert main() == 1
+    assert capsys.readouterr().err == "error: a\\u001b[2J\\nerror: \\u202eb\n"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_cleans_up_unless_it_is_ignored(capsys, number, tmp_path):
+    @exits_with_status
+    def main(argv=None):
+        with replace_atomically(tmp_path / "a.txt") as temporary:
+            temporary.touch()
+            signal.raise_signal(number)
+
+    earlier = signal.signal(number, signal.SIG_DFL)
+    try:
+        assert main() == 128 + number
+        assert signal.getsignal(number) == signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN)
+        assert list(tmp_path.iterdir()) == []
+        assert main() == 0  # as after nohup
+    finally:
+        signal.signal(number, earlier)
+    assert capsys.readouterr().err == f"ended by {number.name}\n"
 
 
 def test_an_interrupt_is_status_130(capsys):

@@ -1,11 +1,13 @@
-"""Text at a terminal: its width, and texts that fill a width; and the progress of long work."""
+"""Text at a terminal: what it may not do, its width, and texts that fill a width; and the progress of long work."""
+
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import system.output.display
-from system.output.display import display_width, ljust, progress, rjust, shorten
+from system.output.display import UNSHOWN, display_width, ljust, printable, progress, rjust, say, shorten, show
 
 WIDTHS = st.integers(1, 30)
 
@@ -16,6 +18,28 @@ WIDTHS = st.integers(1, 30)
 )
 def test_a_chinese_character_is_two_columns_wide(text, width):
     assert display_width(text) == width
+
+
+HOSTILE = "\x1b]0;a\x07b\x9b2J\x7f\r\u202e\u2066\u2028\u200b\U000e0041"
+SPELT_OUT = "\\u001b]0;a\\u0007b\\u009b2J\\u007f\\r\\u202e\\u2066\\u2028\\u200b\\udb40\\udc41"
+
+
+def test_characters_that_a_terminal_obeys_or_hides_are_spelt_out():
+    assert printable(HOSTILE) == SPELT_OUT
+    assert printable("👨\u200d👩 好\ta\nb", keep="\t\n") == "👨\u200d👩 好\ta\nb"
+    assert printable("a\nb") == "a\\nb"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])) | st.from_regex(UNSHOWN))
+def test_nothing_hostile_is_left_and_json_stays_the_same(text):
+    assert not UNSHOWN.search(printable(text))
+    assert json.loads(printable(json.dumps([text], ensure_ascii=False))) == [text]
+
+
+def test_lines_on_both_streams(capsys):
+    show(HOSTILE)
+    say(HOSTILE)
+    assert tuple(capsys.readouterr()) == (f"{SPELT_OUT}\n", f"{SPELT_OUT}\n")
 
 
 @given(st.text(max_size=20), WIDTHS)

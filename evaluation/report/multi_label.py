@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.report.layout import BASELINE, columns, starred_box
-from system.output.display import shorten
+from system.output.display import printable, shorten
 from text.labels import EVEN_THRESHOLD
 
 MAJORITY = "Always the labels of most texts"
@@ -28,7 +28,7 @@ def format_multi_label_report(model: dict, model_at_half: dict, baseline: dict, 
         The report, without a newline at its end.
     """
     first = (
-        f"Test on {data_name}: {model['count']:,} texts, {len(model['f1']):,} labels, "
+        f"Test on {printable(data_name)}: {model['count']:,} texts, {len(model['f1']):,} labels, "
         f"{model['labels_per_text']:.2f} labels per text, {model['unlabelled_fraction']:.1%} of the texts have none"
     )
     models = [model] if model["threshold"] == model_at_half["threshold"] else [model_at_half, model]

@@ -9,7 +9,7 @@ import numpy as np
 from evaluation.metrics import beats_majority, classification_metrics
 from evaluation.report.layout import BASELINE, LABEL_WIDTH, REPORT_WIDTH, ROW_NAME_WIDTH, columns, starred_box
 from system.files import write_atomically
-from system.output.display import display_width, ljust, rjust, shorten
+from system.output.display import display_width, ljust, printable, rjust, shorten
 from text.labels import SENTIMENT, LabelSet
 
 SAME_PREDICTION_LIMIT = 0.95
@@ -75,7 +75,7 @@ def format_groups(groups: Mapping[str, tuple[dict, dict]], all_sets: tuple[dict,
     ]
     last = [] if all_sets is None else [(ALL_SETS, all_sets)]
     for name, (model, baseline) in [*groups.items(), *last]:
-        line = f"{ljust(name or '(none)', ROW_NAME_WIDTH)}  {model['count']:7,}"
+        line = f"{ljust(printable(name) or '(none)', ROW_NAME_WIDTH)}  {model['count']:7,}"
         for metric in metrics:
             line += f"  {model[metric]:9.3f}  {baseline[metric]:8.3f}"
         lines.append(line)
@@ -111,7 +111,7 @@ def _last_argmax(values: np.ndarray) -> int:
 
 
 def _data_line(metrics: dict, data_name: str) -> str:
-    start, names = f"Test on {data_name}: {metrics['count']:,} texts", _names(metrics)
+    start, names = f"Test on {printable(data_name)}: {metrics['count']:,} texts", _names(metrics)
     if tuple(names) == SENTIMENT.english_names:
         return f"{start}, {metrics['positive_fraction']:.1%} of them positive"
     most_frequent = names[_last_argmax(_counts(metrics))]

@@ -1,5 +1,6 @@
 """What a terminal shows: text, of which a Chinese character is two columns wide, and the progress of long work."""
 
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -8,8 +9,40 @@ from typing import TypeVar
 ZERO_WIDTH = ("Mn", "Me", "Cf")  # Unicode categories of characters without a column of their own
 ELLIPSIS = "…"
 SECONDS_WITHOUT_PROGRESS = 2
+# Characters that a terminal obeys or hides instead of showing them: controls, line separators, marks that reverse the
+# direction of the text, and invisible ones. Those that join emoji and letters, U+200C and U+200D, are not among them.
+UNSHOWN = re.compile(
+    "[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 Item = TypeVar("Item")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return a text from a stranger for a terminal: each character of `UNSHOWN` is spelt out, such as `\\u001b`.
+
+    A line of JSON remains the same JSON.
+
+    Args:
+        keep: characters of `UNSHOWN` to leave as they are, such as a newline.
+    """
+    return UNSHOWN.sub(lambda found: found[0] if found[0] in keep else _spelt_out(found[0]), text)
+
+
+def _spelt_out(character: str) -> str:
+    units = character.encode("utf-16-be").hex(" ", 2).split()
+    return SHORT_ESCAPES.get(character) or "".join(f"\\u{unit}" for unit in units)
+
+
+def show(line: str) -> None:
+    """Print a line to standard output, where it cannot control the terminal; see `printable`."""
+    print(printable(line))
+
+
+def say(message: str, keep: str = "") -> None:
+    """Print a message to standard error, where it cannot control the terminal; see `printable`."""
+    print(printable(message, keep), file=sys.stderr)
 
 
 def display_width(text: str) -> int:
@@ -56,7 +89,7 @@ def progress(items: Iterable[Item], description: str, unit: str, total: int | No
 
     yield from tqdm(
         items,
-        description,
+        printable(description),
         total,
         unit=unit,
         unit_scale=True,
