@@ -5,7 +5,6 @@ import datetime
 import importlib.metadata
 import json
 import platform
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from system.errors import InputError, OutputError
 from system.files import check_writable, previous_path, remove_leftovers, write_atomically
 from system.libraries import quiet_imports
 from system.locks import owned
+from system.output.display import say
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "tokenizers", "datasets", "transformers")
 CHECKPOINT_NAME = "checkpoint.npz"
@@ -101,7 +101,7 @@ def _refuse_unfinished(folder: Path) -> None:
 
 def _record_start(folder: Path, arguments: dict) -> None:
     if FINISHED in _record(folder):
-        print(f"replacing the record of an earlier run in {folder}", file=sys.stderr)
+        say(f"replacing the record of an earlier run in {folder}")
     _write_record(folder, {"arguments": arguments} | environment())
 
 

@@ -15,6 +15,7 @@ from system.errors import InputError
 from text.sources import read_labelled
 from text.tables import delimited, kinds
 from text.tables.delimited import DelimitedFormat
+from text.tables.input import limits
 from text.tables.rows import as_text
 
 
@@ -59,12 +60,12 @@ class TestDamage:
         }
 
     def test_a_field_beyond_the_limit_is_a_problem(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(delimited, "MAX_FIELD_CHARACTERS", 10_000)
-        fits = "好" * (delimited.MAX_FIELD_CHARACTERS - 1)
+        monkeypatch.setattr(limits, "MAX_ROW_CHARACTERS", 10_000)
+        fits = "好" * (limits.MAX_ROW_CHARACTERS - 3)
         labelled = read_labelled(write(tmp_path / "a.csv", f"text,label\n{fits},1\n{fits}好好,1\n坏,0\n"))
         assert labelled.texts[0] == fits
         assert list(labelled.problems) == [1]
-        assert "field larger than field limit" in labelled.problems[1]
+        assert "the row has more than 10,000 characters" in labelled.problems[1]
 
     def test_blank_lines_are_counted_but_are_not_rows(self, tmp_path):
         labelled = read_labelled(write(tmp_path / "a.csv", "\ntext,label\n\n好,1\n\n坏,\n"))
@@ -290,6 +291,18 @@ class TestWriting:
 
     def check_texts(self, texts):
         assert [row["text"] for row in read_csv(written("csv", [{"text": text} for text in texts]))] == texts
+
+    @pytest.mark.parametrize("kind", ["csv", "tsv"])
+    def test_on_demand_no_text_is_a_formula(self, kind):
+        texts = ["=1+1", "+1", "-1", "@a", "\tb", "\rc", "\nd", "a=b", "", " =1", "'", "好"]
+        rows = [{"text": text, "=a": -1, "probability": -0.5, "confidence": None} for text in texts]
+        content = written(kind, rows, ("text", "=a"), csv_safe=True).decode()
+        delimiter = "," if kind == "csv" else "\t"
+        header, *cells = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
+        assert header[:2] == ["text", "'=a"]
+        assert [row[0] for row in cells] == [f"'{text}" for text in texts[:7]] + texts[7:]
+        assert {tuple(row[1:]) for row in cells} == {("-1", "", "-0.5", "", "")}
+        assert b"'=1" not in written(kind, rows, ("text", "=a"))
 
     def test_missing_values_are_empty_cells(self):
         rows = [{"text": "好", "label": "正面"}, {"problem": "row 3: no"}]

@@ -31,6 +31,16 @@ class TestDamage:
         assert labelled.problems[4] == "row 6: the row has no column 'text'"
         assert labelled.problems[5] == "row 7: the text is not a string"
 
+    def test_a_field_that_occurs_twice_is_a_problem(self, tmp_path):
+        lines = ['{"text": "好", "n": 1, "text": "坏"}', '{"text": "好", "n": {"a": 1, "a": 2}}', '{"text": "好"}']
+        _, rows = rows_of(write(tmp_path / "a.jsonl", "\n".join(lines)))
+        assert [row.problem for row in rows] == [
+            "the field 'text' occurs twice in an object",
+            "the field 'a' occurs twice in an object",
+            None,
+        ]
+        assert rows[0].values == {"text": "坏", "n": 1}
+
     def test_half_of_a_surrogate_pair_is_a_problem(self, tmp_path):
         content = '{"text": "\\ud83d", "label": 1}\n{"text": "\\ud83d\\ude00", "label": 1}'
         labelled = read_labelled(write(tmp_path / "a.jsonl", content))

@@ -8,9 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from system.errors import InputError
-from text.tables import text_file
+from text.tables.input import text_file
+from text.tables.input.encodings import utf16_without_mark
+from text.tables.input.text_file import scan, scan_lines
 from text.tables.kinds import open_table
-from text.tables.text_file import scan, scan_lines, utf16_without_mark
 
 CHINESE = "窗外就是河，可惜夜里蚊子不少😀"
 

@@ -2,22 +2,21 @@
 
 import glob
 import itertools
-import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from system.errors import InputError
 from system.files import sha256_of_file
+from system.output.logs import printable_logger
 from text.dataset.duplicates import leave_out
 from text.hub_datasets import HubId, open_hub
 from text.sources import CORPUS_SUFFIXES, SAMPLE, SAMPLE_CORPUS, TEXT_COLUMNS, hub_id_or_fail
 from text.tables.kinds import TABLE_SUFFIXES, open_table
 from text.tables.problems import is_blank, row_problem
 from text.tables.rows import Table, choose_column
-from text.tables.text_file import scan
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 
 def iter_texts(
@@ -108,7 +107,7 @@ def _iter_resolved(
             if path.suffix.lower() in TABLE_SUFFIXES:
                 yield from _table_texts(open_table(path), text_column, or_usual)
             else:
-                yield from (line for line in scan(path).lines() if line.strip())
+                yield from _table_texts(open_table(path, kind="txt"), "text", or_usual)
 
 
 def _table_texts(table: Table, text_column: str | None, or_usual: bool) -> Iterator[str]:

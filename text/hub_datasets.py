@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from system.errors import InputError, first_line
 from system.hub import endpoint, hub_answers, offline
 from system.libraries import disable_telemetry
+from system.output.logs import printable_logger
 from text.tables.rows import Row, Table
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TRAIN = "train"
 HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?")
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 
 class HubId(NamedTuple):

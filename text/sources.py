@@ -1,6 +1,5 @@
 """Labelled texts from files, folders and the hub."""
 
-import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ import numpy as np
 
 from system.errors import InputError
 from system.output.display import progress
+from system.output.logs import printable_logger
 from text.dataset.labelled_texts import LabelledTexts, LabelOptions, hash_of
 from text.dataset.origins import DATASET, OPTION_OF, TEST, VALIDATION, Origins
 from text.dataset.row_labels import index_rows, row_labels
@@ -32,7 +32,7 @@ GROUP_COLUMN = "group"  # of a further set, where it lacks the one that an optio
 SPLITS_OF = {DATASET: ("train",), VALIDATION: ("validation", "dev", "valid", "val"), TEST: ("test",)}
 CORPUS_SUFFIXES = (*TEXT_SUFFIXES, *TABLE_SUFFIXES)
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 
 class Reading(NamedTuple):

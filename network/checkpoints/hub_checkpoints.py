@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-import logging
 import re
 from pathlib import Path
 
 from system.errors import InputError, first_line
 from system.hub import endpoint, hub_answers
 from system.libraries import quiet_imports
+from system.output.logs import printable_logger
 
 HUB_ID = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 # What a checkpoint needs besides its weights.
@@ -21,7 +21,7 @@ WEIGHT_FILES = (
     ("bert_model.ckpt*",),
 )
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 
 def is_hub_id(name: str) -> bool:

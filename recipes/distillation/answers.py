@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from system.errors import OutputError
 from system.files import as_input_error, write_atomically
+from system.output.logs import printable_logger
 from text.labels import LabelSet
 from training.plans.shared import CACHE_FOLDER
 
@@ -18,7 +18,7 @@ FORMAT = 1  # increase it when the same teacher answers otherwise
 DIGEST_BYTES = 32
 NUMBERS = np.dtype("<f8")
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 
 def kept_answers(

@@ -1,6 +1,5 @@
 """Files of texts with the probability of each label, written and read."""
 
-import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from system.errors import InputError
 from system.files import write_atomically
 from system.output.display import progress
+from system.output.logs import printable_logger
 from text.dataset.duplicates import leave_out
 from text.labels import LabelSet, probability_column
 from text.sources import TEXT_COLUMNS
@@ -18,7 +18,7 @@ from text.tables.kinds import open_table
 from text.tables.problems import row_problem
 from text.tables.rows import Table, choose_column
 
-logger = logging.getLogger(__name__)
+logger = printable_logger(__name__)
 
 
 def counted(texts: Sequence[str]) -> str:

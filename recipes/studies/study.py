@@ -29,6 +29,7 @@ from recipes.studies.runs import Report, Results, Run, Study
 from recipes.studies.seeds import SeedStudy
 from system.errors import InputError, OutputError
 from system.files import sha256_of_file, write_atomically
+from system.output.display import say
 from text.corpus import corpus_files
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.splits import read_further_sets, read_rows
@@ -137,7 +138,7 @@ def _train(kind: Study, run: Run, plot_name: str, progress: Progress) -> dict[st
     except InputError as error:
         is_resumable = Path(run.folder, CHECKPOINT_NAME).is_file()
         if not (kind.is_tested or is_resumable or isinstance(error, OutputError)):
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}")
             return {"failed": str(error)}
         if not (progress.results or is_resumable):
             progress.forget()  # nothing is trained yet

@@ -8,7 +8,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from system.errors import InputError
-from system.output.display import progress
+from system.output.display import progress, show
 from text.cleaning import cleaned_texts, cleanings_of
 from text.corpus import iter_texts
 from text.dataset.draws import SPLIT_SEED, rows_of_sets
@@ -252,23 +252,23 @@ def print_splits(splits: Splits) -> None:
     names = _short_names(sets)
     for name, labelled in zip(names, sets, strict=True):
         weight = f" (weight {labelled.weight:g})" if labelled.weight != 1 else ""
-        print(f"{name}{weight}: {labelled.describe_problems()}")
+        show(f"{name}{weight}: {labelled.describe_problems()}")
         for part, official in list(labelled.origins.names.items())[1:]:
-            print(f"{official}: {labelled.describe_problems(part=part)}")
+            show(f"{official}: {labelled.describe_problems(part=part)}")
         is_first = labelled is splits.labelled
         described = labelled.describe_rare_labels() if is_first else labelled.describe_rare_labels("other", name)
         if described:
-            print(described)
+            show(described)
     everywhere, here = (" (all sets)", f" ({names[0]})") if splits.further else ("", "")
-    print(f"training{everywhere}: {_described(splits.train)}")
-    print(f"validation{everywhere}: {_described(splits.validation)}")
-    print(f"test{here}: {_described(splits.test)}")
+    show(f"training{everywhere}: {_described(splits.train)}")
+    show(f"validation{everywhere}: {_described(splits.validation)}")
+    show(f"test{here}: {_described(splits.test)}")
     for name, each in zip(names[1:], splits.further, strict=True):
         described = _described(each.test) if each.test.texts else "no texts"
-        print(f"{name}: {each.num_train:,} texts for training, {each.num_validation:,} for validation")
-        print(f"test ({name}): {described}")
+        show(f"{name}: {each.num_train:,} texts for training, {each.num_validation:,} for validation")
+        show(f"test ({name}): {described}")
     for line in splits.duplicates:
-        print(line)
+        show(line)
 
 
 def _described(split: Split) -> str:

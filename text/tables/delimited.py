@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from system.errors import InputError
 from system.files import as_input_error
+from text.tables.input import limits
+from text.tables.input.text_file import TextFile, scan, without_line_end
 from text.tables.rows import Format, Row, Table, as_text, unique_names, utf8
-from text.tables.text_file import TextFile, scan, without_line_end
 
-MAX_FIELD_CHARACTERS = 10 * 1024 * 1024
 # How many lines may be read again after unclosed quotation marks, for each line of the file: far more than a damaged
 # file needs, but a bound on the time that a hostile one can take.
 MAX_LINES_READ_AGAIN = 4
 # The same at the start of a TSV file; it is also the length of the longest record there.
 MAX_LINES_OF_TSV_RECORD = 10_000
+FORMULA_STARTS = tuple("=+-@\t\r\n")
 UNCLOSED_QUOTE = "a quotation mark is never closed"
 
 
@@ -27,6 +29,15 @@ class Record(NamedTuple):
 
     fields: list[str]
     problem: str | None = None
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether this is a blank line."""
+        return not self.fields and not self.problem
+
+
+class RecordTooLong(csv.Error):
+    """A record has more characters than a row may have."""
 
 
 def open_csv(path: Path, lossless: bool) -> Table:
@@ -44,12 +55,13 @@ def open_tsv(path: Path, lossless: bool) -> Table:
 def _delimited_table(file: TextFile, records: Iterator[Record], delimiter: str, lossless: bool) -> Table:
     numbered = enumerate(records, start=1)
     if not lossless:
-        numbered = ((number, record) for number, record in numbered if record.fields)
-    number, header = next(((number, record) for number, record in numbered if record.fields), (0, None))
+        numbered = ((number, record) for number, record in numbered if not record.is_blank)
+    number, header = next(((number, record) for number, record in numbered if not record.is_blank), (0, None))
     if header is None:
         raise InputError(f"{file.path} is empty; its first row must name the columns")
     if header.problem:
         raise InputError(f"{file.path}, row {number}: {header.problem}; this row must name the columns")
+    limits.refuse_many_columns(file.path, len(header.fields))
     columns = unique_names(header.fields)
     rows = (_row(number, columns, record, delimiter) for number, record in numbered)
     return Table(str(file.path), columns, rows, file)
@@ -76,12 +88,13 @@ class _Lines:
     """The lines of a file. Those of a damaged record can be read again.
 
     Attributes:
-        of_this_record: the lines that were read since this list was last cleared.
+        of_this_record: the lines that were read since `start_record`.
         may_be_read_again: how many lines may be read again now.
     """
 
-    def __init__(self, file: IO[str], may_be_read_again: int = 0) -> None:
+    def __init__(self, file: Iterator[str], may_be_read_again: int = 0) -> None:
         self.of_this_record: list[str] = []
+        self._characters = 0  # of this record
         self.may_be_read_again = may_be_read_again
         self._file = file
         self._given_back: deque[str] = deque()
@@ -96,7 +109,20 @@ class _Lines:
             line = next(self._file)
             self.may_be_read_again += MAX_LINES_READ_AGAIN
         self.of_this_record.append(line)
+        self._characters += len(line)
         return line
+
+    def start_record(self) -> None:
+        """Forget the lines of the record before."""
+        self.of_this_record.clear()
+        self._characters = 0
+
+    def of_one_record(self) -> Iterator[str]:
+        """Yield the lines for a CSV reader, and raise a RecordTooLong after too many characters."""
+        for line in self:
+            if self._characters > limits.MAX_ROW_CHARACTERS:
+                raise RecordTooLong
+            yield line
 
     def give_back_all_but_first(self) -> bool:
         """Let the lines of this record but the first be read again, as separate records. Return whether they may be."""
@@ -114,24 +140,32 @@ def _csv_records(file: TextFile, lossless: bool) -> Iterator[Record]:
     An unclosed quotation mark would swallow all rows up to the end of the file. Only the row with the mark becomes a
     problem; the lines after it are read again as separate rows.
     """
-    csv.field_size_limit(MAX_FIELD_CHARACTERS)
+    csv.field_size_limit(limits.MAX_ROW_CHARACTERS)
     with as_input_error(file.path), file.open(newline="") as opened:
-        lines = _Lines(opened)
+        lines = _Lines(file.bounded(opened))
         # Strict, because otherwise text after a closing quotation mark, or an unclosed one, goes unnoticed.
-        reader = csv.reader(lines, strict=True)
+        reader = csv.reader(lines.of_one_record(), strict=True)
         while True:
-            lines.of_this_record.clear()
+            lines.start_record()
             try:
                 yield Record(next(reader))
             except StopIteration:
                 return
             except csv.Error as error:
-                first, *swallowed = (line.rstrip("\r\n") for line in lines.of_this_record)
-                can_be_read_again = lines.give_back_all_but_first()
-                yield Record([first], _csv_problem(error, len(swallowed), can_be_read_again))
-                if lossless and not can_be_read_again:
-                    yield from (Record([line], f"{UNCLOSED_QUOTE} in an earlier row") for line in swallowed)
-                reader = csv.reader(lines, strict=True)
+                if isinstance(error, RecordTooLong) and len(lines.of_this_record) == 1:
+                    yield Record([], limits.row_too_long())
+                else:
+                    yield from _damaged_records(error, lines, lossless)
+                reader = csv.reader(lines.of_one_record(), strict=True)
+
+
+def _damaged_records(error: csv.Error, lines: _Lines, lossless: bool) -> Iterator[Record]:
+    """Yield a damaged record, and those of its lines that cannot be read again."""
+    first, *swallowed = (line.rstrip("\r\n") for line in lines.of_this_record)
+    can_be_read_again = lines.give_back_all_but_first()
+    yield Record([first], _csv_problem(error, len(swallowed), can_be_read_again))
+    if lossless and not can_be_read_again:
+        yield from (Record([line], f"{UNCLOSED_QUOTE} in an earlier row") for line in swallowed)
 
 
 def _csv_problem(error: csv.Error, swallowed: int, can_be_read_again: bool) -> str:
@@ -151,17 +185,21 @@ def _tsv_records(file: TextFile) -> Iterator[Record]:
     that begins with the line and has the columns of the header. `DelimitedFormat` marks such records of its own (see
     `_quote_all`), so they are found even if a line has the right number of columns by chance.
     """
-    csv.field_size_limit(MAX_FIELD_CHARACTERS)
+    csv.field_size_limit(limits.MAX_ROW_CHARACTERS)
     with as_input_error(file.path), file.open() as opened:
-        lines = _Lines(opened, MAX_LINES_OF_TSV_RECORD)
+        lines = _Lines(file.bounded(opened), MAX_LINES_OF_TSV_RECORD)
         num_columns = None
         for line in lines:
+            if len(line) > limits.MAX_ROW_CHARACTERS:
+                lines.start_record()
+                yield Record([], limits.row_too_long())
+                continue
             line = without_line_end(line)
             fields = line.split("\t") if line else []
             if '"' in line and any(field.startswith('"') for field in fields):
                 fields = _quoted_record(lines, fields, num_columns) or [_without_csv_quotes(each) for each in fields]
             num_columns = num_columns or len(fields) or None
-            lines.of_this_record.clear()
+            lines.start_record()
             yield Record(fields)
 
 
@@ -190,15 +228,9 @@ def _quoted_record(lines: _Lines, fields: list[str], num_columns: int | None) ->
 
 
 def _record_lines(lines: _Lines) -> Iterator[str]:
-    """Yield the current line and those after it, up to the limits of lines to read again and of a field's length."""
-    line, characters = lines.of_this_record[0], 0
-    yield line
-    for _ in range(lines.may_be_read_again):
-        characters += len(line)
-        line = next(lines, None)
-        if line is None or characters > MAX_FIELD_CHARACTERS:
-            return
-        yield line
+    """Yield the current line and those after it, up to the limits of lines to read again and of a row's length."""
+    yield lines.of_this_record[0]
+    yield from itertools.islice(lines.of_one_record(), lines.may_be_read_again)
 
 
 def _without_csv_quotes(field: str) -> str:
@@ -224,6 +256,11 @@ def _quote_all(fields: Sequence[str]) -> str:
     return "\t".join('"' + field.replace('"', '""') + '"' for field in fields)
 
 
+def _safe_cell(value: object) -> str:
+    text = as_text(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA_STARTS) else text
+
+
 class _Records:
     """A file object for `csv.writer` that collects records in a list."""
 
@@ -235,16 +272,22 @@ class _Records:
 
 
 class DelimitedFormat(Format):
-    """CSV or TSV with a header. Lists and dicts are written as JSON, missing values as empty cells."""
+    """CSV or TSV with a header. Lists and dicts are written as JSON, missing values as empty cells.
 
-    def __init__(self, columns: Sequence[str], delimiter: str, byte_order_mark: bool = False) -> None:
+    With `is_safe` an apostrophe precedes each text that a spreadsheet would compute (OWASP, "CSV injection").
+    """
+
+    def __init__(
+        self, columns: Sequence[str], delimiter: str, byte_order_mark: bool = False, is_safe: bool = False
+    ) -> None:
         super().__init__(columns)
         self.delimiter = delimiter
+        self._cell = _safe_cell if is_safe else as_text
         self.byte_order_mark = byte_order_mark  # spreadsheets recognize UTF-8 by it
 
     def encode(self, rows: list[dict], is_first: bool) -> bytes:
-        records = [self.columns] if is_first else []
-        records += ([as_text(row.get(column)) for column in self.columns] for row in rows)
+        records = [[self._cell(column) for column in self.columns]] if is_first else []
+        records += ([self._cell(row.get(column)) for column in self.columns] for row in rows)
         file = _Records()
         # The writer quotes a field with a "\r" or a "\n" only if its own line terminator contains that character.
         csv.writer(file, delimiter=self.delimiter, lineterminator="\r\n").writerows(records)

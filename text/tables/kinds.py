@@ -92,6 +92,7 @@ def open_format(
     text_column: str,
     *,
     byte_order_mark: bool = False,
+    csv_safe: bool = False,
     schema: pyarrow.Schema | None = None,
 ) -> Format:
     """Return the writer of a kind of file.
@@ -102,6 +103,7 @@ def open_format(
         added: the columns to add, each with its type in Parquet.
         text_column: the column of the source with the texts.
         byte_order_mark: whether a CSV file begins with a byte order mark.
+        csv_safe: whether no text of a CSV or TSV file may be a formula.
         schema: the schema of a Parquet source; None for other sources.
     """
     columns = [*columns, *added]
@@ -113,4 +115,4 @@ def open_format(
         return JsonLinesFormat(columns)
     if kind == "txt":
         return PlainTextFormat(columns, text_column)
-    return DelimitedFormat(columns, "," if kind == "csv" else "\t", byte_order_mark and kind == "csv")
+    return DelimitedFormat(columns, "," if kind == "csv" else "\t", byte_order_mark and kind == "csv", csv_safe)

@@ -17,9 +17,14 @@ import pyarrow
 from pyarrow import parquet, types
 
 from system.errors import InputError, first_line
+from system.files import refuse_stream
+from text.tables.input.arrow_sizes import parts_that_fit
+from text.tables.input.limits import MAX_ROW_CHARACTERS, refuse_many_columns, row_too_long
 from text.tables.rows import Format, Row, Table, as_text, unique_names, utf8
 
-BATCH_ROWS = 256
+BATCH_ROWS = 1024
+BATCH_VALUES = 1_000_000  # a batch of many columns, or of long lists, has fewer rows,
+BATCH_BYTES = 64 * 1024 * 1024  # and so has one of long values
 
 
 def open_parquet(
@@ -34,10 +39,12 @@ def open_parquet(
         The table, its schema, and the number of its rows.
 
     Raises:
-        InputError: the file is damaged. Damaged rows are found when they are read.
+        InputError: the file is damaged, or has too many columns. Damaged rows are found when they are read.
     """
+    refuse_stream(path)
     with _as_input_error(path):
         file = parquet.ParquetFile(path)
+    refuse_many_columns(path, file.metadata.num_columns)
     columns = unique_names(file.schema_arrow.names)
     fields = [field.with_name(column) for field, column in zip(file.schema_arrow, columns, strict=True)]
     schema = pyarrow.schema(fields, file.schema_arrow.metadata)
@@ -45,14 +52,42 @@ def open_parquet(
 
 
 def _rows(path: Path, file: parquet.ParquetFile, columns: list[str], values_of: Callable) -> Iterator[Row]:
-    expected, number = file.metadata.num_rows, 0
-    with file, _as_input_error(path):
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            for values in zip(*map(values_of, batch.columns), strict=True):
-                number += 1
-                yield Row(number, dict(zip(columns, values, strict=True)))
+    expected, number, kinds = file.metadata.num_rows, 0, file.schema_arrow.types
+    # A page of two kilobytes can have a text of megabytes for each of its rows. As dictionaries all rows share one.
+    texts = [column.path for column in map(file.schema.column, range(len(file.schema))) if _is_text_leaf(column)]
+    file.close()
+    with _as_input_error(path), parquet.ParquetFile(path, read_dictionary=texts) as file:
+        for group in range(file.num_row_groups):
+            batch_rows = _batch_rows(path, file.metadata.row_group(group))
+            for batch in file.iter_batches(batch_size=batch_rows, row_groups=[group], use_threads=False):
+                for part, is_readable in parts_that_fit(batch):
+                    if is_readable:
+                        for values in zip(*map(values_of, map(_cast, part.columns, kinds)), strict=True):
+                            number += 1
+                            yield Row(number, dict(zip(columns, values, strict=True)))
+                    else:
+                        number += 1
+                        yield Row(number, {}, row_too_long())
     if number != expected:  # pyarrow considers some damaged pages the end of the file
         raise InputError(f"cannot read {path} as Parquet: damaged, only {number:,} of {expected:,} rows can be read")
+
+
+def _is_text_leaf(column: parquet.ColumnSchema) -> bool:
+    return column.physical_type == "BYTE_ARRAY" and column.logical_type.type != "DECIMAL"
+
+
+def _batch_rows(path: Path, group: parquet.RowGroupMetaData) -> int:
+    """Return how many rows of a row group fit into memory, if they are about equally long."""
+    leaves = [group.column(index) for index in range(group.num_columns)]
+    values_a_row = sum(leaf.num_values for leaf in leaves) / max(group.num_rows, 1)
+    if values_a_row > MAX_ROW_CHARACTERS:
+        raise InputError(f"{path}: its rows have {values_a_row:,.0f} values each; shorten its lists")
+    bytes_a_row = group.total_byte_size / max(group.num_rows, 1)
+    return max(1, int(min(BATCH_ROWS, BATCH_VALUES / max(values_a_row, 1), BATCH_BYTES / max(bytes_a_row, 1))))
+
+
+def _cast(column: pyarrow.Array, kind: pyarrow.DataType) -> pyarrow.Array:
+    return column if column.type.equals(kind) else column.cast(kind)
 
 
 @contextmanager
@@ -69,6 +104,11 @@ class ExactValue:
     """A value in the form in which pyarrow read it: an array of length 1."""
 
     array: pyarrow.Array
+
+    @property
+    def num_bytes(self) -> int:
+        """The size in memory."""
+        return self.array.nbytes
 
     def plain(self) -> object:
         """Return the Python value for text formats, or a string if Python has no such value."""

@@ -3,16 +3,23 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from text.tables.input import limits
+from text.tables.input.text_file import scan
 from text.tables.rows import Format, Row, Table, as_text, utf8
-from text.tables.text_file import scan
 
 
 def open_lines(path: Path, lossless: bool) -> Table:
     """Return the table of a text file: one column "text", one row a line, numbered from 1 (see `open_table`)."""
     file = scan(path, lossless=lossless)
     numbered = enumerate(file.lines(), start=1)
-    rows = (Row(number, {"text": line}) for number, line in numbered if lossless or line.strip())
+    rows = (_row(number, line) for number, line in numbered if lossless or line.strip())
     return Table(str(path), ["text"], rows, file)
+
+
+def _row(number: int, line: str) -> Row:
+    if len(line) > limits.MAX_ROW_CHARACTERS:
+        return Row(number, {}, limits.row_too_long())
+    return Row(number, {"text": line})
 
 
 class PlainTextFormat(Format):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from system.errors import InputError
-from text.tables.text_file import TextFile
+from text.tables.input.text_file import TextFile
 
 COLUMNS_SHOWN = 20
 COLUMN_CHARACTERS_SHOWN = 40

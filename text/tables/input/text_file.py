@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import codecs
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol, TypeVar
 
 from system.errors import InputError
-from system.files import CHUNK_BYTES, as_input_error
+from system.files import CHUNK_BYTES, as_input_error, refuse_stream
+from text.tables.input import limits
+from text.tables.input.encodings import likely_encodings
 
-# UTF-8 first: text in GB18030 is hardly ever valid UTF-8, but text in UTF-8 is often valid GB18030.
-ENCODINGS = ("utf-8", "gb18030")
 KEEP_BYTES = "backslashreplace"
-# U+0000, and what line ends become if UTF-16 is read one byte off: scripts that do not occur in Chinese texts.
-SIGNS_OF_OTHER_ENCODING = re.compile("[\0\u0a00-\u0aff\u0d00-\u0dff]")
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,7 @@ class TextFile:
         has_nul: whether the text has NUL characters.
         sha256: the hash of the bytes, in hexadecimal; None unless the scan was lossless.
         undecodable: an error message about bytes that no known encoding decodes; None if there are none.
+        may_have_long_lines: whether a line may have more than `limits.MAX_ROW_CHARACTERS` characters.
     """
 
     path: Path
@@ -41,6 +39,7 @@ class TextFile:
     has_nul: bool
     sha256: str | None
     undecodable: str | None = None
+    may_have_long_lines: bool = False
 
     @property
     def errors(self) -> str:
@@ -53,10 +52,17 @@ class TextFile:
         return open(self.path, encoding=self.encoding, errors=self.errors, newline=newline)
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines without their ends."""
+        """Yield the lines without their ends; a line that is too long is cut, see `bounded`."""
         with as_input_error(self.path), self.open() as file:
-            for line in file:
+            for line in self.bounded(file):
                 yield line.removesuffix("\n").removesuffix("\r")  # inline, because of millions of lines
+
+    def bounded(self, file: IO[str]) -> Iterator[str]:
+        """Return the lines of the opened file, with their ends.
+
+        One of more than `limits.MAX_ROW_CHARACTERS` characters is cut after the next one, and its rest is skipped.
+        """
+        return _bounded_lines(file) if self.may_have_long_lines else file
 
     def refuse_undecodable(self) -> None:
         """Raise an InputError if the file has bytes that no known encoding decodes."""
@@ -71,6 +77,14 @@ class Survey(Protocol):
 
 
 AnySurvey = TypeVar("AnySurvey", bound=Survey)
+
+
+def _bounded_lines(file: IO[str]) -> Iterator[str]:
+    most = limits.MAX_ROW_CHARACTERS + 1
+    while line := file.readline(most):
+        yield line
+        while len(line) == most and line[-1] not in "\r\n":
+            line = file.readline(most)
 
 
 def without_line_end(line: str) -> str:
@@ -88,7 +102,7 @@ def scan(path: Path, *, lossless: bool = False) -> TextFile:
         lossless: whether to keep bytes that cannot be decoded, as `\\xNN`, and to compute the hash.
 
     Raises:
-        InputError: the file cannot be read, or `lossless` is false and it has such bytes.
+        InputError: the file cannot be read, is a pipe or a device, or `lossless` is false and it has such bytes.
     """
     return _scan(path, None, lossless)[0]
 
@@ -118,9 +132,10 @@ def _scan(path: Path, new_survey: Callable | None, lossless: bool) -> tuple[Text
         import hashlib  # imported here because it takes four megabytes of memory
 
         digest = hashlib.sha256()
+    refuse_stream(path)
     with as_input_error(path), open(path, "rb") as file:
         chunk = file.read(max(CHUNK_BYTES, len(codecs.BOM_UTF8)))
-        encodings = _likely_encodings(chunk)
+        encodings = likely_encodings(chunk)
         decodings = [_Decoding(encoding, new_survey and _SurveyedLines(new_survey())) for encoding in encodings]
         best, *others = decodings
         while True:
@@ -139,8 +154,8 @@ def _scan(path: Path, new_survey: Callable | None, lossless: bool) -> tuple[Text
             chunk = file.read(CHUNK_BYTES)
     undecodable = None if best.failed_at is None else _undecodable(path, decodings)
     sha256 = digest.hexdigest() if digest else None
-    file = TextFile(Path(path), best.encoding, best.line_end, best.num_lines, best.has_nul, sha256, undecodable)
-    return file, best.lines
+    facts = (best.encoding, best.line_end, best.num_lines, best.has_nul, sha256, undecodable, best.may_have_long_lines)
+    return TextFile(Path(path), *facts), best.lines
 
 
 def _read_from_start(file: IO[bytes], decoding: _Decoding, final: bool) -> None:
@@ -166,13 +181,14 @@ class _Decoding:
     Attributes:
         failed_at: the offset of the first byte that cannot be decoded; None so far.
         has_nul: whether the text so far has NUL characters.
+        may_have_long_lines: whether a line so far may be longer than `limits.MAX_ROW_CHARACTERS`.
         lines: the survey of the lines of the text, or None.
     """
 
     def __init__(self, encoding: str, lines: _SurveyedLines | None) -> None:
         self.encoding = encoding
         self.failed_at: int | None = None
-        self.has_nul = False
+        self.has_nul = self.may_have_long_lines = False
         self.lines = lines
         # A codec with "-sig" would not count the bytes of the byte order mark.
         self._codec = encoding.removesuffix("-sig")
@@ -181,6 +197,7 @@ class _Decoding:
         self._newlines = 0
         self._returns = 0
         self._last_character = ""
+        self._open_characters = 0  # of the line that the last chunk has not ended
 
     @property
     def line_end(self) -> str:
@@ -197,6 +214,10 @@ class _Decoding:
             text = text.removeprefix("\ufeff")
         self._num_bytes += len(chunk)
         self._newlines += text.count("\n")
+        self._open_characters += len(text)
+        self.may_have_long_lines = self.may_have_long_lines or self._open_characters > limits.MAX_ROW_CHARACTERS
+        if "\n" in text:
+            self._open_characters = len(text) - text.rindex("\n") - 1
         if not self._newlines:
             self._returns += text.count("\r")
         if text:
@@ -232,13 +253,17 @@ class _SurveyedLines:
         self.is_incomplete = False
         self._has_newline = self._has_return = False
         self._unfinished: list[str] = []
+        self._open_characters = 0
 
     def add(self, text: str) -> None:
         if self.is_incomplete:
             return
         if "\n" not in text:
-            self._unfinished.append(text)
             self._has_return = self._has_return or "\r" in text
+            # A line that is too long is cut, so that its survey sees the same problem as its reader.
+            text = text[: max(limits.MAX_ROW_CHARACTERS + 1 - self._open_characters, 0)]
+            self._open_characters += len(text)
+            self._unfinished.append(text)
             if self._has_return and not self._has_newline and len(self._unfinished) > 1:
                 self.is_incomplete = True
                 self._unfinished.clear()
@@ -247,6 +272,7 @@ class _SurveyedLines:
         first, *lines = text.split("\n")
         lines.insert(0, "".join(self._unfinished) + first)
         self._unfinished = [lines.pop()]
+        self._open_characters = len(self._unfinished[0])
         for line in lines:
             self.survey.add(line.removesuffix("\r"))
 
@@ -256,44 +282,3 @@ class _SurveyedLines:
             lines.pop()
         for line in lines:
             self.survey.add(line.removesuffix("\r"))
-
-
-def _likely_encodings(start: bytes) -> tuple[str, ...]:
-    """Return the encodings to try for a file that begins with these bytes, the most likely first."""
-    if start.startswith(codecs.BOM_UTF8):
-        return ("utf-8-sig",)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return ("utf-16",)
-    utf16 = utf16_without_mark(start)
-    return (utf16,) if utf16 else ENCODINGS
-
-
-def utf16_without_mark(start: bytes) -> str | None:
-    """Return "utf-16-le" or "utf-16-be" for the start of a text in UTF-16 without a byte order mark, else None.
-
-    In UTF-16 a line end is a NUL byte beside `\\n`, always on the same side and at an even offset. Stray NUL bytes in
-    other encodings do not follow this pattern.
-    """
-    if b"\0" not in start:
-        return None
-    # Latin letters in UTF-16 are valid UTF-8 too, but every other byte is NUL.
-    may_be_utf8 = start.count(0) * 4 <= len(start) and _decoded(start, "utf-8") is not None
-    for encoding in ("utf-16-le", "utf-16-be"):
-        text = _decoded(start, encoding)
-        if not text or SIGNS_OF_OTHER_ENCODING.search(text):
-            continue
-        line_ends = text.count("\n")
-        # A stray NUL byte may be beside one line end, but hardly beside several line ends.
-        if may_be_utf8 and (line_ends < 2 or line_ends < start.count(b"\n")):
-            continue
-        if line_ends or "\r" in text:
-            return encoding
-    return None
-
-
-def _decoded(start: bytes, encoding: str) -> str | None:
-    """Return the text of these bytes, without an incomplete last character, or None if they cannot be decoded."""
-    try:
-        return codecs.getincrementaldecoder(encoding)().decode(start)
-    except UnicodeDecodeError:
-        return None
