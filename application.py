@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from system.command_line import Parser, add_option, exits_with_status, or_word, positive_int, probability
 from system.errors import InputError
 from system.files import beside, check_writable, here_or_beside
+from system.output.display import say
 from system.streams import is_closed, is_standard_output, is_stream
 from text.tokens.window_options import WINDOW_OPTIONS
 
@@ -24,7 +25,7 @@ POSITIVE_THRESHOLD = 0.7
 EXIT_WORD = "exit"
 FILE_KINDS = ("csv", "tsv", "jsonl", "parquet", "txt")
 PICTURE_SUFFIXES = (".png", ".html")
-FILE_OPTIONS = ("text_column", "format", "output", "output_format", "strict", "resume")
+FILE_OPTIONS = ("text_column", "format", "output", "output_format", "csv_safe", "strict", "resume")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -123,6 +124,12 @@ def _add_file_options(group: argparse._ArgumentGroup) -> None:
         help="format of --output (default: by its suffix, else as --file); every row keeps its columns, followed by "
         "label, probability, confidence and problem; txt has no header, tabs between columns, and the text last",
     )
+    group.add_argument(
+        "--csv-safe",
+        action="store_true",
+        help="in a CSV or TSV file, put an apostrophe before each text that begins with =, +, -, @, a tab or a line "
+        "break, so that a spreadsheet does not compute it as a formula",
+    )
     group.add_argument("--strict", action="store_true", help="stop at the first row without a prediction")
     group.add_argument("--resume", action="store_true", help="continue an interrupted run of the same command")
 
@@ -139,6 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     answers = _open_answers(predictor, args)
     if args.text is not None:
         status = answers.answer(args.text)
+        answers.write_page()
         if args.attention is not None and status == 0:
             _save_attention(predictor, args)
         return status
@@ -240,7 +248,7 @@ def _save_attention(predictor: Predictor, args: argparse.Namespace) -> None:
     with _note_at_terminal("computing the attention…"):
         save(attention_of(predictor, *args.text), args.attention)
     if not is_stream(args.attention):
-        print(f"attention saved to {args.attention}", file=sys.stderr)
+        say(f"attention saved to {args.attention}")
 
 
 def _run_prompt(answers: Answers, args: argparse.Namespace) -> int:
@@ -266,6 +274,7 @@ def _score_file(predictor: Predictor, args: argparse.Namespace) -> None:
             text_column=args.text_column,
             source_kind=args.format,
             output_kind=args.output_format,
+            csv_safe=args.csv_safe,
             strict=args.strict,
             resume=args.resume,
             all_probabilities=args.all_probabilities,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from serving.prediction import NO_LABEL, Prediction
 from serving.predictor import Predictor
 from system.files import check_writable, write_atomically
+from system.output.display import printable, say
 from system.streams import is_stream
 from text.labels import SEPARATOR
 
@@ -58,7 +59,7 @@ class Answers:
         self.top_k = top_k
         self.explain_label = explain_label
         self._explanations: list[Explanation] = []
-        self._is_page_announced = False
+        self._num_written = 0  # of the explanations, on the page
         if page is not None:
             check_writable(page, allow_stream=True)
         if explain_label is not None:
@@ -67,7 +68,7 @@ class Answers:
             check_label(predictor.labels, explain_label)
 
     def answer(self, texts: Sequence[str]) -> int:
-        """Print the prediction for each text.
+        """Print the prediction for each text. The page gets them with `write_page`.
 
         Returns:
             The exit status: 1 if a text has no prediction, else 0.
@@ -75,14 +76,28 @@ class Answers:
         status = 0
         for prediction, explanation in self._predictions(texts):
             if prediction.problem:
-                print(f"error: {prediction.problem}: {prediction.text!r}", file=sys.stderr)
+                say(f"error: {prediction.problem}: {prediction.text!r}")
                 status = 1
             else:
                 show = self._as_json if self.as_json else self._as_text
                 print(show(prediction, explanation), flush=True)
-        if self.page is not None:
-            self._write_page()
         return status
+
+    def write_page(self) -> None:
+        """Write the page with all texts so far, if there is to be one and it lacks some.
+
+        Raises:
+            OutputError: the page cannot be written.
+        """
+        if self.page is None or self._num_written == len(self._explanations):
+            return
+        from serving.explanation.marking import html_page
+
+        with write_atomically(self.page) as file:
+            file.write(html_page(self._explanations))
+        if not self._num_written and not is_stream(self.page):
+            say(f"explanations saved to {self.page}")
+        self._num_written = len(self._explanations)
 
     def _predictions(self, texts: Sequence[str]) -> Iterator[tuple[Prediction, Explanation | None]]:
         if not self.explain and self.page is None:
@@ -96,20 +111,11 @@ class Answers:
                 self._explanations.append(explanation)
             yield explanation.prediction, explanation
 
-    def _write_page(self) -> None:
-        from serving.explanation.marking import html_page
-
-        with write_atomically(self.page) as file:
-            file.write(html_page(self._explanations))
-        if not self._is_page_announced and not is_stream(self.page):
-            print(f"explanations saved to {self.page}", file=sys.stderr)
-            self._is_page_announced = True  # the prompt writes the page after every text
-
     def _as_text(self, prediction: Prediction, explanation: Explanation | None) -> str:
         remark = f"  {self.predictor.truncated_remark}" if prediction.is_truncated else ""
         decision, named = self._decision(prediction)
         others = [f" | {name} {value:.4f}" for name, value in self._most_probable(prediction) if name not in named]
-        lines = [f"{decision}  confidence {prediction.confidence:.4f}{''.join(others)}{remark}"]
+        lines = [printable(f"{decision}  confidence {prediction.confidence:.4f}{''.join(others)}{remark}")]
         if self.explain:
             from serving.explanation.marking import marked_for_terminal, wants_colour
 
@@ -143,7 +149,8 @@ class Answers:
             fields["words"] = [dataclasses.asdict(word) for word in explanation.words]
         if self.explain_windows:
             fields["windows"] = [dataclasses.asdict(window) for window in self._windows(prediction)]
-        return json.dumps(fields, ensure_ascii=False)
+        line = json.dumps(fields, ensure_ascii=False)
+        return printable(line) if sys.stdout.isatty() else line
 
     def _windows(self, prediction: Prediction) -> list[InfluentialWindow]:
         from serving.explanation.window_influence import influential_windows

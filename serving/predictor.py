@@ -172,7 +172,11 @@ class Predictor:
         }
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Return one prediction per text, in the same order; `problem` says why a text has none."""
+        """Return one prediction per text, in the same order; `problem` says why a text has none.
+
+        Raises:
+            InputError: `texts` is one string; give a list of one string.
+        """
         windows, is_known = self._encode_known(texts)
         return self._predictions(texts, windows, self._known_window_logits(windows, is_known), is_known)
 
@@ -200,8 +204,15 @@ class Predictor:
         return Reading(windows, encoding.offsets, spans, problem)
 
     def encode(self, texts: Iterable[str]) -> Windows:
-        """Return the windows of the texts."""
-        return encode_windows(self._tokenizer, texts, self._runtime.max_seq_len, self.window_settings)
+        """Return the windows of the texts; what is no text is read as an empty one.
+
+        Raises:
+            InputError: `texts` is one string.
+        """
+        if isinstance(texts, str):  # a sequence too, of its characters
+            raise InputError("the texts must be a list of strings, not one string")
+        readable = map(_readable, texts)
+        return encode_windows(self._tokenizer, readable, self._runtime.max_seq_len, self.window_settings)
 
     def window_logits(self, input_ids: np.ndarray) -> np.ndarray:
         """Return the logits, float32, (windows, outputs), of windows of ids, int32, (windows, max_seq_len)."""
@@ -215,9 +226,10 @@ class Predictor:
         self, texts: Sequence[str], windows: Windows, window_logits: np.ndarray, is_known: np.ndarray
     ) -> list[Prediction]:
         probabilities = self._probabilities(windows, window_logits)
-        decisions = self.labels.decide(probabilities, self.threshold, self.abstain)
+        threshold, abstain = self.threshold, self.abstain  # once, because another thread may set them meanwhile
+        decisions = self.labels.decide(probabilities, threshold, abstain)
         # Of several labels the confidence says why a text is undecided, so it is that of the labels without `abstain`.
-        decided = self.labels.decide(probabilities, self.threshold) if self.labels.multi_label else decisions
+        decided = self.labels.decide(probabilities, threshold) if self.labels.multi_label else decisions
         confidences = self.labels.confidences(probabilities, decided)
         shown = probabilities[:, 1] if self.labels.is_binary else probabilities.max(axis=1, initial=0.0)
         columns = (is_known, decisions, shown, confidences, windows.is_truncated, probabilities)
@@ -243,9 +255,7 @@ class Predictor:
 
     def _encode_known(self, texts: Sequence[str]) -> tuple[Windows, np.ndarray]:
         """Return the windows of the texts, and whether the model knows any token of each, bool, (texts,)."""
-        if isinstance(texts, str):  # a sequence too, of its characters
-            raise InputError("the texts must be a list of strings, not one string")
-        windows = self.encode(map(_readable, texts))
+        windows = self.encode(texts)
         return windows, self._is_known_text(windows)
 
     def _known_window_logits(self, windows: Windows, is_known_text: np.ndarray) -> np.ndarray:

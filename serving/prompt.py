@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from serving.answers import ALL_LABELS, Answers
 from serving.predictor import Predictor
-from system.errors import InputError
+from system.errors import InputError, Terminated
+from system.output.display import say
 
 PASTE_SECONDS = 0.05  # lines that follow each other faster than this were pasted, not typed
 OTHER_EXIT_WORDS = ("quit", "退出")
@@ -96,18 +97,23 @@ class Prompt:
             sys.stdin.reconfigure(errors="surrogateescape")
         if self._is_typed:
             _enable_line_editing()
-        _say(f"Type a text and press Enter; /help lists the commands; type {self.exit_words[0]} to leave.")
+        say(f"Type a text and press Enter; /help lists the commands; type {self.exit_words[0]} to leave.")
         try:
-            while True:
-                text = self._read()
-                if self._is_exit(text):
-                    return 0
-                if text.strip():
-                    self._respond(text)
+            self._read_and_respond()
+        except Terminated:
+            raise
         except (EOFError, KeyboardInterrupt):
             if self._is_typed:
-                _say("")  # the shell's prompt starts on a new line
-            return 0
+                say("")  # the shell's prompt starts on a new line
+        finally:
+            self.answers.write_page()
+        return 0
+
+    def _read_and_respond(self) -> None:
+        """Read texts until an exit word."""
+        while not self._is_exit(text := self._read()):
+            if text.strip():
+                self._respond(text)
 
     def _read(self) -> str:
         """Return the next line, or all lines of a paste.
@@ -140,8 +146,10 @@ class Prompt:
                 self._run_command(text)
             else:
                 self.answers.answer([text])
+                if self._is_typed:  # of the texts in a pipe, the page is written once, because it grows with each
+                    self.answers.write_page()
         except InputError as error:
-            _say(f"error: {error}")
+            say(f"error: {error}")
 
     def _is_exit(self, text: str) -> bool:
         word = text.strip().lower()
@@ -175,47 +183,47 @@ class Prompt:
         names, threshold = predictor.labels.english_names, predictor.threshold
         if isinstance(threshold, tuple):
             lowest = (f"{name} {value:.4g}" for name, value in zip(names, threshold, strict=True))
-            _say(f"lowest probability of each label: {', '.join(lowest)}")
+            say(f"lowest probability of each label: {', '.join(lowest)}")
         else:
-            _say(f"{names[1]} if the probability is at least {threshold}")
+            say(f"{names[1]} if the probability is at least {threshold}")
 
     def _set_abstain(self, argument: str) -> None:
         numbers = _numbers(argument, 1, 2) if argument else None
         self._set("abstain", numbers[0] if numbers and len(numbers) == 1 else numbers)
         if numbers is None:
-            _say("no text is left undecided")
+            say("no text is left undecided")
         elif len(numbers) == 1:
-            _say(f"undecided below a confidence of {numbers[0]}")
+            say(f"undecided below a confidence of {numbers[0]}")
         else:
-            _say("undecided between {} and {}".format(*numbers))
+            say("undecided between {} and {}".format(*numbers))
 
     def _set_top(self, argument: str) -> None:
         if not argument:
             self.answers.top_k = None
-            _say("only the predicted label is shown")
+            say("only the predicted label is shown")
         elif argument.lower() == "all":
             self.answers.top_k = ALL_LABELS
-            _say("all labels are shown")
+            say("all labels are shown")
         elif argument.isdecimal() and int(argument) > 0:
             self.answers.top_k = int(argument)
-            _say(f"labels shown, the most probable first: {self.answers.top_k}")
+            say(f"labels shown, the most probable first: {self.answers.top_k}")
         else:
             raise UsageError
 
     def _toggle_explain(self, argument: str) -> None:
         _expect_no_argument(argument)
         self.answers.explain = not self.answers.explain
-        _say(f"word marking is {'on' if self.answers.explain else 'off'}")
+        say(f"word marking is {'on' if self.answers.explain else 'off'}")
 
     def _toggle_windows(self, argument: str) -> None:
         _expect_no_argument(argument)
         self.answers.explain_windows = not self.answers.explain_windows
-        _say(f"listing of windows is {'on' if self.answers.explain_windows else 'off'}")
+        say(f"listing of windows is {'on' if self.answers.explain_windows else 'off'}")
 
     def _toggle_json(self, argument: str) -> None:
         _expect_no_argument(argument)
         self.answers.as_json = not self.answers.as_json
-        _say(f"predictions are printed as {'JSON' if self.answers.as_json else 'text'}")
+        say(f"predictions are printed as {'JSON' if self.answers.as_json else 'text'}")
 
     def _open_model(self, model: str) -> None:
         if not model:
@@ -228,12 +236,12 @@ class Prompt:
             try:
                 setattr(predictor, name, setting.value)
             except InputError as error:  # it suits another kind of labels, or a model that reads more tokens
-                _say(f"note: {setting.source} is not applied: {error}")
+                say(f"note: {setting.source} is not applied: {error}")
         if self.answers.explain_label not in (None, *predictor.labels.names):
-            _say(f"note: {model} has no label {self.answers.explain_label!r} to explain")
+            say(f"note: {model} has no label {self.answers.explain_label!r} to explain")
             self.answers.explain_label = None
         self.answers.predictor = predictor
-        _say(f"using {model}")
+        say(f"using {model}")
 
     def _show_help(self, argument: str) -> None:
         _expect_no_argument(argument)
@@ -242,7 +250,7 @@ class Prompt:
         exit_word, *others = self.exit_words
         rows.append((exit_word, f"leave; also {', '.join(others)}, Ctrl-D or Ctrl-C"))
         width = max(len(usage) for usage, _ in rows)
-        _say("\n".join(f"  {usage:{width}}  {help}" for usage, help in rows))
+        say("\n".join(f"  {usage:{width}}  {help}" for usage, help in rows), keep="\n")
 
 
 def _enable_line_editing() -> None:
@@ -277,7 +285,3 @@ def _is_input_waiting(seconds: float) -> bool:
         return bool(select.select([sys.stdin], [], [], seconds)[0])
     except OSError:  # on Windows `select` works on sockets only
         return False
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)

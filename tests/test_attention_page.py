@@ -1,6 +1,8 @@
 """The HTML page of attention: complete in itself, escaped, with every number."""
 
+import base64
 import dataclasses
+import hashlib
 import itertools
 import json
 import re
@@ -52,6 +54,20 @@ class Page(HTMLParser):
     @property
     def data(self):
         return json.loads("".join(self.texts["data"]))
+
+
+def test_the_policy_allows_nothing_but_the_script_of_the_page():
+    attention = attention_of(["[CLS]", "</script><script>", "<img src=x onerror=a>"], text='<a href="//b">"\'')
+    elements = Page(attention_page(attention)).elements
+    (policy,) = [fields["content"] for tag, fields in elements if fields.get("http-equiv") == "Content-Security-Policy"]
+    default, style, image, script = policy.split("; ")
+    assert (default, style, image) == ("default-src 'none'", "style-src 'unsafe-inline'", "img-src data:")
+    data, run = [fields for tag, fields in elements if tag == "script"]
+    assert (data["type"], run) == ("application/json", {})
+    code = re.search("<script>(.*?)</script>", attention_page(attention), re.DOTALL)[1]
+    assert script == f"script-src 'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
+    names = {name for _, fields in elements for name in fields}
+    assert not {"src", "href", "action", "srcset"} & names and not any(name.startswith("on") for name in names)
 
 
 MIXED = attention_of(["[CLS]", "房间", "很干净", "。", "[SEP]"])

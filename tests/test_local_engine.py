@@ -266,12 +266,12 @@ class TestBadInput:
         assert [row[0] for row in read_rows(tmp_path / "out.jsonl")[1:]] == texts
 
     def test_a_field_that_is_too_long(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("text.tables.delimited.MAX_FIELD_CHARACTERS", 1000)
+        monkeypatch.setattr("text.tables.input.limits.MAX_ROW_CHARACTERS", 1000)
         (tmp_path / "in.csv").write_text(f'text,n\n{"a" * 1001},1\nb,2\n"{"c" * 600}\n{"c" * 600}",3\nd,4\n')
         score(tmp_path / "in.csv", tmp_path / "out.csv")
         found = read_rows(tmp_path / "out.csv")
-        assert [row[0][:1] for row in found[1:]] == ["a", "b", '"', "c", "d"]
-        assert "field larger than field limit" in found[1][-1]
+        assert [row[0][:1] for row in found[1:]] == ["", "b", '"', "c", "d"]
+        assert "the row has more than 1,000 characters" in found[1][-1]
         assert [bool(row[-1]) for row in found[1:]] == [True, False, True, False, False]
 
     def test_many_quotes_that_nothing_closes_lose_no_line(self, tmp_path):

@@ -17,7 +17,7 @@ from scored_files import FakePredictor, count_rows, score
 
 from serving.scoring import source as source_module
 from system.errors import InputError
-from text.tables.text_file import scan
+from text.tables.input.text_file import scan
 
 UNBOUND = settings(
     deadline=None,

@@ -122,11 +122,18 @@ class TestTerminal:
             assert display_width(row) - display_width(cell) == begin
 
     @pytest.mark.parametrize("colour", [True, False])
+    def test_a_label_cannot_control_the_terminal(self, colour):
+        explanation = explanation_of(("好", 1.0), labels=(f"正{CONTROLS}", "负"))
+        assert "\x1b" not in ESCAPE.sub("", marked_for_terminal(explanation, colour))
+        window = InfluentialWindow(f"正{CONTROLS}", 0, 1, "好", 0.8, 1.0)
+        assert not set(CONTROLS) - set("[2J") & set(windows_for_terminal([window]))
+
+    @pytest.mark.parametrize("colour", [True, False])
     def test_a_text_cannot_control_the_terminal(self, colour):
         shown = marked_for_terminal(explanation_of(CONTROLS, (f"好{CONTROLS}", 1.0), CONTROLS), colour)
         assert not set(CONTROLS) - {"\x1b"} - set("[2J") & set(shown)
         assert "\x1b" not in ESCAPE.sub("", shown)
-        assert "\\x1b[2J\\x07\\x9b\\u202e\\r" in shown
+        assert "\\u001b[2J\\u0007\\u009b\\u202e\\r" in shown
 
     def test_lines_stay_lines(self):
         shown = marked_for_terminal(explanation_of("好\r\n", ("坏\n了", -1.0), "\t。"), colour=False)
@@ -181,6 +188,18 @@ class Page(HTMLParser):
 
 class TestPage:
     ELEMENTS = {"html", "head", "meta", "title", "style", "body", "article", "h2", "p", "mark", "footer"}
+
+    def test_the_policy_allows_no_script_and_nothing_from_elsewhere(self):
+        hostile = '<script>alert(1)</script><img src="//b/x" onerror=a>'
+        parsed = Page(html_page([explanation_of(hostile, (hostile, 1.0), labels=(hostile, hostile))]))
+        assert set(parsed.elements) <= self.ELEMENTS
+        assert {name for name, _ in parsed.attributes} <= {
+            *("lang", "charset", "name", "content", "http-equiv", "style", "title")
+        }
+        policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+        assert [("http-equiv", "Content-Security-Policy"), ("content", policy)] == [
+            pair for pair in parsed.attributes if "Policy" in pair[1] or "default-src" in pair[1]
+        ]
 
     def test_all_texts_with_their_predictions(self):
         without_prediction = Explanation(Prediction("\ud83d<", problem="the text is <not> valid Unicode"), [])
@@ -243,6 +262,6 @@ class TestPage:
     def test_it_needs_no_other_file(self):
         page = html_page([MIXED])
         names = {name for name, _ in Page(page).attributes}
-        assert names == {"lang", "charset", "name", "content", "style", "title"}
+        assert names == {"lang", "charset", "name", "content", "http-equiv", "style", "title"}
         assert not re.search(r"url\(|@import|https?:", page)
         assert 'charset="utf-8"' in page

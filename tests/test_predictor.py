@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import application_process
@@ -113,6 +114,30 @@ class TestTexts:
     def test_one_string_is_not_a_list_of_texts(self, predictor):
         with pytest.raises(InputError, match="a list of strings, not one string"):
             predictor.predict(GOOD)
+        with pytest.raises(InputError, match="a list of strings, not one string"):
+            predictor.logits(GOOD)
+
+    def test_a_missing_text_has_the_logits_of_an_empty_one(self, predictor):
+        np.testing.assert_array_equal(*predictor.logits([None, ""]))
+        assert predictor.read(None).problem == "the text is empty"
+
+    def test_a_threshold_that_another_thread_sets_meanwhile_counts_for_the_next_call(self, tiny_aspects, monkeypatch):
+        predictor = Predictor(tiny_aspects, abstain=0.5)
+        expected = predictor.predict(EMOTIONAL_TEXTS)
+        decide = LabelSet.decide
+
+        def decide_while_another_thread_sets(labels, *arguments):
+            predictor.threshold, predictor.abstain = 0.01, None
+            return decide(labels, *arguments)
+
+        monkeypatch.setattr(LabelSet, "decide", decide_while_another_thread_sets)
+        assert predictor.predict(EMOTIONAL_TEXTS) == expected
+        assert predictor.predict(EMOTIONAL_TEXTS) != expected
+
+    def test_eight_threads_answer_as_one(self, predictor):
+        expected = predictor.predict(EMOTIONAL_TEXTS)
+        with ThreadPoolExecutor(8) as pool:
+            assert all(each == expected for each in pool.map(predictor.predict, [EMOTIONAL_TEXTS] * 24))
 
     def test_no_texts(self, predictor):
         assert predictor.predict([]) == []

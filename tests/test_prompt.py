@@ -18,7 +18,7 @@ from tiny_models import ASPECT_THRESHOLDS, save_with_metadata
 from serving.answers import ALL_LABELS
 from serving.predictor import Predictor
 from serving.prompt import Prompt, Setting
-from system.errors import InputError
+from system.errors import InputError, Terminated
 
 GOOD, BAD = "房间很干净，前台也热情。", "隔音太差，一晚上没睡着。"
 PATIENCE = 60  # seconds until a program without output counts as hanging
@@ -33,6 +33,11 @@ class Recorder:
         self.predictor, self.texts, self.problem = predictor, [], None
         self.explain = self.as_json = self.explain_windows = False
         self.top_k = self.explain_label = None
+
+        self.num_pages = 0
+
+    def write_page(self):
+        self.num_pages += 1
 
     def answer(self, texts):
         self.texts += texts
@@ -80,6 +85,21 @@ class TestCommands:
     def test_no_standard_input(self, predictor, monkeypatch):
         monkeypatch.setattr(sys, "stdin", None)
         assert Prompt(Recorder(predictor), None).run() == 0
+
+    def test_of_many_texts_in_a_pipe_the_page_is_written_once(self, talk):
+        assert talk(*["好"] * 50)[0].num_pages == 1
+
+    def test_sigterm_is_no_end_of_the_input(self, predictor, monkeypatch):
+        monkeypatch.setattr(sys, "stdin", io.StringIO("好\n坏\n"))
+        answers = Recorder(predictor)
+
+        def end(texts):
+            raise Terminated(signal.SIGTERM)
+
+        monkeypatch.setattr(answers, "answer", end)
+        with pytest.raises(Terminated):
+            Prompt(answers, None).run()
+        assert answers.num_pages == 1
 
     def test_ctrl_c_while_answering(self, predictor, monkeypatch):
         monkeypatch.setattr(sys, "stdin", io.StringIO("好\n"))

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import os
 import sys
+import threading
 import tracemalloc
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ from scored_files import score
 from serving.scoring import source as source_module
 from serving.scoring.source import blocks, open_source
 from system.errors import InputError
+from text.sources import read_labelled
 
 LINES = ["好", "", '"没有结束', "a,b\tc", " "]
 
@@ -205,6 +208,16 @@ class TestBlocks:
         monkeypatch.setattr(source_module, "BLOCK_ROWS", 3)
         monkeypatch.setattr(source_module, "BLOCK_CHARACTERS", 10)
 
+    def test_by_cells(self, write, monkeypatch):
+        monkeypatch.setattr(source_module, "BLOCK_CELLS", 8)
+        with open_source(str(write("a.csv", "text,a,b\n" + "好,1,2\n" * 5))) as source:
+            assert [len(block) for block in blocks(source)] == [2, 2, 1]
+
+    def test_by_the_characters_of_nested_values(self, write, small_blocks):
+        lines = ['{"text": "好", "n": {"a": ["bcdefghij"]}}', '{"text": "好", "n": [0, 0, 0, 0, 0, 0, 0, 0, 0]}'] * 2
+        with open_source(str(write("a.jsonl", "\n".join(lines)))) as source:
+            assert [len(block) for block in blocks(source)] == [1, 1, 1, 1]
+
     @pytest.mark.parametrize(
         ("lines", "sizes"),
         [([], []), (["a"] * 7, [3, 3, 1]), (["a" * 10, "b", "c" * 9, "d"], [1, 2, 1]), (["a" * 50] * 2, [1, 1])],
@@ -213,6 +226,30 @@ class TestBlocks:
         with open_source(str(write("a.txt", "".join(f"{line}\n" for line in lines)))) as source:
             assert [len(block) for block in blocks(source)] == sizes
             assert source.line_count == len(lines)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+class TestNamedPipe:
+    @pytest.fixture
+    def pipe(self, tmp_path):
+        path = tmp_path / "pipe.csv"
+        os.mkfifo(path)
+        return path
+
+    def test_its_rows_are_read(self, pipe):
+        writer = threading.Thread(target=pipe.write_text, args=("text\n好\n坏",), kwargs={"encoding": "utf-8"})
+        writer.start()
+        assert texts_and_problems(str(pipe)) == [("好", None), ("坏", None)]
+        writer.join()
+
+    def test_without_a_kind_it_is_refused(self, pipe):
+        with pytest.raises(InputError, match="choose the kind with --format"):
+            read(str(pipe.rename(pipe.with_suffix(""))))
+
+    @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+    def test_training_which_reads_a_file_twice_refuses_it(self, pipe, suffix):
+        with pytest.raises(InputError, match="not a regular file; save its content in a file first"):
+            read_labelled(pipe.rename(pipe.with_suffix(suffix)))
 
 
 class TestStandardInput:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
 import os
 import string
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from serving.explanation.attention import CAVEAT, Attention
 from system.files import write_atomically
+from system.output.display import say
 
 MOST_WEIGHTS = 4_000_000  # of a page, which then has about 8 MB
 FEWER_TOKENS = 128  # of the grid, where even the means of the heads are more
@@ -25,7 +27,7 @@ PAGE = string.Template("""<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-$script_hash'">
 <title>Mini-BERT: attention</title>
 <style>
 body { font: 16px/1.6 system-ui, sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; }
@@ -77,7 +79,12 @@ The colour in the middle is 25%: it grows with the square root, so that small we
 </section>
 <section class="note">$caveat</section>
 <script type="application/json" id="data">$data</script>
-<script>
+<script>$script</script>
+</body>
+</html>
+""")
+# The only script that a browser runs on the page: the policy of the page names its hash.
+SCRIPT = string.Template("""
 const { tokens, weights } = JSON.parse(document.getElementById("data").textContent);
 const [layer, head, grid, reading] = ["layer", "head", "grid", "reading"].map((id) => document.getElementById(id));
 const shade = (weight) => "rgb(0 114 178 / " + Math.sqrt(weight / $parts).toFixed(3) + ")";
@@ -125,10 +132,7 @@ grid.addEventListener("pointerover", (event) => {
 layer.addEventListener("change", show);
 head.addEventListener("change", show);
 show();
-</script>
-</body>
-</html>
-""")
+""").substitute(parts=PARTS)
 
 
 class Shown(NamedTuple):
@@ -156,7 +160,7 @@ def save_page(attention: Attention, path: str | os.PathLike) -> None:
     with write_atomically(path) as file:
         file.write(attention_page(attention))
     for note in shown_weights(attention.weights.shape).notes:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}")
 
 
 def shown_weights(shape: tuple[int, int, int, int]) -> Shown:
@@ -200,7 +204,8 @@ def attention_page(attention: Attention) -> str:
         caveat=html.escape(CAVEAT),
         # A token may contain "</script>".
         data=json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
-        parts=PARTS,
+        script=SCRIPT,
+        script_hash=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
         cell=22 if length <= WIDEST_ROOMY_GRID else 13,
         font=15 if length <= WIDEST_ROOMY_GRID else 11,
     )

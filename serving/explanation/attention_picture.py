@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +12,7 @@ import numpy as np
 
 from serving.explanation.attention import CAVEAT, Attention
 from system.errors import InputError
-from system.output.display import display_width, shorten
+from system.output.display import display_width, say, shorten
 from system.output.figures import new_figure, save_figure
 from system.output.fonts import font_families
 
@@ -63,17 +62,15 @@ def save_picture(attention: Attention, path: str | os.PathLike) -> Figure:
         ) from None
     save_figure(figure, path)
     if _has_too_many_heads(attention.weights):
-        print(
+        say(
             f"note: more than {MOST_PANELS} heads are too many for a picture, so it has the mean of the heads of each "
             "layer; an .html file has each head, unless the text is long",
-            file=sys.stderr,
         )
     missing = [f"{position} {token}" for position, token in enumerate(attention.tokens, 1) if not font_families(token)]
     if missing:
-        print(
+        say(
             "note: no installed font has the characters of some tokens, so the picture shows numbers instead: "
             f"{', '.join(missing)}; install a font such as Noto Sans CJK, or name an .html file",
-            file=sys.stderr,
         )
     return figure
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import os
-import re
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import IO
@@ -12,12 +11,10 @@ from typing import IO
 from serving.explanation.occlusion import Explanation, Word
 from serving.explanation.window_influence import InfluentialWindow
 from serving.prediction import NO_LABEL
-from system.output.display import display_width, ljust, rjust
+from system.output.display import display_width, ljust, printable, rjust
 
 STRONGEST_SHOWN = 3  # in each direction
 WEAKEST_MARKED = 0.25  # as a fraction of the strongest effect; if every word is marked, none stands out
-# Characters that move a terminal's cursor, colour its text or reverse its direction, except tab and newline.
-CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 # Backgrounds of the 256-colour palette, from weak to strong, each with a readable text colour.
 GREENS, REDS = (
     ("48;5;194;38;5;16", "48;5;120;38;5;16", "48;5;34;38;5;231"),
@@ -28,6 +25,7 @@ PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>Mini-BERT</title>
 <style>
 body {{ font: 18px/1.9 system-ui, sans-serif; max-width: 46em; margin: 2em auto; padding: 0 1em; }}
@@ -79,7 +77,7 @@ def windows_for_terminal(windows: Sequence[InfluentialWindow]) -> str:
     """Return a table of the windows of a text, all for the same label; "" without a window."""
     if not windows:
         return ""
-    rows = [(f"towards {windows[0].label}", "probability", "characters", "window")]
+    rows = [(f"towards {printable(windows[0].label)}", "probability", "characters", "window")]
     for window in windows:
         place = f"{window.start}-{window.end}"
         rows.append((f"{window.share:+.0%}", f"{window.probability:.4f}", place, window.excerpt))
@@ -136,7 +134,7 @@ def _table(explanation: Explanation) -> list[str]:
     for sign, words in ((direction, strongest), (-direction, explanation.pushing(-direction)[:STRONGEST_SHOWN])):
         if words:
             cells = [f"{word.effect:+6.2f}  {' '.join(_escape_controls(word.text).split())}" for word in words]
-            columns.append([explanation.directions[sign < 0], *cells])
+            columns.append([printable(explanation.directions[sign < 0]), *cells])
     widths = [max(map(display_width, column)) for column in columns]
     rows = zip_longest(*columns, fillvalue="")
     padded = ([ljust(cell, width) for cell, width in zip(row, widths, strict=True)] for row in rows)
@@ -145,7 +143,7 @@ def _table(explanation: Explanation) -> list[str]:
 
 def _escape_controls(text: str) -> str:
     """Return the text with control characters spelt out, so that a text cannot control the terminal."""
-    return CONTROLS.sub(lambda match: repr(match[0])[1:-1], text.replace("\r\n", "\n"))
+    return printable(text.replace("\r\n", "\n"), keep="\t\n")
 
 
 def _marked(word: Word, strength: float, colour: bool) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from network.metadata import weights_sha256
 from system.errors import InputError
 from system.files import refuse_folder
+from system.output.display import say
 
 if TYPE_CHECKING:
     from serving.runtimes.keras_runtime import KerasRuntime
@@ -114,5 +114,5 @@ def _open_keras_instead(path: Path, reason: InputError) -> KerasRuntime:
             f"{reason}; Keras cannot run {path} either, because {error.name} is not installed: run "
             "`pip install -r requirements.txt`, or set KERAS_BACKEND to an installed backend"
         ) from None
-    print(f"note: using Keras, which takes seconds to start: {reason}", file=sys.stderr)
+    say(f"note: using Keras, which takes seconds to start: {reason}")
     return runtime

@@ -22,6 +22,7 @@ from serving.scoring.source import STANDARD_STREAM, Source, blocks, open_source
 from system.errors import InputError, OutputError
 from system.files import check_writable
 from system.locks import owned
+from system.output.display import say
 from system.streams import is_closed, is_standard_output, is_stream, open_stream
 from text.tables.kinds import kind_of, open_format
 from text.tables.rows import Format, Row
@@ -45,6 +46,7 @@ class ScoringPlan:
         strict: whether to stop at the first row without a prediction.
         resume: whether to continue an interrupted run.
         all_probabilities: whether to add a column per label with its probability.
+        csv_safe: whether no text of a CSV or TSV output may be a formula of a spreadsheet.
         settings: whatever else the predictions depend on, as JSON values; only a run with equal settings is resumed.
     """
 
@@ -56,6 +58,7 @@ class ScoringPlan:
     strict: bool = False
     resume: bool = False
     all_probabilities: bool = False
+    csv_safe: bool = False
     settings: dict[str, object] = field(default_factory=dict)
 
 
@@ -98,9 +101,9 @@ class _Totals:
 
     def print_problems(self, source_name: str) -> None:
         for problem in self.problems:
-            print(f"{source_name}, {problem}", file=sys.stderr)
+            say(f"{source_name}, {problem}")
         if more := self.num_problems - len(self.problems):
-            print(f"{source_name}: {more:,} {'more ' if self.problems else ''}rows have no prediction", file=sys.stderr)
+            say(f"{source_name}: {more:,} {'more ' if self.problems else ''}rows have no prediction")
 
     def __str__(self) -> str:
         before = f" ({self.num_rows_before:,} scored before)" if self.num_rows_before else ""
@@ -139,12 +142,17 @@ def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
             raise InputError(
                 "Parquet cannot be written to standard output, a pipe or a device; name a file with --output"
             )
+        if plan.csv_safe and kind not in ("csv", "tsv"):
+            raise InputError(
+                f"--csv-safe is for CSV and TSV; the output is {kind}: leave it out, or choose --output-format csv"
+            )
         output_format = open_format(
             kind,
             source.table.columns,
             added.types,
             source.text_column,
             byte_order_mark=source.has_spreadsheet_encoding,
+            csv_safe=plan.csv_safe,
             schema=source.schema,
         )
         with _open_parts(plan, source, output_format, kind) as parts:
@@ -153,7 +161,7 @@ def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
             summary = str(totals)  # before the parts are joined, which takes time too
             parts.finish()
     saved = f"; saved to {plan.output}" if to_file else ""
-    print(f"{summary}{saved}", file=sys.stderr)
+    say(f"{summary}{saved}")
 
 
 def _check_output(plan: ScoringPlan, to_file: bool) -> None:
@@ -188,7 +196,7 @@ def _open_parts(plan: ScoringPlan, source: Source, output_format: Format, kind: 
         if not parts.num_parts:
             parts.discard()
         elif isinstance(error, KeyboardInterrupt | OutputError):
-            print("the scored rows are kept; run the same command with --resume to continue", file=sys.stderr)
+            say("the scored rows are kept; run the same command with --resume to continue")
         raise
 
 
@@ -200,6 +208,7 @@ def _description(plan: ScoringPlan, source: Source, kind: str) -> dict[str, obje
         "output kind": kind,
         "text column": source.text_column,
         **({"--all-probabilities": True} if plan.all_probabilities else {}),
+        **({"--csv-safe": True} if plan.csv_safe else {}),
         **plan.settings,
     }
 

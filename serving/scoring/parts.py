@@ -6,12 +6,12 @@ import json
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from system.errors import InputError
 from system.files import replace_atomically, write_atomically
+from system.output.display import printable, say
 from text.tables.rows import Format
 
 RUN_FILE = "run.json"
@@ -46,10 +46,13 @@ class Stream:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._is_terminal = file.isatty()
         self.done: list[PartSummary] = []
 
     def write(self, number: int, content: bytes, summary: PartSummary) -> None:
-        """Write part `number`; the parts come in order."""
+        """Write part `number`; the parts come in order. At a terminal no text can control it."""
+        if self._is_terminal:
+            content = printable(content.decode("utf-8"), keep="\t\n").encode("utf-8")
         self._file.write(content)
         self._file.flush()
 
@@ -88,23 +91,17 @@ class Parts:
         self._refuse_foreign_folder()
         earlier = self._earlier_run()
         if resume and earlier is None:
-            print(f"note: no unfinished run of {self.output} to resume; starting from the first row", file=sys.stderr)
+            say(f"note: no unfinished run of {self.output} to resume; starting from the first row")
         if resume and earlier is not None:
             self._refuse_other_run(earlier)
             while (summary := self._finished_part(len(self.done))) is not None:
                 self.done.append(summary)
             self.num_parts = len(self.done)
             if not self.done:
-                print(
-                    f"note: the unfinished run in {self.folder} has no complete part; starting from the first row",
-                    file=sys.stderr,
-                )
+                say(f"note: the unfinished run in {self.folder} has no complete part; starting from the first row")
         else:
             if earlier is not None:
-                print(
-                    f"note: discarding the unfinished run in {self.folder}; --resume would have continued it",
-                    file=sys.stderr,
-                )
+                say(f"note: discarding the unfinished run in {self.folder}; --resume would have continued it")
             shutil.rmtree(self.folder, ignore_errors=True)
         with write_atomically(self.folder / RUN_FILE) as file:
             json.dump(self._description, file, ensure_ascii=False, indent=2)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.scoring.copies import copy_of
 from system.errors import InputError
-from system.files import refuse_folder, sha256_of_file
+from system.files import as_input_error, refuse_folder, sha256_of_file
+from system.output.display import say
 from text.sources import TEXT_COLUMNS
 from text.tables.kinds import kind_of, open_table
 from text.tables.problems import row_problem
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 STANDARD_STREAM = "-"
 BLOCK_ROWS = 4096
-BLOCK_CHARACTERS = 4_000_000  # a block of long texts is shorter
+BLOCK_CHARACTERS = 4_000_000  # a block of long texts is shorter,
+BLOCK_CELLS = 1_000_000  # and so is one of many columns
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def open_source(
     """Open a file of rows, or standard input for "-".
 
     Args:
-        name: the file.
+        name: the file, or a named pipe.
         kind: the kind of file; None: by the suffix, and plain text for standard input.
         text_column: the column of the texts; None: the usual names.
         strict: whether bytes that no known encoding can decode are an error.
@@ -81,6 +82,13 @@ def open_source(
     Raises:
         InputError: the file cannot be read, its kind is unknown, or it has no such column.
     """
+    if name != STANDARD_STREAM and Path(name).is_fifo():
+        kind = kind_of(name, kind, "--format")
+        with as_input_error(name):
+            pipe = open(name, "rb")  # noqa: SIM115 (closed below)
+        with pipe, copy_of(pipe, f".{kind}") as path:
+            yield _source(name, path, kind, text_column, strict)
+        return
     if name != STANDARD_STREAM:
         _require_file(Path(name))
         yield _source(name, Path(name), kind_of(name, kind, "--format"), text_column, strict)
@@ -88,11 +96,7 @@ def open_source(
     if sys.stdin is None:
         raise InputError("standard input is closed; name a file with --file")
     kind = kind or "txt"
-    # On disk, because the encoding and some kinds of file need more than one pass.
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"standard input.{kind}")
-        with open(path, "wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+    with copy_of(sys.stdin.buffer, f".{kind}") as path:
         yield _source("standard input", path, kind, text_column, strict)
 
 
@@ -115,7 +119,7 @@ def _source(name: str, path: Path, kind: str, text_column: str | None, strict: b
         if strict:
             table.file.refuse_undecodable()
         if table.file.undecodable:
-            print(f"note: {name} has bytes that no known encoding can decode; they are kept as \\xNN", file=sys.stderr)
+            say(f"note: {name} has bytes that no known encoding can decode; they are kept as \\xNN")
         count = table.file.num_lines - (kind in ("csv", "tsv"))
     if kind == "txt":
         if text_column not in (None, "text"):
@@ -129,13 +133,25 @@ def _source(name: str, path: Path, kind: str, text_column: str | None, strict: b
 
 
 def blocks(source: Source) -> Iterator[list[Row]]:
-    """Yield all rows in blocks, whose ends depend on the rows alone."""
+    """Yield all rows in blocks, whose ends depend on the columns and the rows alone."""
+    most_rows = min(BLOCK_ROWS, max(1, BLOCK_CELLS // len(source.table.columns)))
     block, characters = [], 0
     for row in source.table.rows:
         block.append(row)
-        characters += sum(len(value) for value in row.values.values() if isinstance(value, str))
-        if len(block) == BLOCK_ROWS or characters >= BLOCK_CHARACTERS:
+        characters += sum(_size(value) for value in row.values.values())
+        if len(block) == most_rows or characters >= BLOCK_CHARACTERS:
             yield block
             block, characters = [], 0
     if block:
         yield block
+
+
+def _size(value: object) -> int:
+    """Return about how many characters a value has; 0 for a number."""
+    if isinstance(value, str):  # first, because nearly all of millions of values are
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(name) + _size(inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return len(value) + sum(map(_size, value))
+    return getattr(value, "num_bytes", 0)
