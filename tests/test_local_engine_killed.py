@@ -129,6 +129,23 @@ def kill_at_random_moments(start, arguments, output, number_of_kills):
 
 
 class TestKilled:
+    @pytest.mark.slow
+    @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signals")
+    @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT"])
+    def test_after_any_other_signal_a_run_can_be_resumed(self, start, source, score_here, tmp_path, name):
+        whole, output = tmp_path / "whole.csv", tmp_path / "out.csv"
+        score_here("--file", source, "--output", whole)
+        run = start("--file", source, "--output", output)
+        run.wait_for_parts(output, 2)
+        run.process.send_signal(getattr(signal, name))
+        status, errors = run.finish()
+        if name != "SIGQUIT":  # which ends a process at once
+            assert status == 128 + getattr(signal, name)
+            assert errors.endswith(f"run the same command with --resume to continue\nended by {name}\n")
+        assert score_here("--file", source, "--output", output, "--resume")[0] == 0
+        assert output.read_bytes() == whole.read_bytes()
+        assert sorted(os.listdir(tmp_path)) == ["out.csv", "whole.csv"]
+
     def test_a_killed_run_can_be_resumed(self, start, source, score_here, tmp_path):
         whole, output = tmp_path / "whole.csv", tmp_path / "out.csv"
         _, whole_summary = score_here("--file", source, "--output", whole)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from system.output.display import display_width, ljust, rjust
+from system.output.display import display_width, ljust, printable, rjust
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
@@ -14,7 +14,7 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     Returns:
         The table, without a newline at its end.
     """
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    rows = [[printable(cell).replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(3, *map(display_width, column)) for column in zip(*rows, strict=True)]
     lines = [[ljust(row[0], widths[0]), *map(rjust, row[1:], widths[1:])] for row in rows]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
