@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from serving.explanation.occlusion import Explanation
     from serving.explanation.window_influence import InfluentialWindow
 
+LONGEST_EXCERPT = 200  # characters of a text without a prediction
 ALL_LABELS = sys.maxsize  # as `top_k`
 
 
@@ -76,7 +77,7 @@ class Answers:
         status = 0
         for prediction, explanation in self._predictions(texts):
             if prediction.problem:
-                say(f"error: {prediction.problem}: {prediction.text!r}")
+                say(f"error: {prediction.problem}: {_excerpt(prediction.text)!r}")
                 status = 1
             else:
                 show = self._as_json if self.as_json else self._as_text
@@ -163,3 +164,8 @@ class Answers:
             return []
         by_label = zip(self.predictor.labels.names, prediction.probabilities, strict=True)
         return sorted(by_label, key=lambda pair: -pair[1])[: self.top_k]
+
+
+def _excerpt(text: object) -> object:
+    is_long = isinstance(text, str) and len(text) > LONGEST_EXCERPT
+    return f"{text[:LONGEST_EXCERPT]}…" if is_long else text

@@ -7,6 +7,8 @@ import pyarrow.parquet
 import pytest
 from scored_files import read_dicts, read_rows, score
 
+from serving.answers import Answers
+from serving.predictor import Predictor
 from system.errors import InputError
 from text.corpus import iter_texts
 from text.sources import read_labelled
@@ -59,6 +61,27 @@ def test_a_line_of_many_megabytes_is_a_row_with_a_problem(tmp_path, name, line_e
         f"row {number}: the row has more than 100,000 characters; divide it",
         "",
     ]
+
+
+@pytest.mark.parametrize(("name", "lines"), [("in.txt", "{}"), ("in.csv", '"{}"')])
+def test_what_ends_no_line_does_not_end_a_long_one(tmp_path, monkeypatch, name, lines):
+    monkeypatch.setattr(limits, "MAX_ROW_CHARACTERS", 9)
+    for length in range(8, 24):
+        text = "a" * length + ("\r" if name == "in.txt" else "b") + "c" * 20
+        lines_of_file = ["text", *map(lines.format, ("好", text, "坏"))]
+        (tmp_path / name).write_bytes(("\n".join(lines_of_file) + "\n").encode())
+        rows = list(open_table(tmp_path / name, kind=name[-3:], lossless=True).rows)
+        assert [row.values.get("text") for row in rows][-3:] == ["好", None, "坏"]
+
+
+def test_a_text_from_anywhere_has_the_same_limit(tiny_model, capsys):
+    predictor = Predictor(tiny_model)
+    long = "好" * 100_001
+    predictions = predictor.predict([long, long[1:]])
+    assert [bool(prediction.label) for prediction in predictions] == [False, True]
+    assert predictions[0].problem == "the text has more than 100,000 characters"
+    assert Answers(predictor, explain=True).answer([long]) == 1
+    assert len(capsys.readouterr().err) < 300
 
 
 def test_training_leaves_such_a_line_out(tmp_path, caplog):
@@ -134,26 +157,28 @@ class TestParquet:
 
         return read
 
-    def write(self, path, text):
-        repeated = [pyarrow.DictionaryArray.from_arrays(numbers, [text, "a"]) for numbers in ([0] * 300, [0, 1] * 300)]
-        tags = pyarrow.ListArray.from_arrays(range(0, 601, 2), repeated[1])
-        table = pyarrow.table({"id": range(300), "text": repeated[0], "tags": tags})
+    def write(self, path, text, count):
+        repeated = [
+            pyarrow.DictionaryArray.from_arrays(numbers, [text, "a"]) for numbers in ([0] * count, [0, 1] * count)
+        ]
+        tags = pyarrow.ListArray.from_arrays(range(0, 2 * count + 1, 2), repeated[1])
+        table = pyarrow.table({"id": range(count), "text": repeated[0], "tags": tags})
         pyarrow.parquet.write_table(table, path, compression="zstd", store_schema=False)
         assert path.stat().st_size < 20_000
         return path
 
     def test_a_long_text_in_each_row(self, tmp_path, peaks):
-        path = self.write(tmp_path / "in.parquet", BEYOND_ANY_ROW)
+        path = self.write(tmp_path / "in.parquet", BEYOND_ANY_ROW, 300)
         found, of_python, of_pyarrow = peaks(path, lambda row: (row.number, row.values, row.problem))
         problem = "the row has more than 4,194,304 characters; divide it"
         assert found == [(number, {}, problem) for number in range(1, 301)]
         assert of_python < 50 * MEGABYTE and of_pyarrow < 500 * MEGABYTE
 
     def test_a_text_within_the_limit_in_each_row(self, tmp_path, peaks):
-        path = self.write(tmp_path / "in.parquet", "好" * MEGABYTE)
+        path = self.write(tmp_path / "in.parquet", "好" * MEGABYTE, 80)
         found, of_python, of_pyarrow = peaks(path, lambda row: (len(row.values["text"]), row.values["tags"][1]))
-        assert found == [(MEGABYTE, "a")] * 300
-        assert of_python < 150 * MEGABYTE and of_pyarrow < 500 * MEGABYTE
+        assert found == [(MEGABYTE, "a")] * 80
+        assert of_python < 150 * MEGABYTE and of_pyarrow < 300 * MEGABYTE
 
     def test_too_many_columns_are_refused(self, tmp_path):
         table = pyarrow.table({f"text{number}": ["好"] for number in range(101)})

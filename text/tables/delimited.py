@@ -142,7 +142,7 @@ def _csv_records(file: TextFile, lossless: bool) -> Iterator[Record]:
     """
     csv.field_size_limit(limits.MAX_ROW_CHARACTERS)
     with as_input_error(file.path), file.open(newline="") as opened:
-        lines = _Lines(file.bounded(opened))
+        lines = _Lines(file.bounded(opened, "\r\n"))
         # Strict, because otherwise text after a closing quotation mark, or an unclosed one, goes unnoticed.
         reader = csv.reader(lines.of_one_record(), strict=True)
         while True:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from text.tables.input import limits
+
 if TYPE_CHECKING:
     from text.tables.rows import Row
 
@@ -23,6 +25,8 @@ def text_problem(value: object) -> str | None:
         return EMPTY
     if not isinstance(value, str):
         return NOT_A_STRING
+    if len(value) > limits.MAX_ROW_CHARACTERS:
+        return f"the text has more than {limits.MAX_ROW_CHARACTERS:,} characters"
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON allows but no tokenizer accepts

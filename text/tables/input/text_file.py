@@ -57,12 +57,15 @@ class TextFile:
             for line in self.bounded(file):
                 yield line.removesuffix("\n").removesuffix("\r")  # inline, because of millions of lines
 
-    def bounded(self, file: IO[str]) -> Iterator[str]:
+    def bounded(self, file: IO[str], ends: str = "") -> Iterator[str]:
         """Return the lines of the opened file, with their ends.
 
-        One of more than `limits.MAX_ROW_CHARACTERS` characters is cut after the next one, and its rest is skipped.
+        One of more than `limits.MAX_ROW_CHARACTERS` characters is cut after two more, and its rest is skipped.
+
+        Args:
+            ends: the characters that end a line, if they are others than `line_end`.
         """
-        return _bounded_lines(file) if self.may_have_long_lines else file
+        return _bounded_lines(file, ends or self.line_end) if self.may_have_long_lines else file
 
     def refuse_undecodable(self) -> None:
         """Raise an InputError if the file has bytes that no known encoding decodes."""
@@ -79,11 +82,11 @@ class Survey(Protocol):
 AnySurvey = TypeVar("AnySurvey", bound=Survey)
 
 
-def _bounded_lines(file: IO[str]) -> Iterator[str]:
-    most = limits.MAX_ROW_CHARACTERS + 1
+def _bounded_lines(file: IO[str], ends: str) -> Iterator[str]:
+    most = limits.MAX_ROW_CHARACTERS + 2  # so that a line at the limit fits with its "\r\n"
     while line := file.readline(most):
         yield line
-        while len(line) == most and line[-1] not in "\r\n":
+        while len(line) == most and line[-1] not in ends:
             line = file.readline(most)
 
 
