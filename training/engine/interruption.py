@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
-# Ctrl-C, what schedulers and shutdowns send, and what a closed terminal sends; Windows has no SIGHUP.
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+from system.errors import ENDING_SIGNALS, Terminated
+
+# Ctrl-C, what schedulers and shutdowns send, and what a closed terminal sends.
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", *ENDING_SIGNALS) if hasattr(signal, name)]
 
 
 class Interruption:
@@ -25,12 +27,12 @@ class Interruption:
 
         Raises:
             KeyboardInterrupt: by Ctrl-C.
-            SystemExit: by another signal, with the exit status that a shell reports for it.
+            Terminated: by another signal.
         """
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal is not None:
-            raise SystemExit(128 + self.signal)
+            raise Terminated(self.signal)
 
 
 @contextlib.contextmanager

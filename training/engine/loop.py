@@ -68,7 +68,7 @@ def _saved_before_the_end(checkpoint: Checkpoint | None) -> Iterator[None]:
     with deferred_signals() as checkpoint.interruption:
         try:
             yield
-        except (KeyboardInterrupt, SystemExit):
+        except KeyboardInterrupt:  # `Terminated` is one
             saved = f"The run is saved in {checkpoint.path.parent}; continue it with --resume."
             is_saved = checkpoint.path.is_file()
             print(f"\n{saved if is_saved else 'Nothing of this run is saved yet.'}", file=sys.stderr)
