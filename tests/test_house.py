@@ -352,7 +352,17 @@ def test_every_signature_has_types(path):
 
 # Those of named tuples are public; Keras has no public name for all layers inside of a layer.
 NAMES_OF_LIBRARIES = ("_asdict", "_fields", "_make", "_replace", "_flatten_layers")
-TESTS_OF_NO_MODULE = ("house", "readme", "reproduce", "backends", "benchmarks", "round_trip", "everyday", "bert_folder")
+TESTS_OF_NO_MODULE = (
+    "house",
+    "readme",
+    "reproduce",
+    "backends",
+    "benchmarks",
+    "round_trip",
+    "everyday",
+    "bert_folder",
+    "requirements",
+)
 
 
 def belongs_to_a_module(test_name, modules):
