@@ -38,6 +38,7 @@ ROOMS = (
     "recipes/studies",
     "benchmarks",
     "benchmarks/contenders",
+    "benchmarks/endurance",
 )
 PROJECT = ("layers", *SCRIPTS, *dict.fromkeys(room.split("/")[0] for room in ROOMS))
 BACKENDS = ("keras", "tensorflow", "jax", "torch")

@@ -1,6 +1,6 @@
 """Kill trainings at random moments, resume them, and compare their weights with those of undisturbed ones.
 
-    python -m benchmarks.kills
+    python -m benchmarks.endurance.kills
 
 Each run is killed with SIGKILL once, at a moment drawn from the whole time of an undisturbed run, its start and the
 writing of its files included, and then continued with `--resume`. Nothing of a run may be lost or changed by that: its
@@ -24,7 +24,7 @@ from system.errors import InputError
 from system.libraries import quiet_imports
 from system.output.display import progress
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OFTEN = ["--checkpoint-seconds", "0.2"]  # so that a kill can meet the writing of a checkpoint
 SIZES = ["--d-model", "16", "--num-layers", "1", "--num-heads", "2", "--dff", "32", "--dropout-rate", "0.1"]
 SCRIPTS = {

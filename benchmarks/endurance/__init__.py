@@ -1,0 +1,1 @@
+"""How much a program takes: kills, long load, much data, many processes."""
