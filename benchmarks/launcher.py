@@ -1,4 +1,4 @@
-"""Run a command and write its seconds and its peak memory to a file: `launcher.py REPORT COMMAND …`.
+"""Run a command and write its time and its peak memory to a file: `launcher.py REPORT COMMAND …`.
 
 It is a small process of its own, because the reported peak memory of a process is never below that of its parent.
 """
@@ -15,7 +15,8 @@ def main(report: str, command: list[str]) -> int:
     seconds = time.perf_counter() - started
     unit = 2**20 if sys.platform == "darwin" else 2**10
     with open(report, "w") as file:
-        json.dump({"seconds": seconds, "mebibytes": usage.ru_maxrss / unit}, file)
+        processors = usage.ru_utime + usage.ru_stime
+        json.dump({"seconds": seconds, "mebibytes": usage.ru_maxrss / unit, "cpu_seconds": processors}, file)
     return min(abs(os.waitstatus_to_exitcode(status)), 255)
 
 

@@ -14,11 +14,16 @@ ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "PYTHO
 
 
 class Run(NamedTuple):
-    """The time and the peak resident memory of a process, and the last line of its standard output."""
+    """The time and the peak resident memory of a process, and the last line of its standard output.
+
+    `cpu_seconds` is the time of all processors, that of the processes which it started included. Its memory is that of
+    the largest of these processes.
+    """
 
     seconds: float
     mebibytes: float
     output: str
+    cpu_seconds: float = 0.0
 
 
 def measure(arguments: list[str], folder: Path, backend: str = "tensorflow") -> Run:
@@ -42,4 +47,5 @@ def measure(arguments: list[str], folder: Path, backend: str = "tensorflow") -> 
     if result.returncode:
         raise InputError(f"{' '.join(arguments[:3])} could not be measured; its error is above")
     measured = json.loads(report.read_text(encoding="utf-8"))
-    return Run(measured["seconds"], measured["mebibytes"], next(iter(result.stdout.splitlines()[-1:]), ""))
+    output = next(iter(result.stdout.splitlines()[-1:]), "")
+    return Run(measured["seconds"], measured["mebibytes"], output, measured["cpu_seconds"])

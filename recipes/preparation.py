@@ -14,13 +14,14 @@ from network.pretrained import pretrained_sha256, pruned, read_pretrained
 from recipes.run_folder import CHECKPOINT_NAME
 from system.errors import InputError
 from system.output.display import progress
-from text.cleaning import cleanings_of, with_cleaning
 from text.corpus import fingerprints, iter_texts
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.splits import Split, Splits, load_splits, print_splits
 from text.labels import LabelSet
+from text.packing.packed_rows import PackedCorpus
+from text.packing.packing import pack_corpus
+from text.tokens.cleaning import cleanings_of, with_cleaning
 from text.tokens.masking import Masker
-from text.tokens.packing import PackedCorpus, pack_corpus
 from text.tokens.tokenizer import MASK, UNKNOWN, special_ids, tokenizer_from_json
 from text.tokens.vocabulary import needed_tokens
 from text.tokens.windows import encode_windows
@@ -203,10 +204,10 @@ def pack(sources: list[str], model: BertMaskedLM, cache_folder: str, **options: 
         sources: sources of documents.
         model: its tokenizer makes the tokens, and it has the length of the rows.
         cache_folder: the folder of the cache.
-        options: see `text.tokens.packing.pack_corpus`.
+        options: see `text.packing.packing.pack_corpus`.
 
     Raises:
-        InputError: see `text.tokens.packing.pack_corpus`.
+        InputError: see `text.packing.packing.pack_corpus`.
     """
     tokenizer = tokenizer_from_json(model.tokenizer_json)
     corpus = pack_corpus(sources, tokenizer, model.config.max_seq_len, cache_folder, **options)

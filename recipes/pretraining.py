@@ -20,8 +20,8 @@ from recipes.preparation import cut_vocabulary, masker_of, pack, read_and_descri
 from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, previous_model_remark, run_in_folder
 from system.errors import InputError
 from text.corpus import iter_texts
+from text.packing.packed_rows import PackedCorpus
 from text.sources import source_name
-from text.tokens.packing import PackedCorpus
 from text.tokens.tokenizer import CLASSIFY, MASK, SEPARATE, load_tokenizer, special_ids, tokenizer_from_json
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History

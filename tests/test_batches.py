@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from text.packing import row_order
+from text.packing.packed_rows import PackedRows
 from text.tokens.masking import Masker
-from text.tokens.packing import PackedRows
 from training.engine.batches.epoch_batches import (
     EpochBatches,
     LabelledBatches,
@@ -158,6 +159,24 @@ class TestMaskedBatches:
         assert len(full) == 5
         assert_equal_batches(self.batches(rows, first_batch=first), full[first:])
         assert_equal_batches(self.batches(rows, last_batch=first), full[:first])
+
+    @pytest.mark.parametrize(("tokens_per_buffer", "in_blocks"), [(21 * 16, False), (8 * 16, True)])
+    def test_many_rows_are_shuffled_in_blocks(self, rows, monkeypatch, tokens_per_buffer, in_blocks):
+        monkeypatch.setattr(row_order, "ROWS_PER_BLOCK", 4)
+        monkeypatch.setattr(row_order, "TOKENS_PER_BUFFER", tokens_per_buffer)
+        permutation = np.random.default_rng((1, 2)).permutation(self.COUNT)
+        expected = row_order.BlockOrder(self.COUNT, 1, 2, 8, 4)[:] if in_blocks else permutation
+        batches = MaskedBatches(rows, self.MASKER, 4, mask_seed=7, seed=1, epoch=2)
+        assert [batches.rows_of(number).tolist() for number in range(5)] == [
+            sorted(expected[start : start + 4]) for start in range(0, 20, 4)
+        ]
+        for first in (1, 4):
+            assert_equal_batches(self.batches(rows, first_batch=first), batches_of(batches)[first:])
+
+    def test_rows_on_disk_make_the_same_batches(self, rows, tmp_path):
+        np.save(tmp_path / "rows.npy", rows.input_ids)
+        on_disk = PackedRows(np.load(tmp_path / "rows.npy", mmap_mode="r"), None, self.COUNT, 0, 0)
+        assert_equal_batches(self.batches(on_disk), self.batches(rows))
 
     def test_masks_are_drawn_anew_for_each_batch_and_epoch(self, rows):
         same = PackedRows(np.tile(rows.input_ids[:1], (self.COUNT, 1)), None, self.COUNT, 0, 0)

@@ -15,8 +15,8 @@ from serving.explanation.occlusion import explain
 from serving.export.onnx_file import export_onnx
 from serving.prediction import NOTHING_KNOWN
 from serving.predictor import Predictor
-from text.cleaning import ALL, PATTERNS, cleaned_texts, cleanings_of, with_cleaning
 from text.dataset.options import CLEANINGS
+from text.tokens.cleaning import ALL, PATTERNS, cleaned_texts, cleanings_of, with_cleaning
 from text.tokens.tokenizer import SPECIAL_TOKENS, tokenizer_from_json, wordpiece_tokenizer
 
 PARTS = (

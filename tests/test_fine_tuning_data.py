@@ -11,8 +11,8 @@ import fine_tuning
 from network.bert import BertClassifier, BertMaskedLM
 from network.model_file import load_model
 from serving.predictor import Predictor
-from text.cleaning import PATTERNS, cleanings_of
 from text.sources import read_labelled
+from text.tokens.cleaning import PATTERNS, cleanings_of
 from text.tokens.tokenizer import tokenizer_from_json
 
 CLASSIFIER = "mini_bert_sentiment_classifier.keras"

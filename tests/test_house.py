@@ -16,6 +16,7 @@ ROOMS = (
     "text",
     "text/dataset",
     "text/tables",
+    "text/packing",
     "text/tables/input",
     "text/tokens",
     "network",

@@ -24,8 +24,8 @@ from network.heads import MASKED_LM_HEAD
 from network.model_file import load_model
 from recipes.preparation import masker_of
 from text.corpus import iter_texts
+from text.packing.packing import pack_corpus
 from text.sources import read_labelled
-from text.tokens.packing import pack_corpus
 from text.tokens.tokenizer import tokenizer_from_json
 from training.engine.batches.epoch_batches import LabelledBatches, LengthGroupedBatches
 from training.masked_lm import masked_lm_loss

@@ -1,8 +1,11 @@
 """Packed rows: they contain every document, are cached by all settings, and record where words begin."""
 
+import errno
+import json
 import random
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -10,13 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rjieba
-from packed_rows import CLASSIFY, PAD, SEPARATE, chunks_in
+from hypothesis import given
+from hypothesis import strategies as st
+from packed_rows import CLASSIFY, PAD, SEPARATE, chunks_in, packed_simply
 
-from system.errors import InputError
+from system.errors import InputError, OutputError
 from text.corpus import iter_texts
+from text.packing import corpus_writer, packing, tokenizing
+from text.packing.packing import pack_corpus
+from text.packing.row_file import RowFile
 from text.sources import SAMPLE_CORPUS
-from text.tokens import packing
-from text.tokens.packing import pack_corpus
 from text.tokens.tokenizer import OWN_TOKENIZER, SPECIAL_TOKENS, load_tokenizer, wordpiece_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -213,26 +219,126 @@ class TestCache:
         assert as_text.train.documents + as_text.held_out.documents == 81
         assert as_table.train.documents + as_table.held_out.documents == 80
 
-    def test_a_corpus_of_which_only_half_was_packed_is_packed_again(self, tmp_path, pack, monkeypatch):
-        class Killed(Exception):
-            pass
 
-        def texts_until_killed(*arguments, **options):
-            yield from SAMPLE_TEXTS[:50]
-            raise Killed
+class Killed(Exception):
+    """A stand-in for SIGKILL."""
 
-        fresh = pack(cache_folder=tmp_path / "other")
-        with monkeypatch.context() as patch:
-            patch.setattr(packing, "DOCUMENTS_PER_BLOCK", 10)
-            patch.setattr(packing, "iter_texts", texts_until_killed)
+
+def texts_until_killed(texts, count):
+    yield from texts[:count]
+    raise Killed
+
+
+def assert_same_files(folder, other):
+    """Check that the only corpus in a cache folder has the same files as that in another one, byte for byte."""
+    files = [
+        {path.name: path.read_bytes() for path in each.iterdir()} for [each] in (folder.iterdir(), other.iterdir())
+    ]
+    assert files[0] == files[1]
+
+
+class TestInterruptedPacking:
+    TEXTS = SAMPLE_TEXTS[:60]
+
+    @pytest.fixture
+    def pack(self, tmp_path, tokenizer, monkeypatch):
+        """Pack the texts in blocks of 8 with a checkpoint after every second one, perhaps until a number of texts."""
+        source = write_lines(tmp_path / "a.txt", self.TEXTS)
+        monkeypatch.setattr(tokenizing, "DOCUMENTS_PER_BLOCK", 8)
+        monkeypatch.setattr(tokenizing, "available_cores", lambda: 1)
+        monkeypatch.setattr(corpus_writer, "BLOCKS_PER_CHECKPOINT", 2)
+
+        def pack(folder="rows", killed_after=None, **options):
+            options = {"held_out_fraction": 0.3, "next_sentence": True, "whole_words": True} | options
+            with monkeypatch.context() as patch:
+                if killed_after is not None:
+                    patch.setattr(packing, "iter_texts", lambda *_, **__: texts_until_killed(self.TEXTS, killed_after))
+                return pack_corpus([source], tokenizer, 32, tmp_path / folder, **options)
+
+        return pack
+
+    @pytest.mark.parametrize("killed_after", [[5], [17], [59], [20, 40], [40, 20, 47]])
+    @pytest.mark.parametrize("options", [{}, {"next_sentence": False, "whole_words": False}], ids=["all", "plain"])
+    def test_it_continues_and_the_files_are_those_of_one_go(self, tmp_path, pack, capsys, killed_after, options):
+        for count in killed_after:
             with pytest.raises(Killed):
+                pack(killed_after=count, **options)
+        capsys.readouterr()
+        pack(**options)
+        packed_before = max(killed_after) // 16 * 16
+        note = f"continuing an interrupted packing after {packed_before} documents\n"
+        assert capsys.readouterr().err.startswith(note) == bool(packed_before)
+        pack("other", **options)
+        assert_same_files(tmp_path / "rows", tmp_path / "other")
+
+    def test_what_a_killed_run_leaves_behind_the_checkpoint_is_cut_off(self, tmp_path, pack):
+        with pytest.raises(Killed):
+            pack(killed_after=40)
+        [folder] = (tmp_path / "rows").iterdir()
+        for path in folder.glob("*.npy"):
+            path.write_bytes(path.read_bytes() + b"half a row")
+        (folder / ".counts.1234abcd.json").write_text("{")
+        pack()
+        pack("other")
+        assert_same_files(tmp_path / "rows", tmp_path / "other")
+
+    @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+    def test_without_the_rows_of_the_checkpoint_it_starts_over(self, tmp_path, pack, capsys, damage):
+        with pytest.raises(Killed):
+            pack(killed_after=40)
+        [path] = (tmp_path / "rows").rglob("held_out_pairs.npy")
+        damage(path)
+        capsys.readouterr()
+        pack()
+        assert "continuing" not in capsys.readouterr().err
+        pack("other")
+        assert_same_files(tmp_path / "rows", tmp_path / "other")
+
+    def test_a_full_disk_leaves_the_rows_of_the_checkpoint(self, tmp_path, pack, monkeypatch):
+        append = RowFile.append
+
+        def until_full(self, rows):
+            if self.num_rows > 20:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            append(self, rows)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RowFile, "append", until_full)
+            with pytest.raises(OutputError, match="No space left on device; free space and run the same command again"):
                 pack()
         [folder] = (tmp_path / "rows").iterdir()
-        (folder / "train_input_ids.npy").write_bytes(b"half a file")
-        again = pack()
-        self.assert_same_rows(again.train, fresh.train)
-        self.assert_same_rows(again.held_out, fresh.held_out)
-        assert {path.suffix for path in folder.iterdir()} == {".npy", ".json"}
+        splits = json.loads((folder / "checkpoint.json").read_text())["splits"]
+        for name, split in splits.items():
+            size = (folder / f"{name}_input_ids.npy").stat().st_size
+            assert size == 128 + 2 * 32 * split["rows"]
+        pack()
+        pack("other")
+        assert_same_files(tmp_path / "rows", tmp_path / "other")
+
+
+LINES = st.lists(st.text("很好不，。！ 房间干净ab1", min_size=1, max_size=50).filter(str.strip), max_size=40)
+
+
+@pytest.mark.parametrize("whole_words", [False, True])
+@pytest.mark.parametrize("next_sentence", [False, True])
+@given(texts=LINES, max_seq_len=st.integers(8, 24), data=st.data())
+def test_rows_are_those_of_the_simple_packer(tokenizer, whole_words, next_sentence, texts, max_seq_len, data):
+    options = {"held_out_fraction": 0.3, "whole_words": whole_words, "next_sentence": next_sentence}
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(texts)), max_size=2)))
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenizing, "DOCUMENTS_PER_BLOCK", 7)
+        patch.setattr(tokenizing, "DOCUMENTS_AT_ONCE", 3)
+        patch.setattr(tokenizing, "available_cores", lambda: 1)
+        # Several files, one after the other.
+        sources = [
+            write_lines(Path(folder, f"{number}.txt"), texts[start:end])
+            for number, (start, end) in enumerate(pairwise([0, *cuts, len(texts)]))
+        ]
+        corpus = pack_corpus(sources, tokenizer, max_seq_len, Path(folder, "rows"), **options)
+        expected = packed_simply(texts, tokenizer, max_seq_len, texts_per_block=7, **options)
+        for rows, arrays in zip((corpus.train, corpus.held_out), expected, strict=True):
+            assert {name: getattr(rows, name).tolist() for name in arrays} == arrays
+            assert (rows.continues_word is None, rows.pairs is None) == (not whole_words, not next_sentence)
 
 
 class TestWholeWords:

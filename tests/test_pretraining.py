@@ -8,7 +8,7 @@ from tiny_models import masked_lm
 
 from recipes.pretraining import BLANK, SENTENCES, fill_blank, print_filled_blanks, require_rows
 from system.errors import InputError
-from text.tokens.packing import pack_corpus
+from text.packing.packing import pack_corpus
 from text.tokens.tokenizer import SPECIAL_TOKENS, special_ids
 
 SENTENCE = f"房间很{BLANK}，下次还会来。"

@@ -18,12 +18,12 @@ from recipes.distillation.teachers import distillation_split, soft_label_splits,
 from recipes.preparation import checkpoint_of
 from serving.predictor import Predictor
 from system.errors import InputError
-from text.cleaning import with_cleaning
 from text.dataset.duplicates import letters
 from text.dataset.options import DataOptions
 from text.dataset.splits import load_splits
 from text.labels import SENTIMENT
 from text.sources import read_labelled
+from text.tokens.cleaning import with_cleaning
 from text.tokens.tokenizer import tokenizer_from_json
 
 

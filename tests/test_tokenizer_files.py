@@ -13,8 +13,8 @@ from tiny import WORDS, sample_tokenizer, tokenizer_of
 from network.backbone import AS_IN_BERT
 from network.bert import BertClassifier
 from serving.export.huggingface.tokenizer_files import write_tokenizer
-from text.cleaning import with_cleaning
 from text.corpus import iter_texts
+from text.tokens.cleaning import with_cleaning
 from text.tokens.tokenizer import SPECIAL_TOKENS, load_tokenizer, wordpiece_tokenizer
 
 WORDPIECES = [*SPECIAL_TOKENS, *"房间很好[]，", "sep", "mask", "wi", "##fi", "##好", "\u3000"]

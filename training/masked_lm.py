@@ -11,8 +11,8 @@ from keras import KerasTensor, ops
 from network.backbone import backbone_layers
 from network.bert import BertMaskedLM
 from network.heads import MASKED_LM_HEAD
+from text.packing.packed_rows import PackedCorpus
 from text.tokens.masking import Masker
-from text.tokens.packing import PackedCorpus
 from training.engine.batches.epoch_batches import MaskedBatches
 from training.engine.checkpoint import Checkpoint
 from training.engine.loop import History, ProgressBar, TimeLimit, fit_epochs

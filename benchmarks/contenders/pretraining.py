@@ -30,8 +30,9 @@ with quiet_imports():
     from network.backbone import BertConfig
     from network.bert import BertMaskedLM
     from text.corpus import iter_texts
+    from text.packing.packed_rows import PackedRows
+    from text.packing.packing import pack_corpus
     from text.tokens.masking import Masker
-    from text.tokens.packing import PackedRows, pack_corpus
     from text.tokens.tokenizer import CLASSIFY, MASK, PAD, SEPARATE, UNKNOWN, load_tokenizer, special_ids
     from text.tokens.window_settings import WindowSettings
     from text.tokens.windows import encode_windows

@@ -7,7 +7,7 @@ from network.conversion import import_bert
 from network.model_file import load_model
 from network.pretrained import checkpoint_folder
 from system.errors import InputError
-from text.cleaning import cleanings_of, with_cleaning
+from text.tokens.cleaning import cleanings_of, with_cleaning
 from text.tokens.tokenizer import tokenizer_from_json
 from training.objectives.hidden_states import teaching_layers
 from training.plans.fine_tuning import FineTuningPlan

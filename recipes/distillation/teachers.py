@@ -13,11 +13,11 @@ from recipes.distillation.classifiers import Teacher
 from recipes.distillation.mixtures import mixed_texts
 from recipes.distillation.soft_labels import counted, read_soft_labels, save_soft_labels
 from system.errors import InputError
-from text.cleaning import cleaned_texts
 from text.corpus import iter_texts
 from text.dataset.duplicates import leave_out
 from text.dataset.splits import Split, Splits, excluded_texts
 from text.labels import LabelSet
+from text.tokens.cleaning import cleaned_texts
 from text.tokens.tokenizer import tokenizer_from_json
 from text.tokens.windows import encode_windows
 from training.plans.fine_tuning import FineTuningPlan

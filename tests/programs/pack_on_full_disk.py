@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from system.command_line import exits_with_status
-from text.tokens.packing import pack_corpus
+from text.packing.packing import pack_corpus
 from text.tokens.tokenizer import load_tokenizer
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from text.corpus import iter_texts
-from text.tokens import packing
+from text.packing import packing
 from text.tokens.tokenizer import load_tokenizer
 
 

@@ -23,8 +23,8 @@ from evaluation.assessment import validation_of
 from network.bert import BertClassifier, BertConfig, BertMaskedLM, logits_model
 from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
+from text.packing.packed_rows import PackedCorpus, PackedRows
 from text.tokens.masking import Masker
-from text.tokens.packing import PackedCorpus, PackedRows
 from text.tokens.window_settings import NUM_SPECIAL_TOKENS
 from text.tokens.windows import Windows
 from training.classification import document_logits, train_classifier

@@ -9,7 +9,6 @@ from tokenizers import Tokenizer
 
 from system.errors import InputError
 from system.output.display import progress, show
-from text.cleaning import cleaned_texts, cleanings_of
 from text.corpus import iter_texts
 from text.dataset.draws import SPLIT_SEED, rows_of_sets
 from text.dataset.labelled_texts import LabelledTexts
@@ -18,6 +17,7 @@ from text.dataset.origins import DATASET, OPTION_OF, TEST, VALIDATION, groups_of
 from text.dataset.row_labels import label_options_of
 from text.labels import SENTIMENT, LabelSet, describe_labels
 from text.sources import Reading, read_further, read_labelled, source_name
+from text.tokens.cleaning import cleaned_texts, cleanings_of
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import Windows, encode_windows
 

@@ -1,1 +1,1 @@
-"""From a string to integers: tokenizer, windows, packed rows, masked tokens."""
+"""From a string to integers: cleaning, tokenizer, windows, masked tokens."""

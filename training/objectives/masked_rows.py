@@ -10,8 +10,8 @@ from keras import KerasTensor
 from network.backbone import backbone_layers, backbone_of_any_length, copy_backbone
 from network.bert import BertClassifier, BertMaskedLM, masked_lm_head
 from network.heads import MASKED_LM_HEAD
+from text.packing.packed_rows import PackedCorpus
 from text.tokens.masking import Masker
-from text.tokens.packing import PackedCorpus
 from training.engine.batches.epoch_batches import EpochBatches, MaskedBatches, dataset_of_any_length
 from training.masked_lm import masked_accuracy, masked_lm_loss
 from training.plans.fine_tuning import FineTuningPlan

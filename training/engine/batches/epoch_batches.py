@@ -1,12 +1,15 @@
 """Batches of rows for `fit` and `evaluate`, as NumPy arrays."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
+from text.packing.packed_rows import PackedRows, RowReader
+from text.packing.row_order import BlockOrder, random_order
 from text.tokens.masking import Masker
-from text.tokens.packing import PackedRows
 from training.engine.batches.next_sentence import draw_pairs
 
 Inputs = np.ndarray | dict[str, np.ndarray]
@@ -14,6 +17,11 @@ Targets = np.ndarray | dict[str, np.ndarray]
 LENGTH_STEP = 16  # tokens from one length of a batch to the next
 # To compile a training step takes two cores 8 seconds, in which the included network trains on 250,000 positions.
 MIN_POSITIONS_SAVED = 500_000
+
+
+def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Return all rows in random order, (count,)."""
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 class EpochBatches(keras.utils.PyDataset):
@@ -31,6 +39,7 @@ class EpochBatches(keras.utils.PyDataset):
         last_batch: number of the batch to stop before; None continues to the end.
         frequencies: (rows,), how often to draw each row in relation to the others, with a seed; None draws each row
             once. An epoch has the same number of rows in either case.
+        random_order: returns an order of the rows by their number, the seed and the epoch.
     """
 
     changes_length = False  # whether the inputs of one batch are longer than those of another
@@ -45,6 +54,7 @@ class EpochBatches(keras.utils.PyDataset):
         first_batch: int = 0,
         last_batch: int | None = None,
         frequencies: np.ndarray | None = None,
+        random_order: Callable[[int, int, int], np.ndarray | BlockOrder] = permutation,
     ):
         super().__init__()
         self.batch_size = min(batch_size, count)
@@ -54,7 +64,7 @@ class EpochBatches(keras.utils.PyDataset):
         if seed is None:
             self._order = np.arange(count)
         elif frequencies is None:
-            self._order = np.random.default_rng((seed, epoch)).permutation(count)
+            self._order = random_order(count, seed, epoch)
         else:
             self._order = _drawn_rows(frequencies, np.random.default_rng((seed, epoch)))
 
@@ -127,19 +137,23 @@ class MaskedBatches(EpochBatches):
         targets_as_input: bool = False,
         **options: Any,
     ):
-        super().__init__(len(rows.input_ids), batch_size, **options)
+        count, max_seq_len = rows.input_ids.shape
+        order = functools.partial(random_order, max_seq_len=max_seq_len)
+        super().__init__(count, batch_size, random_order=order, **options)
         self.rows = rows
+        arrays = {"input_ids": rows.input_ids, "continues_word": rows.continues_word, "pairs": rows.pairs}
+        self._readers = {name: RowReader(array) for name, array in arrays.items() if array is not None}
         self.masker = masker
         self.mask_seed = mask_seed
         self.targets_as_input = targets_as_input
 
     def batch(self, rows: np.ndarray, number: int) -> tuple[Inputs, Targets, Targets]:
-        input_ids = self.rows.input_ids[rows]
-        continues_word = None if self.rows.continues_word is None else self.rows.continues_word[rows]
+        found = {name: read(rows) for name, read in self._readers.items()}
+        input_ids, continues_word = found["input_ids"], found.get("continues_word")
         generator = np.random.default_rng((self.mask_seed, self.epoch, number))
         drawn = None
-        if self.rows.pairs is not None:
-            drawn = draw_pairs(input_ids, continues_word, self.rows.pairs[rows], generator)
+        if "pairs" in found:
+            drawn = draw_pairs(input_ids, continues_word, found["pairs"], generator)
             input_ids, continues_word = drawn.input_ids, drawn.continues_word
         masked = self.masker(input_ids, generator, continues_word)
         inputs = {
