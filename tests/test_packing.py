@@ -1,11 +1,14 @@
 """Packed rows: they contain every document, are cached by all settings, and record where words begin."""
 
 import errno
+import functools
+import itertools
 import json
 import random
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +25,7 @@ from text.corpus import iter_texts
 from text.packing import corpus_writer, packing, tokenizing
 from text.packing.packing import pack_corpus
 from text.packing.row_file import RowFile
+from text.packing.row_packer import RowPacker
 from text.sources import SAMPLE_CORPUS
 from text.tokens.tokenizer import OWN_TOKENIZER, SPECIAL_TOKENS, load_tokenizer, wordpiece_tokenizer
 
@@ -339,6 +343,34 @@ def test_rows_are_those_of_the_simple_packer(tokenizer, whole_words, next_senten
         for rows, arrays in zip((corpus.train, corpus.held_out), expected, strict=True):
             assert {name: getattr(rows, name).tolist() for name in arrays} == arrays
             assert (rows.continues_word is None, rows.pairs is None) == (not whole_words, not next_sentence)
+
+
+def test_the_memory_does_not_grow_with_the_corpus(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizing, "DOCUMENTS_PER_BLOCK", 128)
+    monkeypatch.setattr(tokenizing, "available_cores", lambda: 1)
+    monkeypatch.setattr(corpus_writer, "BLOCKS_PER_CHECKPOINT", 4)
+    monkeypatch.setattr(corpus_writer, "RowPacker", functools.partial(RowPacker, max_open_rows=64))
+
+    # That reading takes constant memory is tested with the readers.
+    monkeypatch.setattr(packing, "iter_texts", lambda *_, **__: itertools.cycle(SAMPLE_TEXTS))
+
+    def peak(count):
+        tracemalloc.start()
+        pack_corpus(["sample"], tokenizer, 32, tmp_path, max_documents=count)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(1000)  # what is imported and compiled once
+    assert peak(8000) < 1.1 * peak(2000)
+
+
+def test_a_full_progress_bar_is_all_lines(tmp_path, tokenizer, capsys):
+    source = write_lines(tmp_path / "a.txt", SAMPLE_TEXTS[:9])
+    pack_corpus([source], tokenizer, 32, tmp_path / "rows")
+    pack_corpus([source], tokenizer, 32, tmp_path / "rows", max_documents=4)
+    shown = capsys.readouterr().err
+    assert "| 9.00/9.00 [" in shown and "| 4.00/4.00 [" in shown
 
 
 class TestWholeWords:

@@ -11,7 +11,7 @@ import pytest
 from table_files import write
 
 from system.errors import InputError
-from text.corpus import corpus_files, iter_texts
+from text.corpus import corpus_files, iter_texts, num_lines
 from text.dataset.draws import train_test_split
 from text.sources import LABEL_COLUMNS, TEXT_COLUMNS, read_labelled
 from text.tables.kinds import open_table
@@ -281,6 +281,14 @@ class TestDocuments:
     def test_hub_ids_have_no_files(self, tmp_path):
         path = write(tmp_path / "a.txt", "好")
         assert corpus_files(["wikimedia/wikipedia:20231101.zh", path]) == [tmp_path / "a.txt"]
+
+    def test_the_lines_of_text_files_are_counted(self, tmp_path):
+        write(tmp_path / "a.txt", "第一\r\n\n第二")
+        write(tmp_path / "b.txt", "第三\n", "gb18030")
+        assert num_lines([tmp_path / "b.txt", tmp_path]) == 5
+        write(tmp_path / "c.csv", "text\n好\n")
+        assert num_lines([tmp_path]) is None
+        assert num_lines([tmp_path / "a.txt", "wikimedia/wikipedia:20231101.zh"]) is None
 
     def test_the_sample_has_one_document_per_line(self):
         texts = list(iter_texts(["sample"]))

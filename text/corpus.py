@@ -68,6 +68,27 @@ def corpus_files(sources: Iterable[str | os.PathLike], option: str = "--corpus")
     return [path for source in resolved if not isinstance(source, HubId) for path in source]
 
 
+def num_lines(sources: Iterable[str | os.PathLike]) -> int | None:
+    """Return the number of lines of text files, which is that of their documents and blank lines, in constant memory.
+
+    Args:
+        sources: see `iter_texts`.
+
+    Returns:
+        None if one of the sources is not a text file.
+
+    Raises:
+        InputError: a source does not exist, or cannot be read.
+    """
+    resolved = [_resolve_corpus(str(source), "--corpus") for source in sources]
+    if any(isinstance(source, HubId) for source in resolved):
+        return None
+    paths = [path for source in resolved for path in source]
+    if any(path.suffix.lower() in TABLE_SUFFIXES for path in paths):
+        return None
+    return sum(scan(path).num_lines for path in paths)
+
+
 def fingerprints(sources: Iterable[str], option: str = "--corpus") -> list[str]:
     """Return the hash and the suffix of each file of the sources; the name of a source that is not a file."""
     found = []

@@ -1,6 +1,7 @@
 """Rows of tokens on disk, which are read without filling the memory."""
 
 import dataclasses
+import functools
 import mmap
 
 import numpy as np
@@ -31,7 +32,7 @@ class PackedRows:
     tokens: int
     pairs: np.ndarray | None = None
 
-    @property
+    @functools.cached_property
     def num_pairs(self) -> int:
         """The number of rows that are a pair of texts."""
         if self.pairs is None:

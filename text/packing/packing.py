@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from system.files import check_writable
 from system.locks import owned
-from text.corpus import fingerprints, iter_texts
+from text.corpus import fingerprints, iter_texts, num_lines
 from text.packing.corpus_writer import COUNTS_NAME, SPLIT_NAMES, corpus_writer
 from text.packing.packed_rows import PackedCorpus, PackedRows
 from text.packing.tokenizing import PackingOptions, tokenized_blocks
@@ -76,7 +76,8 @@ def pack_corpus(
     folder = Path(cache_folder, digest[:16])
     if not (folder / COUNTS_NAME).is_file():
         texts = iter_texts(sources, text_column, exclude, unwanted=unwanted, or_usual=or_usual)
-        _pack_once(itertools.islice(texts, max_documents), options, folder)
+        total = min(filter(None, (num_lines(sources), max_documents)), default=None)
+        _pack_once(itertools.islice(texts, max_documents), options, folder, total)
     counts = json.loads((folder / COUNTS_NAME).read_text())
     train, held_out = (_load_rows(folder, split, options.array_names, counts[split]) for split in SPLIT_NAMES)
     return PackedCorpus(train, held_out, digest)
@@ -100,21 +101,29 @@ def _load_rows(folder: Path, split: str, names: Sequence[str], counts: dict[str,
     return PackedRows(**{"continues_word": None} | arrays | counts)
 
 
-def _pack_once(texts: Iterable[str], options: PackingOptions, folder: Path) -> None:
-    """Pack the texts into the files of `folder`, unless another run has done so in the meantime."""
+def _pack_once(texts: Iterable[str], options: PackingOptions, folder: Path, total: int | None) -> None:
+    """Pack the texts into the files of `folder`, unless another run has done so in the meantime.
+
+    Args:
+        texts: the texts.
+        options: how to pack them.
+        folder: the folder of the corpus in the cache.
+        total: about the number of texts, for the progress bar; None if nobody knows.
+    """
     check_writable(folder / COUNTS_NAME)
     with owned(folder, "wait until it has packed the same corpus; this run will use the result"):
         if not (folder / COUNTS_NAME).is_file():
-            _pack(texts, options, folder)
+            _pack(texts, options, folder, total)
 
 
-def _pack(texts: Iterable[str], options: PackingOptions, folder: Path) -> None:
+def _pack(texts: Iterable[str], options: PackingOptions, folder: Path, total: int | None) -> None:
     with corpus_writer(folder, options) as writer:
         if writer.num_documents:
             print(f"continuing an interrupted packing after {writer.num_documents:,} documents", file=sys.stderr)
         rest = itertools.islice(texts, writer.num_documents, None)
+        packed = writer.num_documents
         with (
-            tqdm(desc="packing", unit=" documents", unit_scale=True, initial=writer.num_documents) as progress,
+            tqdm(desc="packing", unit=" documents", unit_scale=True, total=total, initial=packed) as progress,
             contextlib.closing(tokenized_blocks(rest, options)) as blocks,
         ):
             for block in blocks:
