@@ -24,7 +24,7 @@ PRETRAIN = Path(__file__).resolve().parents[1] / "pretrain.py"
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 SENTENCE = re.compile("[^。！？]+[。！？]*")
 SENTENCES_PER_DOCUMENT = 6  # mean
-SENTENCES_AT_ONCE = 100_000
+SENTENCES_AT_ONCE = 5000
 # Few rows to evaluate, and no end but that of the steps.
 TRAINING = ["--held-out-fraction", "0.0005", "--epochs", "1000"]
 
@@ -100,8 +100,9 @@ def write_corpus(path: Path, size: int) -> None:
         while file.tell() < size:
             numbers = generator.integers(len(sentences), size=SENTENCES_AT_ONCE)
             ends_document = generator.random(SENTENCES_AT_ONCE) < 1 / SENTENCES_PER_DOCUMENT
+            ends_document[-1] = True
             numbers += len(sentences) * ends_document
-            file.write(b"".join([pieces[number] for number in numbers.tolist()]) + b"\n")
+            file.write(b"".join([pieces[number] for number in numbers.tolist()]))
 
 
 def _pretrain(corpus: Path, folder: Path, *options: str) -> Run:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from scripts import assert_one_error
 
-from benchmarks import bert_training, formats, serving
+from benchmarks import bert_training, formats, large_corpus, serving
 from benchmarks.contenders.serving import repeat_to_file
 from benchmarks.pretraining import main
-from benchmarks.processes import measure
+from benchmarks.processes import Run, measure
 from system.errors import InputError
 from text.corpus import iter_texts
 from text.tokens.tokenizer import SPECIAL_TOKENS
@@ -140,7 +140,7 @@ def test_the_memory_of_a_process_is_its_own(tmp_path):
     assert (small.output, large.output) == ("0", str(100 << 20))
     assert small.mebibytes < 60
     assert 95 < large.mebibytes - small.mebibytes < 115
-    assert small.seconds > 0
+    assert small.seconds > 0 and small.cpu_seconds > 0
 
 
 @pytest.mark.parametrize("end", ["exit", "abort"])
@@ -206,6 +206,50 @@ def test_serving_without_a_model_is_one_error(capsys):
     assert out == ""
     assert err.startswith("error: missing.keras")
     assert err.count("\n") == 1
+
+
+def test_a_large_corpus_is_made_of_the_sample_and_the_same_each_time(tmp_path):
+    for name, size in (("a.txt", 100_000), ("b.txt", 2_000_000)):
+        large_corpus.write_corpus(tmp_path / name, size)
+        assert size <= (tmp_path / name).stat().st_size < size + 1_000_000
+    content = (tmp_path / "b.txt").read_bytes()
+    assert content.startswith((tmp_path / "a.txt").read_bytes())
+    texts = content.decode().splitlines()
+    assert all(texts) and 4 < len(re.findall("[。！？]+", content.decode())) / len(texts) < 8
+    sample = "".join(iter_texts(["sample"]))
+    assert all(sentence in sample for text in texts[:50] for sentence in large_corpus.SENTENCE.findall(text))
+
+
+@pytest.mark.parametrize(("text", "size"), [("7", 7), ("500K", 500_000), ("20M", 20_000_000), ("2G", 2_000_000_000)])
+def test_sizes_of_corpora(text, size):
+    assert large_corpus.parse_size(text) == size
+
+
+@pytest.mark.parametrize("wrong", ["", "0", "2T", "1.5G", "-1"])
+def test_a_size_that_is_none_is_one_error(tmp_path, capsys, wrong):
+    assert large_corpus.main([f"--sizes={wrong}", "--folder", str(tmp_path)]) == 1
+    assert_one_error(capsys.readouterr().err, "--sizes")
+
+
+def test_large_corpora_print_a_line_each(tmp_path, monkeypatch, capsys):
+    runs = []
+
+    def measured(arguments, folder):
+        steps = int(arguments[arguments.index("--max-steps") + 1]) if "--max-steps" in arguments else 0
+        is_large = "5M.txt" in arguments[arguments.index("--corpus") + 1]
+        runs.append((is_large, steps))
+        # Start, compilation and evaluation, and a step that is slower on the large file.
+        return Run(0.0, 900 + is_large, "", 20 + steps * (0.3 if is_large else 0.24))
+
+    monkeypatch.setattr(large_corpus, "measure", measured)
+    options = ["--sizes", "1M", "5M", "--steps", "10", "--turns", "2", "--folder", str(tmp_path)]
+    assert large_corpus.main(options) == 0
+    assert runs == [(False, 0), (True, 0), *[(False, 10), (False, 20), (True, 10), (True, 20)] * 2]
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert [re.split(r" {2,}", line) for line in lines] == [
+        ["1M", "20 s CPU", "900 MiB", "240.0 ms CPU", "900 MiB", "1.00x the speed"],
+        ["5M", "20 s CPU", "901 MiB", "300.0 ms CPU", "901 MiB", "0.80x the speed"],
+    ]
 
 
 MISSING_FORMATS = [package for package in formats.NEEDED.values() if not importlib.util.find_spec(package)]

@@ -228,9 +228,9 @@ class Killed(Exception):
     """A stand-in for SIGKILL."""
 
 
-def texts_until_killed(texts, count):
+def texts_until_killed(texts, count, error):
     yield from texts[:count]
-    raise Killed
+    raise error
 
 
 def assert_same_files(folder, other):
@@ -242,7 +242,7 @@ def assert_same_files(folder, other):
 
 
 class TestInterruptedPacking:
-    TEXTS = SAMPLE_TEXTS[:60]
+    TEXTS, ERROR = SAMPLE_TEXTS[:60], Killed
 
     @pytest.fixture
     def pack(self, tmp_path, tokenizer, monkeypatch):
@@ -256,7 +256,8 @@ class TestInterruptedPacking:
             options = {"held_out_fraction": 0.3, "next_sentence": True, "whole_words": True} | options
             with monkeypatch.context() as patch:
                 if killed_after is not None:
-                    patch.setattr(packing, "iter_texts", lambda *_, **__: texts_until_killed(self.TEXTS, killed_after))
+                    texts = texts_until_killed(self.TEXTS, killed_after, self.ERROR)
+                    patch.setattr(packing, "iter_texts", lambda *_, **__: texts)
                 return pack_corpus([source], tokenizer, 32, tmp_path / folder, **options)
 
         return pack
@@ -274,6 +275,16 @@ class TestInterruptedPacking:
         assert capsys.readouterr().err.startswith(note) == bool(packed_before)
         pack("other", **options)
         assert_same_files(tmp_path / "rows", tmp_path / "other")
+
+    @pytest.mark.parametrize(("after", "is_kept"), [(40, True), (9, False)])
+    def test_ctrl_c_keeps_what_is_packed(self, tmp_path, pack, monkeypatch, capsys, after, is_kept):
+        monkeypatch.setattr(TestInterruptedPacking, "ERROR", KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            pack(killed_after=after)
+        note = "the packed rows are kept; run the same command again to continue\n"
+        assert capsys.readouterr().err.endswith(note) == is_kept
+        [folder] = (tmp_path / "rows").iterdir()
+        assert (len(list(folder.iterdir())) > 0) == is_kept
 
     def test_what_a_killed_run_leaves_behind_the_checkpoint_is_cut_off(self, tmp_path, pack):
         with pytest.raises(Killed):

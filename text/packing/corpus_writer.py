@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ class CorpusWriter:
     def discard_unfinished(self) -> None:
         """Cut the files to what the checkpoint contains, or remove them if there is none."""
         self.close()
-        if self._checkpoint_path.is_file():
+        if self.is_resumable:
             self.open()
             self.close()
             return
@@ -156,9 +157,14 @@ class CorpusWriter:
             file.path.unlink(missing_ok=True)
 
     @property
+    def is_resumable(self) -> bool:
+        """Whether there is a checkpoint to continue from."""
+        return self._checkpoint_path.is_file()
+
+    @property
     def remedy(self) -> str:
         """What to do if the disk is full."""
-        kept = " and run the same command again, which continues the packing" * self._checkpoint_path.is_file()
+        kept = " and run the same command again, which continues the packing" * self.is_resumable
         return f"free space{kept}, or choose another --cache-folder for pretrain.py"
 
     @property
@@ -177,7 +183,7 @@ class CorpusWriter:
 
     def _read_checkpoint(self) -> dict[str, Any]:
         """Return the checkpoint of an interrupted run; an empty one if there is none."""
-        if not self._checkpoint_path.is_file():
+        if not self.is_resumable:
             return {}
         return json.loads(self._checkpoint_path.read_text(encoding="utf-8"))
 
@@ -212,6 +218,8 @@ def corpus_writer(folder: Path, options: PackingOptions) -> Iterator[CorpusWrite
     except BaseException as error:
         with contextlib.suppress(OSError):  # the first error says what is wrong
             writer.discard_unfinished()
+        if isinstance(error, KeyboardInterrupt) and writer.is_resumable:
+            print("the packed rows are kept; run the same command again to continue", file=sys.stderr)
         is_own = isinstance(error, OSError) and (error.filename is None or Path(error.filename).parent == folder)
         if not is_own:  # such as one about a file that was being read
             raise
