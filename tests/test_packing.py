@@ -246,11 +246,11 @@ class TestInterruptedPacking:
 
     @pytest.fixture
     def pack(self, tmp_path, tokenizer, monkeypatch):
-        """Pack the texts in blocks of 8 with a checkpoint after every second one, perhaps until a number of texts."""
+        """Pack the texts in blocks of 8 with a checkpoint after each, perhaps until a number of texts."""
         source = write_lines(tmp_path / "a.txt", self.TEXTS)
         monkeypatch.setattr(tokenizing, "DOCUMENTS_PER_BLOCK", 8)
         monkeypatch.setattr(tokenizing, "available_cores", lambda: 1)
-        monkeypatch.setattr(corpus_writer, "BLOCKS_PER_CHECKPOINT", 2)
+        monkeypatch.setattr(corpus_writer, "CHARACTERS_PER_CHECKPOINT", 1)
 
         def pack(folder="rows", killed_after=None, **options):
             options = {"held_out_fraction": 0.3, "next_sentence": True, "whole_words": True} | options
@@ -270,13 +270,13 @@ class TestInterruptedPacking:
                 pack(killed_after=count, **options)
         capsys.readouterr()
         pack(**options)
-        packed_before = max(killed_after) // 16 * 16
+        packed_before = (max(killed_after) - 1) // 8 * 8  # a block is complete when another text follows
         note = f"continuing an interrupted packing after {packed_before} documents\n"
         assert capsys.readouterr().err.startswith(note) == bool(packed_before)
         pack("other", **options)
         assert_same_files(tmp_path / "rows", tmp_path / "other")
 
-    @pytest.mark.parametrize(("after", "is_kept"), [(40, True), (9, False)])
+    @pytest.mark.parametrize(("after", "is_kept"), [(40, True), (8, False)])
     def test_ctrl_c_keeps_what_is_packed(self, tmp_path, pack, monkeypatch, capsys, after, is_kept):
         monkeypatch.setattr(TestInterruptedPacking, "ERROR", KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
@@ -359,7 +359,7 @@ def test_rows_are_those_of_the_simple_packer(tokenizer, whole_words, next_senten
 def test_the_memory_does_not_grow_with_the_corpus(tmp_path, tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizing, "DOCUMENTS_PER_BLOCK", 128)
     monkeypatch.setattr(tokenizing, "available_cores", lambda: 1)
-    monkeypatch.setattr(corpus_writer, "BLOCKS_PER_CHECKPOINT", 4)
+    monkeypatch.setattr(corpus_writer, "CHARACTERS_PER_CHECKPOINT", 20_000)
     monkeypatch.setattr(corpus_writer, "RowPacker", functools.partial(RowPacker, max_open_rows=64))
 
     # That reading takes constant memory is tested with the readers.
