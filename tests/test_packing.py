@@ -297,11 +297,12 @@ class TestInterruptedPacking:
         pack("other")
         assert_same_files(tmp_path / "rows", tmp_path / "other")
 
+    @pytest.mark.parametrize("name", ["held_out_pairs.npy", "train_input_ids.npy", "checkpoint.json"])
     @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
-    def test_without_the_rows_of_the_checkpoint_it_starts_over(self, tmp_path, pack, capsys, damage):
+    def test_a_damaged_checkpoint_or_file_lets_it_start_over(self, tmp_path, pack, capsys, name, damage):
         with pytest.raises(Killed):
             pack(killed_after=40)
-        [path] = (tmp_path / "rows").rglob("held_out_pairs.npy")
+        [path] = (tmp_path / "rows").rglob(name)
         damage(path)
         capsys.readouterr()
         pack()

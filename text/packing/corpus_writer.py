@@ -183,10 +183,11 @@ class CorpusWriter:
             self._splits[name] = _SplitWriter(self.folder, name, self.options, splits.get(name))
 
     def _read_checkpoint(self) -> dict[str, Any]:
-        """Return the checkpoint of an interrupted run; an empty one if there is none."""
-        if not self.is_resumable:
-            return {}
-        return json.loads(self._checkpoint_path.read_text(encoding="utf-8"))
+        """Return the checkpoint of an interrupted run; an empty one if there is none, or if it is damaged."""
+        if self.is_resumable:
+            with contextlib.suppress(ValueError):
+                return json.loads(self._checkpoint_path.read_text(encoding="utf-8"))
+        return {}
 
     def _write_checkpoint(self) -> None:
         for file in self._files:
