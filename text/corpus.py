@@ -12,6 +12,7 @@ from system.output.logs import printable_logger
 from text.dataset.duplicates import leave_out
 from text.hub_datasets import HubId, open_hub
 from text.sources import CORPUS_SUFFIXES, SAMPLE, SAMPLE_CORPUS, TEXT_COLUMNS, hub_id_or_fail
+from text.tables.input.text_file import scan
 from text.tables.kinds import TABLE_SUFFIXES, open_table
 from text.tables.problems import is_blank, row_problem
 from text.tables.rows import Table, choose_column
