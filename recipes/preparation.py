@@ -274,8 +274,7 @@ def checkpoint_of(
     corpus = [masked_text.corpus.sha256] if masked_text else []
     states = pretrained_sha256(plan.teachers[0], "--teachers") if plan.hidden_loss_weight is not None else []
     sha256 = data_sha256(splits.labelled, plan.pretrained, [*further, *distillation_data, *corpus, *states])
-    path = Path(plan.run_folder, CHECKPOINT_NAME)
-    return Checkpoint(path, plan.checkpoint_seconds, sha256, steps=plan.checkpoint_steps)
+    return Checkpoint(Path(plan.run_folder, CHECKPOINT_NAME), plan.checkpoint_seconds, sha256, plan.checkpoint_steps)
 
 
 def data_sha256(labelled: LabelledTexts, pretrained: str, other_data: Sequence[str] = ()) -> str:

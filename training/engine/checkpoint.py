@@ -36,7 +36,7 @@ class Checkpoint(keras.callbacks.Callback):
         interruption: whether the run was asked to stop, which it does after it has written its state.
     """
 
-    def __init__(self, path: Path, interval: float = 60.0, data_sha256: str = "", *, steps: int | None = None):
+    def __init__(self, path: Path, interval: float = 60.0, data_sha256: str = "", steps: int | None = None):
         super().__init__()
         self.path = Path(path)
         self.interval = interval

@@ -1,6 +1,6 @@
 """Compare pre-training on a large and on a small text file: time of packing and of a step, and peak memory.
 
-    python -m benchmarks.large_corpus --sizes 20M 2G
+    python -m benchmarks.endurance.large_corpus --sizes 20M 2G
 
 The text is synthetic: documents of random sentences of the sample corpus. Both files are packed and trained on by
 `pretrain.py`, in processes of their own, which take turns. The time of a step is the difference between a long and a
@@ -20,7 +20,7 @@ from system.command_line import Parser, exits_with_status, positive_int
 from system.errors import InputError
 from text.corpus import iter_texts
 
-PRETRAIN = Path(__file__).resolve().parents[1] / "pretrain.py"
+PRETRAIN = Path(__file__).resolve().parents[2] / "pretrain.py"
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 SENTENCE = re.compile("[^。！？]+[。！？]*")
 SENTENCES_PER_DOCUMENT = 6  # mean
