@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.processes import Run, measure
+from benchmarks.measuring.processes import Run, measure
 from system.command_line import Parser, exits_with_status, positive_int
 from system.errors import InputError
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.contenders.serving import repeat_to_file
-from benchmarks.processes import Run, measure
+from benchmarks.measuring.processes import Run, measure
 from system.command_line import Parser, exits_with_status, positive_int
 from system.errors import InputError
 from system.files import write_atomically

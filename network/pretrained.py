@@ -10,9 +10,9 @@ import numpy as np
 from network.backbone import copy_backbone
 from network.bert import BertClassifier, BertMaskedLM, BertModel
 from network.checkpoints.config_file import config_path
+from network.checkpoints.conversion import import_bert
 from network.checkpoints.formats import checkpoint_files
 from network.checkpoints.hub_checkpoints import download_checkpoint, is_hub_id
-from network.conversion import import_bert
 from network.heads import MASKED_LM_HEAD
 from network.model_file import load_model
 from system.errors import InputError

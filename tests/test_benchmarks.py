@@ -12,8 +12,8 @@ from scripts import assert_one_error
 
 from benchmarks import bert_training, formats, large_corpus, serving
 from benchmarks.contenders.serving import repeat_to_file
+from benchmarks.measuring.processes import Run, measure
 from benchmarks.pretraining import main
-from benchmarks.processes import Run, measure
 from system.errors import InputError
 from text.corpus import iter_texts
 from text.tokens.tokenizer import SPECIAL_TOKENS

@@ -8,7 +8,7 @@ from bert_checkpoints import outputs_of, random_bert, save_checkpoint, save_voca
 from hub_servers import model_server, refusing_server, silent_server, use_hub
 from tiny_models import save_with_metadata
 
-from network.conversion import import_bert
+from network.checkpoints.conversion import import_bert
 from recipes.distillation.classifiers import Teacher, teacher_sha256
 from serving.predictor import Predictor
 from system.errors import InputError

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from network.backbone import AS_IN_BERT, BertConfig, backbone_layers
 from network.bert import BertClassifier, BertMaskedLM, logits_model, pooler_of
-from network.conversion import bert_name, bert_tensors, import_bert
+from network.checkpoints.conversion import bert_name, bert_tensors, import_bert
 from system.errors import InputError
 from text.tokens.tokenizer import PAD, tokenizer_from_json, wordpiece_tokenizer
 

@@ -24,7 +24,7 @@ from exported_models import (
 )
 from safetensors.numpy import load_file
 
-from network.conversion import bert_tensors, import_bert
+from network.checkpoints.conversion import bert_tensors, import_bert
 from network.metadata import Metadata
 from network.model_file import load_model
 from network.pretrained import read_pretrained

@@ -136,5 +136,5 @@ def test_loading_the_readers_loads_no_large_library():
     command = [sys.executable, str(program), "network.checkpoints.formats"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     loaded = set(json.loads(run.stdout))
-    assert "network.checkpoints.torch_file" in loaded
+    assert "network.checkpoints.pytorch.torch_file" in loaded
     assert not {"keras", "tensorflow", "torch", "safetensors"} & loaded

@@ -21,7 +21,7 @@ from torch_files import (
     tensor_operations,
 )
 
-from network.checkpoints.torch_pickle import KNOWN_NAMES, Storage, Tensor, unpickle
+from network.checkpoints.pytorch.torch_pickle import KNOWN_NAMES, Storage, Tensor, unpickle
 from system.errors import InputError
 
 FLOATS = storage_operations("0", "FloatStorage", 12)

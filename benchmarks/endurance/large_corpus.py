@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.processes import Run, measure
+from benchmarks.measuring.processes import Run, measure
 from system.command_line import Parser, exits_with_status, positive_int
 from system.errors import InputError
 from text.corpus import iter_texts

@@ -1,1 +1,1 @@
-"""The tensors of BERT checkpoints that other programs wrote: PyTorch, safetensors and TensorFlow 1."""
+"""BERT checkpoints that other programs wrote: their files, their tensors, and our weights made of these."""

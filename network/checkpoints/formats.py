@@ -8,9 +8,9 @@ from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
+from network.checkpoints.pytorch.torch_file import read_torch
 from network.checkpoints.safetensors_file import read_safetensors
 from network.checkpoints.tensorflow_file import read_tensorflow
-from network.checkpoints.torch_file import read_torch
 from system.errors import InputError, first_line
 
 # In the order of preference. An index is a JSON file that says in which of several files each tensor is.

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from network.bert import BertClassifier
-from network.conversion import import_bert
+from network.checkpoints.conversion import import_bert
 from network.pretrained import checkpoint_folder, pretrained_sha256
 from recipes.distillation.answers import kept_answers
 from serving.export.onnx_file import onnx_model

@@ -3,7 +3,7 @@
 import json
 
 from network.bert import BertClassifier, BertModel
-from network.conversion import import_bert
+from network.checkpoints.conversion import import_bert
 from network.model_file import load_model
 from network.pretrained import checkpoint_folder
 from system.errors import InputError

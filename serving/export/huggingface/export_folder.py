@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from network.bert import BertClassifier, BertModel
 from network.checkpoints.config_file import OWN_VALUES, config_values, label_values
-from network.conversion import bert_tensors
+from network.checkpoints.conversion import bert_tensors
 from network.metadata import Metadata
 from network.pretrained import read_pretrained
 from serving.export.folders import README, TOKENIZER, is_export, portable_tokenizer

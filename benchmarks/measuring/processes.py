@@ -26,16 +26,17 @@ class Run(NamedTuple):
     cpu_seconds: float = 0.0
 
 
-def measure(arguments: list[str], folder: Path, backend: str = "tensorflow") -> Run:
+def measure(arguments: list[str], folder: Path, backend: str = "tensorflow", status: int = 0) -> Run:
     """Measure Python with these arguments in a process of its own, whose errors go to standard error.
 
     Args:
         arguments: the command line after the name of the interpreter.
         folder: for a temporary file.
         backend: the backend of Keras.
+        status: the exit status that the process must have.
 
     Raises:
-        InputError: the process failed.
+        InputError: the process ended with another status.
     """
     report = folder / "run.json"
     result = subprocess.run(
@@ -44,7 +45,7 @@ def measure(arguments: list[str], folder: Path, backend: str = "tensorflow") -> 
         stdout=subprocess.PIPE,
         encoding="utf-8",
     )
-    if result.returncode:
+    if result.returncode != status:
         raise InputError(f"{' '.join(arguments[:3])} could not be measured; its error is above")
     measured = json.loads(report.read_text(encoding="utf-8"))
     output = next(iter(result.stdout.splitlines()[-1:]), "")

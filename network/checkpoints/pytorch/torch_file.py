@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from network.checkpoints.floats import as_float32
-from network.checkpoints.torch_pickle import Storage, Tensor, unpickle
+from network.checkpoints.pytorch.torch_pickle import Storage, Tensor, unpickle
 
 ZIP_START, PICKLE_START = b"PK\x03\x04", b"\x80"
 MAGIC_NUMBER, PROTOCOL_VERSION = 0x1950A86A20F9469CFC6C, 1001  # of the older form

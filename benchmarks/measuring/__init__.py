@@ -1,0 +1,1 @@
+"""Measure a process from the outside: its seconds and its peak memory."""
