@@ -77,7 +77,7 @@ def load_data(plan: FineTuningPlan, pretrained: BertModel) -> tuple[BertModel, S
     Raises:
         InputError: the data cannot be used, does not fit `--threshold`, or the vocabulary cannot be cut.
     """
-    tokenizer = tokenizer_from_json(pretrained.tokenizer_json)
+    tokenizer = tokenizer_from_json(pretrained.tokenizer_json, plan.pretrained, pretrained.config.vocab_size)
     splits = load_splits(plan, tokenizer, pretrained.config.max_seq_len)
     if plan.prune_vocab:
         pretrained, splits = prune_vocabulary(plan, pretrained, splits)
@@ -209,7 +209,7 @@ def pack(sources: list[str], model: BertMaskedLM, cache_folder: str, **options: 
     Raises:
         InputError: see `text.packing.packing.pack_corpus`.
     """
-    tokenizer = tokenizer_from_json(model.tokenizer_json)
+    tokenizer = tokenizer_from_json(model.tokenizer_json, vocab_size=model.config.vocab_size)
     corpus = pack_corpus(sources, tokenizer, model.config.max_seq_len, cache_folder, **options)
     for name, rows in (("training", corpus.train), ("held out", corpus.held_out)):
         print(

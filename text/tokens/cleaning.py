@@ -5,22 +5,10 @@ from collections.abc import Collection, Iterable
 
 from tokenizers import Regex, Tokenizer, normalizers
 
+from text.tokens.checks.patterns import PATTERNS
 from text.tokens.tokenizer import tokenizer_from_json
 
 ALL = "all"
-# What each cleaning replaces with a space, in the order of application. Every repetition is bounded, or cannot meet a
-# character that ends it, so that the time is linear in the length of the text.
-PATTERNS = {
-    # A forwarded chain. A text that begins with one keeps its first link, else nothing would be left of it.
-    "reposts": r"(?<=\S)\s*[/／]{2}\s?[@＠][\s\S]*",
-    # Chinese text often follows an address without a space, and so does a chain.
-    "urls": r"(?i:https?://|www\.)(?:(?!//@)[A-Za-z0-9\-._~:/?!$&'()*+,;=%]|#(?=[A-Za-z0-9]))+",
-    # Not the second half of an e-mail address.
-    "names": r"(?:(?:回复|回覆|[/／]{2})\s?)?(?<![A-Za-z0-9._%+\-])[@＠][\p{Word}\-]{1,20} ?[:：]?",
-    "hashtags": r"[#＃][^#＃\r\n]{1,40}[#＃]",
-    # 【…】 is a headline.
-    "emoticons": r"[\[［]\p{L}[\p{L}\p{N}]{0,7}[\]］]",
-}
 REPLACEMENT = " "  # a space, so that the words on both sides stay two words
 
 

@@ -16,7 +16,9 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from system.errors import InputError, first_line
+from system.files import as_input_error
 from system.libraries import quiet_imports
+from text.tokens.checks.tokenizer_file import MAX_BYTES, checked_tokenizer
 
 PAD, UNKNOWN, CLASSIFY, SEPARATE, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 OWN_TOKENIZER = Path(__file__).with_name("tokenizer.json")
@@ -79,17 +81,20 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return found
 
 
-def tokenizer_from_json(content: str | bytes, where: str = "tokenizer.json") -> Tokenizer:
+def tokenizer_from_json(
+    content: str | bytes, where: str = "tokenizer.json", vocab_size: int | None = None
+) -> Tokenizer:
     """Return the tokenizer of a `tokenizer.json`.
 
     Args:
-        content: the content of the file.
+        content: the content of the file. It may be hostile, see `text.tokens.checks.tokenizer_file`.
         where: the file, for the error message.
+        vocab_size: the number of tokens of the network; None if there is none.
 
     Raises:
-        InputError: it is not a tokenizer, one of the five special tokens is missing, or `[PAD]` is not token 0.
+        InputError: it is not a tokenizer that can be used, or lacks a special token, or `[PAD]` is not token 0.
     """
-    tokenizer = _parsed(content, where)
+    tokenizer = _parsed(content, where, vocab_size)
     if tokenizer.token_to_id(PAD) != 0:
         raise InputError(f"{where}: {PAD} must be token 0, which the network treats as padding")
     if _state(tokenizer.pre_tokenizer) == _state(BORDERS):
@@ -190,12 +195,9 @@ def _state(pre_tokenizer: pre_tokenizers.PreTokenizer | None) -> bytes | None:
     return None if pre_tokenizer is None else pre_tokenizer.__getstate__()
 
 
-def _parsed(content: str | bytes, where: str) -> Tokenizer:
-    """Return the tokenizer of a `tokenizer.json` as it is there, after checking that it has the special tokens."""
-    try:
-        tokenizer = Tokenizer.from_buffer(content.encode() if isinstance(content, str) else content)
-    except Exception as error:  # the library raises bare `Exception`
-        raise InputError(f"{where}: not a tokenizer ({error})") from None
+def _parsed(content: str | bytes, where: str, vocab_size: int | None = None) -> Tokenizer:
+    """Return the tokenizer of a `tokenizer.json` as it is there, after checking it and its special tokens."""
+    tokenizer = checked_tokenizer(content.encode() if isinstance(content, str) else content, where, vocab_size)
     _require_special_tokens(tokenizer, where)
     return tokenizer
 
@@ -226,10 +228,9 @@ def with_special_tokens(tokenizer: Tokenizer, where: str) -> Tokenizer:
 
 
 def _read_tokenizer_file(path: Path) -> tuple[Tokenizer, int]:
-    try:
-        return _with_padding_first(_parsed(path.read_text(encoding="utf-8"), where=str(path)), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a tokenizer ({error})") from None
+    with as_input_error(path), open(path, "rb") as file:
+        content = file.read(MAX_BYTES + 1)  # one more, which is refused
+    return _with_padding_first(_parsed(content, where=str(path)), str(path))
 
 
 def _with_padding_first(tokenizer: Tokenizer, where: str) -> tuple[Tokenizer, int]:
@@ -288,8 +289,7 @@ def _download_tokenizer(name: str) -> tuple[Tokenizer, int]:
     try:
         # Without a check first, the library would retry for 49 seconds.
         with contextlib.nullcontext() if reachable else offline():
-            tokenizer = AutoTokenizer.from_pretrained(name).backend_tokenizer
-        content = tokenizer.to_str()
+            content = AutoTokenizer.from_pretrained(name).backend_tokenizer.to_str()
     except (OSError, ValueError) as error:
         failed = f"does not provide this tokenizer ({first_line(error)})"
         reason = failed if reachable else f"could not be reached at {endpoint()}"

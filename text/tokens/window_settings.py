@@ -76,7 +76,7 @@ class WindowSettings:
             max_seq_len: maximum number of tokens that the network reads at once.
 
         Raises:
-            InputError: the window is longer than `max_seq_len`, or the stride is longer than the window.
+            InputError: the window is longer than `max_seq_len` or has no room for a token, or the stride is too long.
         """
         window = self.window or max_seq_len
         if window > max_seq_len:
@@ -84,6 +84,10 @@ class WindowSettings:
                 f"a window of {window} tokens is too long: the model reads at most {max_seq_len}; use a shorter window"
             )
         capacity = window - NUM_SPECIAL_TOKENS
+        if capacity < 1:
+            raise InputError(
+                f"the model reads {window} tokens at once, which its special tokens fill; use another model"
+            )
         if self.stride is not None and self.stride > capacity:
             raise InputError(
                 f"a stride of {self.stride} tokens would skip some of the text: a window of {window} tokens holds "

@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
+from text.tokens.checks.panics import panics_as_input_error
 from text.tokens.tokenizer import CLASSIFY, SEPARATE
 from text.tokens.window_settings import WindowSettings
 
 TEXTS_PER_BLOCK = 4096
+UNREADABLE = "the tokenizer of the model fails on a text; leave the text out, or use another model"
 
 
 class Windows(NamedTuple):
@@ -83,12 +85,13 @@ def encode_windows(
         settings: how to split the texts; None uses the defaults.
 
     Raises:
-        InputError: the settings do not fit the network.
+        InputError: the settings do not fit the network, or the tokenizer fails on a text.
     """
     token_ids, remaining = [], iter(texts)
     # A block at a time, because an encoding takes ten times the memory of its ids.
     while block := list(itertools.islice(remaining, TEXTS_PER_BLOCK)):
-        encodings = tokenizer.encode_batch_fast(block, add_special_tokens=False)
+        with panics_as_input_error(UNREADABLE):
+            encodings = tokenizer.encode_batch_fast(block, add_special_tokens=False)
         token_ids += [encoding.ids for encoding in encodings]
     return windows_of(token_ids, tokenizer, max_seq_len, settings or WindowSettings())
 
