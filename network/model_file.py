@@ -2,15 +2,19 @@
 
 import hashlib
 import os
+import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from network.bert import BertClassifier, BertModel
-from network.metadata import Metadata, stamp_weights
+from network.checks.archive import check_model_file
+from network.metadata import stamp_weights
 from system.errors import InputError, first_line
 from system.files import refuse_folder, replace_atomically
+
+UNUSABLE = "not a model file of this project, or a damaged one"
 
 
 def save_model(model: BertModel, path: str | os.PathLike) -> None:
@@ -45,7 +49,7 @@ def load_model(path: str | os.PathLike, expected: type[BertModel] = BertModel) -
     """Load a model from a `.keras` file that `save_model` wrote.
 
     Args:
-        path: the file.
+        path: the file. It may be hostile: it is checked before Keras reads it, see `network.checks`.
         expected: the class that the model must have.
 
     Raises:
@@ -57,29 +61,22 @@ def load_model(path: str | os.PathLike, expected: type[BertModel] = BertModel) -
     if not path.is_file():
         raise InputError(f"{path}: no such model file; {_how_to_make(expected)}")
     try:
+        check_model_file(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or first_line(error)}") from error
+    except (ValueError, zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+        raise InputError(f"{path}: {UNUSABLE}: {first_line(error)}; {_how_to_make(expected)}") from error
+    try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or first_line(error)}") from error
-    except Exception as error:  # each kind of damage has its own, NotImplementedError and EOFError among them
-        if input_error := _input_error_behind(error):
-            raise InputError(f"{path}: the metadata of the model cannot be used: {input_error}") from None
-        raise InputError(
-            f"{path}: not a model file of this project, or a damaged one; {_how_to_make(expected)}"
-        ) from error
+    except Exception as error:  # each kind of damage has its own
+        raise InputError(f"{path}: {UNUSABLE}; {_how_to_make(expected)}") from error
     if not isinstance(model, expected):
         raise InputError(
             f"{path}: contains a {type(model).__name__}, not a {expected.__name__}; {_how_to_make(expected)}"
         )
-    if isinstance(model, BertClassifier):
-        Metadata.from_json(model.metadata, str(path))  # raises
     return model
-
-
-def _input_error_behind(error: BaseException | None) -> InputError | None:
-    """Return the error of this project that made Keras fail, or None if there is none."""
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _how_to_make(expected: type[BertModel]) -> str:
