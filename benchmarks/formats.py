@@ -27,7 +27,8 @@ from benchmarks.serving import TEXT, machine
 from serving.export.onnx_file import onnx_model
 from serving.export.quantization import FLOAT16_EMBEDDINGS, INT8, quantized
 from serving.predictor import Predictor
-from serving.runtimes.onnx_runtime import BATCH_SIZE, INPUT, OUTPUT
+from serving.runtimes.onnx_check import INPUT, OUTPUT
+from serving.runtimes.onnx_runtime import BATCH_SIZE
 from system.command_line import Parser, exits_with_status, positive_int
 from system.errors import InputError
 from system.libraries import quiet_imports

@@ -12,7 +12,8 @@ from arrays import random_ids
 
 from serving.export.onnx_file import onnx_path
 from serving.predictor import Predictor
-from serving.runtimes.onnx_runtime import ABOUT, OnnxRuntime
+from serving.runtimes.onnx_check import ABOUT
+from serving.runtimes.onnx_runtime import OnnxRuntime
 from system.errors import InputError
 from text.sources import read_labelled
 

@@ -11,7 +11,7 @@ from onnx import TensorProto
 from network.heads import POOLING_LAYERS
 from serving.export.onnx_file import onnx_model
 from serving.export.quantization import FLOAT16_EMBEDDINGS, INT8, QUANTIZATIONS, check_quantized_path, quantized
-from serving.runtimes.onnx_runtime import WEIGHTS_SHA256
+from serving.runtimes.onnx_check import WEIGHTS_SHA256
 from system.errors import InputError
 
 MAX_SEQ_LEN = 16

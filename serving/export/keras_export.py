@@ -16,7 +16,7 @@ from network.bert import BertClassifier, logits_model
 from network.pretrained import read_pretrained
 from serving.export.folders import README, TOKENIZER, is_export, portable_tokenizer
 from serving.export.keras_readme import MARK, readme
-from serving.runtimes.onnx_runtime import INPUT, OUTPUT
+from serving.runtimes.onnx_check import INPUT, OUTPUT
 from system.errors import InputError
 from system.files import replace_folder_atomically, write_atomically
 from system.libraries import quiet_imports

@@ -2,7 +2,7 @@
 
 from network.bert import BertClassifier
 from network.metadata import Metadata
-from serving.runtimes.onnx_runtime import INPUT, OUTPUT
+from serving.runtimes.onnx_check import INPUT, OUTPUT
 
 MARK = "<!-- written by mini-BERT -->\n"
 START = """\

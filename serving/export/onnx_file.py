@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import onnx
 
 from network.metadata import Metadata, stamp_weights, weights_sha256
-from serving.runtimes.onnx_runtime import ABOUT, FORMAT, TOKENIZER, WEIGHTS_SHA256
+from serving.runtimes.onnx_check import ABOUT, TOKENIZER, WEIGHTS_SHA256
+from serving.runtimes.onnx_runtime import FORMAT
 from system.errors import InputError
 from system.files import replace_atomically
 from system.libraries import quiet_imports

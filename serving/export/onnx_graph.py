@@ -19,9 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 from layers import BertEmbedding, TransformerEncoder
 from network.backbone import PADDING_ID, backbone_layers
 from network.bert import BertClassifier, pooler_of
-from serving.runtimes.onnx_runtime import INPUT, OUTPUT
+from serving.runtimes.onnx_check import INPUT, OPSET, OUTPUT
 
-OPSET = 17  # the first with LayerNormalization
 IR_VERSION = 9
 MASKED = -1e9  # added to the attention scores of padding; far below any other score
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from serving.runtimes.onnx_runtime import INPUT, WEIGHTS_SHA256
+from serving.runtimes.onnx_check import INPUT, WEIGHTS_SHA256
 from system.errors import InputError
 from system.libraries import quiet_imports
 
