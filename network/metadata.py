@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from system.errors import InputError
 from system.files import as_input_error
@@ -16,6 +16,11 @@ from text.tokens.window_settings import WindowSettings
 VERSION = 1
 COMMENT_START = b"weights-sha256="
 SHA256_DIGITS = 64
+# Calibration finds 0.2 to 5. Far outside of these limits all probabilities would be the same, or no numbers.
+LEAST_TEMPERATURE, MOST_TEMPERATURE = 1e-3, 1e3
+MOST_LABELS = 10_000
+Part = TypeVar("Part", LabelSet, WindowSettings)
+MOST_SHOWN = 200  # characters of a value in an error message
 
 
 @dataclass(frozen=True)
@@ -62,23 +67,35 @@ class Metadata:
         if not isinstance(values, Mapping):
             raise InputError(f"{where}: the metadata of the model is not a JSON object")
         version = values.get("version", VERSION)
-        _require(version == VERSION, where, "version", version, f"{VERSION}; update this project to read the file")
+        is_known = type(version) is int and version == VERSION
+        _require(is_known, where, "version", version, f"{VERSION}; update this project to read the file")
         temperature = values.get("temperature", cls.temperature)
-        is_positive = _is_number(temperature) and 0 < temperature <= sys.float_info.max
-        _require(is_positive, where, "temperature", temperature, "a number above 0")
+        is_possible = _is_number(temperature) and LEAST_TEMPERATURE <= temperature <= MOST_TEMPERATURE
+        expected = f"a number from {LEAST_TEMPERATURE:g} to {MOST_TEMPERATURE:g}"
+        _require(is_possible, where, "temperature", temperature, expected)
         known = {name: values.get(name, {}) for name in ("windows", "data", "test")}
         for name, value in known.items():
             _require(isinstance(value, Mapping), where, name, value, "a JSON object")
         names = values.get("labels", list(cls.labels.names))
-        _require(isinstance(names, list | tuple), where, "labels", names, "a list of names")
+        are_names = isinstance(names, list | tuple) and len(names) <= MOST_LABELS
+        _require(are_names, where, "labels", names, "a list of names")
         multi_label = values.get("multi_label", False)
         _require(isinstance(multi_label, bool), where, "multi_label", multi_label, "true or false")
-        try:
-            labels, windows = LabelSet(tuple(names), multi_label), WindowSettings(**known["windows"])
-        except (InputError, TypeError) as error:
-            raise InputError(f"{where}: the metadata of the model cannot be used: {error}") from None
+        fields = {each.name for each in dataclasses.fields(WindowSettings)}
+        expected = f"an object with no other names than {', '.join(sorted(fields))}"
+        _require(known["windows"].keys() <= fields, where, "windows", known["windows"], expected)
+        labels = _made(LabelSet, "labels", where, names=tuple(names), multi_label=multi_label)
+        windows = _made(WindowSettings, "windows", where, **known["windows"])
         threshold = _threshold(values, labels, where)
         return cls(labels, float(temperature), threshold, windows, known["data"], known["test"])
+
+
+def _made(kind: type[Part], name: str, where: str, **fields: object) -> Part:
+    """Return a part of the metadata, whose class checks its fields."""
+    try:
+        return kind(**fields)
+    except InputError as error:
+        raise InputError(f"{where}: the metadata of the model cannot be used: {name}: {error}") from None
 
 
 def _threshold(values: Mapping, labels: LabelSet, where: str) -> float | tuple[float, ...] | None:
@@ -108,7 +125,8 @@ def _is_number(value: object) -> bool:
 
 def _require(holds: bool, where: str, name: str, value: object, expected: str) -> None:
     if not holds:
-        raise InputError(f"{where}: the metadata of the model has {name} {value!r}, but it must be {expected}")
+        shown = f"{str(value)[:MOST_SHOWN]!r}" if isinstance(value, str) else repr(value)[:MOST_SHOWN]
+        raise InputError(f"{where}: the metadata of the model has {name} {shown}, but it must be {expected}")
 
 
 def weights_sha256(path: str | os.PathLike) -> str | None:

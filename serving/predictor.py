@@ -15,9 +15,10 @@ from system.errors import InputError
 from system.files import sha256_of_file
 from text.labels import Threshold
 from text.tables.problems import text_problem
+from text.tokens.checks.panics import panics_as_input_error
 from text.tokens.tokenizer import special_ids, tokenizer_from_json
 from text.tokens.window_settings import WindowSettings
-from text.tokens.windows import Windows, encode_windows, windows_of
+from text.tokens.windows import UNREADABLE, Windows, encode_windows, windows_of
 
 CALIBRATED = "auto"
 BATCH_SIZE = 32
@@ -84,11 +85,15 @@ class Predictor:
             raise InputError(f"the batch size must be a whole number above 0, not {batch_size!r}")
         self.model_path = model_path
         self._runtime = open_runtime(model_path, runtime)
-        self._tokenizer = tokenizer_from_json(self._runtime.tokenizer_file, where=str(model_path))
+        self._tokenizer = tokenizer_from_json(self._runtime.tokenizer_file, str(model_path), self._runtime.vocab_size)
         self._special_ids = special_ids(self._tokenizer)
         self._metadata = self._runtime.metadata
         self.labels = self._metadata.labels
         self.temperature = self._metadata.temperature
+        try:
+            self._metadata.windows.capacity(self._runtime.max_seq_len)
+        except InputError as error:
+            raise InputError(f"{model_path}: the metadata of the model cannot be used: windows: {error}") from None
         self.windows = windows or {}
         self.batch_size = int(batch_size)
         self.abstain = abstain
@@ -196,7 +201,8 @@ class Predictor:
 
     def read(self, text: str) -> Reading:
         """Return a text as the model reads it, with the position of each token."""
-        encoding = self._tokenizer.encode(_readable(text), add_special_tokens=False)
+        with panics_as_input_error(UNREADABLE):
+            encoding = self._tokenizer.encode(_readable(text), add_special_tokens=False)
         max_seq_len, settings = self._runtime.max_seq_len, self.window_settings
         windows = windows_of([encoding.ids], self._tokenizer, max_seq_len, settings)
         spans = settings.spans(len(encoding.ids), settings.capacity(max_seq_len))
@@ -215,8 +221,18 @@ class Predictor:
         return encode_windows(self._tokenizer, readable, self._runtime.max_seq_len, self.window_settings)
 
     def window_logits(self, input_ids: np.ndarray) -> np.ndarray:
-        """Return the logits, float32, (windows, outputs), of windows of ids, int32, (windows, max_seq_len)."""
-        return self._runtime.logits(input_ids, self.batch_size)
+        """Return the logits, float32, (windows, outputs), of windows of ids, int32, (windows, max_seq_len).
+
+        Raises:
+            InputError: the model fails, or its logits are no numbers.
+        """
+        logits = self._runtime.logits(input_ids, self.batch_size)
+        if logits.shape != (len(input_ids), self.labels.num_outputs) or not np.isfinite(logits).all():
+            raise InputError(
+                f"{self.model_path}: the network does not compute {self.labels.num_outputs} finite numbers of a text, "
+                "so the file is damaged, or its training failed; use another model"
+            )
+        return logits
 
     def to_predictions(self, texts: Sequence[str], windows: Windows, window_logits: np.ndarray) -> list[Prediction]:
         """Return one prediction per text from the logits, (windows, outputs), of their windows."""

@@ -1,6 +1,8 @@
 """Checkpoints: a killed run continues bit for bit, and a file that cannot be used is refused."""
 
+import io
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -226,6 +228,34 @@ class TestUnusableFile:
         with pytest.raises(InputError, match="damaged; delete it and start again") as caught:
             Checkpoint(path).load()
         assert str(path) in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "progress", ["[1]", "1", '{"epoch": "x"}', '{"batch": -1}', '{"history": []}', '{"history": {"loss": "x"}}']
+    )
+    def test_of_a_progress_that_is_none(self, path, progress):
+        np.savez(path, progress=np.array(progress))
+        with pytest.raises(InputError, match="damaged; delete it and start again"):
+            Checkpoint(path).load()
+
+    def test_of_an_array_that_claims_more_values_than_there_are(self, path, content):
+        path.write_bytes(content)
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**13,)})
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("model_9999.npy", header.getvalue())
+        with pytest.raises(InputError, match="damaged; delete it and start again"):
+            Checkpoint(path).load()
+
+    def test_that_is_a_single_array(self, path):
+        with open(path, "wb") as file:
+            np.save(file, np.zeros(3))
+        with pytest.raises(InputError, match="damaged; delete it and start again"):
+            Checkpoint(path).load()
+
+    def test_that_is_compressed(self, path):
+        np.savez_compressed(path, progress=np.array("{}"), model_0000=np.zeros(10**6))
+        with pytest.raises(InputError, match="damaged; delete it and start again"):
+            Checkpoint(path).load()
 
     def test_of_other_data(self, path):
         Checkpoint(path, data_sha256="one").save(small_network())

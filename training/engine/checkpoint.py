@@ -14,6 +14,8 @@ from system.files import as_input_error, previous_path, write_atomically
 from training.engine.interruption import Interruption
 
 START_AGAIN = "delete it and start again without --resume"
+# What reading a damaged file raises; an array may claim a shape for which there is no memory.
+DAMAGE = (EOFError, ValueError, TypeError, LookupError, RecursionError, MemoryError, OverflowError, zipfile.BadZipFile)
 KEPT = "kept"  # the beginning of the names of `kept_weights` in the file
 
 
@@ -138,9 +140,11 @@ class Checkpoint(keras.callbacks.Callback):
     def _read(self, path: Path) -> None:
         try:
             with as_input_error(path), np.load(path) as arrays:
+                if any(member.compress_type != zipfile.ZIP_STORED for member in arrays.zip.infolist()):
+                    raise ValueError("it is compressed, which no checkpoint is")
                 self._saved = {name: arrays[name] for name in arrays.files}
-            self.progress = json.loads(str(self._saved.pop("progress")))
-        except (EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            self.progress = _checked_progress(json.loads(str(self._saved.pop("progress"))))
+        except DAMAGE as error:
             raise InputError(f"{path}: the checkpoint is damaged; {START_AGAIN}") from error
 
     def restore(self, model: keras.Model) -> None:
@@ -167,6 +171,22 @@ class Checkpoint(keras.callbacks.Callback):
             raise InputError(
                 f"{self.path}: the checkpoint belongs to another network ({first_line(error)}); {START_AGAIN}"
             ) from error
+
+
+def _checked_progress(progress: object) -> dict:
+    """Return the position in a run, after checking the types of its values."""
+    if not isinstance(progress, dict):
+        raise ValueError("the progress is no JSON object")
+    counts = [progress.get(name, 0) for name in ("epoch", "batch", "total_steps")]
+    are_counts = all(type(count) is int and count >= 0 for count in counts)
+    history = progress.get("history", {})
+    are_numbers = isinstance(history, dict) and all(
+        isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+        for values in history.values()
+    )
+    if not are_counts or not are_numbers:
+        raise ValueError("the progress is no position in a run")
+    return progress
 
 
 def _state_of(model: keras.Model) -> dict[str, list[keras.Variable]]:
