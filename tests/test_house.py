@@ -19,8 +19,11 @@ ROOMS = (
     "text/tables/input",
     "text/packing",
     "text/tokens",
+    "text/tokens/checks",
     "network",
     "network/checkpoints",
+    "network/checkpoints/pytorch",
+    "network/checks",
     "training",
     "training/plans",
     "training/engine",
@@ -40,6 +43,8 @@ ROOMS = (
     "benchmarks",
     "benchmarks/contenders",
     "benchmarks/endurance",
+    "benchmarks/hostile_files",
+    "benchmarks/measuring",
 )
 PROJECT = ("layers", *SCRIPTS, *dict.fromkeys(room.split("/")[0] for room in ROOMS))
 BACKENDS = ("keras", "tensorflow", "jax", "torch")
