@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from scripts import assert_one_error
 
-from benchmarks import bert_training, formats, large_corpus, serving
+from benchmarks import bert_training, formats, serving
 from benchmarks.contenders.serving import repeat_to_file
+from benchmarks.endurance import large_corpus
 from benchmarks.measuring.processes import Run, measure
 from benchmarks.pretraining import main
 from system.errors import InputError
