@@ -122,10 +122,11 @@ class TestLines:
             ("坏", None),
         ]
 
-    def test_undecodable_bytes_are_kept_and_reported(self, write, capsys):
+    def test_undecodable_bytes_are_kept_and_reported(self, write):
         path = write("a.txt", "好\n坏".encode() + b"\xff\n")
         assert texts_and_problems(path) == [("好", None), ("坏\\xff", None)]
-        assert "bytes that no known encoding can decode" in capsys.readouterr().err
+        assert read(path)[1].note == f"note: {path} has bytes that no known encoding can decode; they are kept as \\xNN"
+        assert read(write("b.txt", "好\n"))[1].note is None
         with pytest.raises(InputError, match="byte 7 cannot be decoded"):
             read(path, strict=True)
 

@@ -5,31 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
-
-from tqdm import tqdm
 
 from serving.predictor import Predictor
 from serving.scoring.background import in_background
 from serving.scoring.columns import PredictionColumns
 from serving.scoring.parts import Parts, PartSummary, Stream
+from serving.scoring.scored_blocks import ScoredBlock, Totals, score_block, write_parts
 from serving.scoring.source import STANDARD_STREAM, Source, blocks, open_source
-from system.errors import InputError, OutputError
+from system.errors import InputError
 from system.files import check_writable
 from system.locks import owned
 from system.output.display import say
 from system.streams import is_closed, is_standard_output, is_stream, open_stream
 from text.tables.kinds import kind_of, open_format
-from text.tables.rows import Format, Row
+from text.tables.rows import Format
 
-PROBLEMS_SHOWN = 5
-NO_LABEL = "no label"  # in the summary, for a row that has none of several labels
-PROGRESS_ROWS = 2000  # a shorter file has a progress bar only at a terminal
 REMEDY = "wait for it to finish, or give --output another name"  # if another run writes the same file
 
 
@@ -62,61 +55,6 @@ class ScoringPlan:
     settings: dict[str, object] = field(default_factory=dict)
 
 
-class ScoredBlock(NamedTuple):
-    """Some rows with their predictions, in the format of the output.
-
-    Attributes:
-        content: a part of the output; None if an earlier run has written it.
-        num_rows: the number of rows.
-        labels: the number of rows with each label; a row counts for each of its labels.
-        num_problems: the number of rows without a prediction.
-        num_truncated: the number of rows whose text the model did not read as a whole.
-        problems: why these have none; empty for a part of an earlier run.
-    """
-
-    content: bytes | None
-    num_rows: int
-    labels: Counter[str]
-    num_problems: int
-    num_truncated: int
-    problems: list[str]
-
-
-class _Totals:
-    """The counts of all blocks, which become the summary of a run."""
-
-    def __init__(self) -> None:
-        self.num_rows = self.num_rows_before = self.num_problems = self.num_truncated = 0
-        self.labels: Counter[str] = Counter()
-        self.problems: list[str] = []
-        self._started = time.monotonic()
-
-    def add(self, block: ScoredBlock) -> None:
-        self.num_rows += block.num_rows
-        self.num_rows_before += block.num_rows if block.content is None else 0
-        self.labels.update(block.labels)
-        self.num_problems += block.num_problems
-        self.num_truncated += block.num_truncated
-        self.problems += block.problems[: PROBLEMS_SHOWN - len(self.problems)]
-
-    def print_problems(self, source_name: str) -> None:
-        for problem in self.problems:
-            say(f"{source_name}, {problem}")
-        if more := self.num_problems - len(self.problems):
-            say(f"{source_name}: {more:,} {'more ' if self.problems else ''}rows have no prediction")
-
-    def __str__(self) -> str:
-        before = f" ({self.num_rows_before:,} scored before)" if self.num_rows_before else ""
-        counts = [f"{self.num_rows:,} rows{before}"]
-        counts += [f"{count:,} {label}" for label, count in self.labels.most_common()]
-        if self.num_truncated:
-            counts.append(f"{self.num_truncated:,} truncated")
-        if self.num_problems:
-            counts.append(f"{self.num_problems:,} without a prediction")
-        speed = (self.num_rows - self.num_rows_before) / max(time.monotonic() - self._started, 1e-9)
-        return f"{', '.join(counts)}; {speed:,.0f} rows per second"
-
-
 def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
     """Write the rows of a file with their predictions, and a summary to standard error.
 
@@ -133,8 +71,8 @@ def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
         owned(plan.output, REMEDY) if to_file else contextlib.nullcontext(),
         open_source(plan.source, plan.source_kind, plan.text_column, strict=plan.strict) as source,
     ):
-        labels = predictor.labels.names if plan.all_probabilities else ()
-        added = PredictionColumns(source.table.columns, labels)
+        if source.note:
+            say(source.note)
         kind = plan.output_kind or source.kind
         if Path(plan.output).suffix:
             kind = kind_of(plan.output, plan.output_kind, "--output-format")
@@ -142,19 +80,7 @@ def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
             raise InputError(
                 "Parquet cannot be written to standard output, a pipe or a device; name a file with --output"
             )
-        if plan.csv_safe and kind not in ("csv", "tsv"):
-            raise InputError(
-                f"--csv-safe is for CSV and TSV; the output is {kind}: leave it out, or choose --output-format csv"
-            )
-        output_format = open_format(
-            kind,
-            source.table.columns,
-            added.types,
-            source.text_column,
-            byte_order_mark=source.has_spreadsheet_encoding,
-            csv_safe=plan.csv_safe,
-            schema=source.schema,
-        )
+        added, output_format = open_output(plan, source, kind, predictor.labels.names)
         with _open_parts(plan, source, output_format, kind) as parts:
             totals = _score(predictor, source, output_format, added, parts, plan.strict)
             totals.print_problems(source.name)
@@ -162,6 +88,30 @@ def score_file(predictor: Predictor, plan: ScoringPlan) -> None:
             parts.finish()
     saved = f"; saved to {plan.output}" if to_file else ""
     say(f"{summary}{saved}")
+
+
+def open_output(
+    plan: ScoringPlan, source: Source, kind: str, labels: Sequence[str]
+) -> tuple[PredictionColumns, Format]:
+    """Return the columns that a plan adds to a source, and the writer of a kind of file for all columns.
+
+    Raises:
+        InputError: the kind of file does not fit the plan.
+    """
+    if plan.csv_safe and kind not in ("csv", "tsv"):
+        raise InputError(
+            f"--csv-safe is for CSV and TSV; the output is {kind}: leave it out, or choose --output-format csv"
+        )
+    added = PredictionColumns(source.table.columns, labels if plan.all_probabilities else ())
+    return added, open_format(
+        kind,
+        source.table.columns,
+        added.types,
+        source.text_column,
+        byte_order_mark=source.has_spreadsheet_encoding,
+        csv_safe=plan.csv_safe,
+        schema=source.schema,
+    )
 
 
 def _check_output(plan: ScoringPlan, to_file: bool) -> None:
@@ -188,22 +138,15 @@ def _open_parts(plan: ScoringPlan, source: Source, output_format: Format, kind: 
         return
     # A symbolic link stays, and its target is written.
     output = Path(os.path.realpath(plan.output))
-    parts = Parts(output, output_format, _description(plan, source, kind), plan.strict)
-    parts.open(plan.resume)
-    try:
+    parts = Parts(output, output_format, description(plan, source, kind, source.sha256()), plan.strict)
+    with parts.opened(plan.resume):
         yield parts
-    except BaseException as error:
-        if not parts.num_parts:
-            parts.discard()
-        elif isinstance(error, KeyboardInterrupt | OutputError):
-            say("the scored rows are kept; run the same command with --resume to continue")
-        raise
 
 
-def _description(plan: ScoringPlan, source: Source, kind: str) -> dict[str, object]:
-    """Return what a run must have in common with the run that it resumes."""
+def description(plan: ScoringPlan, source: Source, kind: str, sha256: object) -> dict[str, object]:
+    """Return what a run must have in common with the run that it resumes; `sha256` is that of the source."""
     return {
-        "source": source.sha256(),
+        "source": sha256,
         "source kind": source.kind,
         "output kind": kind,
         "text column": source.text_column,
@@ -220,58 +163,18 @@ def _score(
     added: PredictionColumns,
     parts: Stream | Parts,
     strict: bool,
-) -> _Totals:
+) -> Totals:
     """Score the blocks that are not done yet, and write them as parts."""
-    totals = _Totals()
-    bar = tqdm(
-        desc="scoring",
-        total=source.line_count,
-        unit=" rows",
-        unit_scale=True,
-        mininterval=0.2 if sys.stderr.isatty() else 15,
-        disable=None if source.line_count < PROGRESS_ROWS else False,
-        leave=False,
-    )
 
-    def scored_blocks() -> Iterator[ScoredBlock]:
+    def scored_blocks() -> Iterator[tuple[int, ScoredBlock]]:
         for number, block in enumerate(in_background(blocks(source))):
-            if number < len(parts.done):
-                yield ScoredBlock(None, len(block), *parts.done[number], [])
+            if number in parts.done:
+                yield number, ScoredBlock(None, len(block), *parts.done[number], [])
             else:
-                yield _score_block(predictor, source, output_format, added, block, number == 0)
+                yield number, score_block(predictor, source.text_of, output_format, added, block, number == 0)
 
-    with bar, contextlib.closing(in_background(scored_blocks())) as results:
-        for number, block in enumerate(results):
-            if strict and block.problems:
-                raise InputError(f"{source.name}, {block.problems[0]}")
-            if block.content is not None:
-                parts.write(number, block.content, PartSummary(block.labels, block.num_problems, block.num_truncated))
-            bar.update(block.num_rows)
-            totals.add(block)
+    with contextlib.closing(in_background(scored_blocks())) as results:
+        totals = write_parts(results, parts, lambda number: source.name, source.line_count, strict)
     if not totals.num_rows:
         parts.write(0, output_format.encode([], True), PartSummary({}, 0, 0))
     return totals
-
-
-def _score_block(
-    predictor: Predictor,
-    source: Source,
-    output_format: Format,
-    added: PredictionColumns,
-    block: list[Row],
-    is_first: bool,
-) -> ScoredBlock:
-    texts, problems = zip(*(source.text_of(row) for row in block), strict=True)
-    labels, num_truncated, described, rows = Counter(), 0, [], []
-    for row, problem, prediction in zip(block, problems, predictor.predict(texts), strict=True):
-        problem = problem or prediction.problem
-        if problem:
-            problem = f"row {row.number:,}: {problem}"
-            described.append(problem)
-            rows.append(row.values | added.values_without_prediction(problem))
-        else:
-            num_truncated += prediction.is_truncated
-            labels.update(prediction.labels or [prediction.label or NO_LABEL])  # the label of an undecided text
-            rows.append(row.values | added.values(prediction))
-    content = output_format.encode(rows, is_first)
-    return ScoredBlock(content, len(block), labels, len(described), num_truncated, described)

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from system.errors import InputError
+from system.errors import InputError, OutputError
 from system.files import replace_atomically, write_atomically
 from system.output.display import printable, say
 from text.tables.rows import Format
@@ -47,7 +49,7 @@ class Stream:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._is_terminal = file.isatty()
-        self.done: list[PartSummary] = []
+        self.done: dict[int, PartSummary] = {}
 
     def write(self, number: int, content: bytes, summary: PartSummary) -> None:
         """Write part `number`; the parts come in order. At a terminal no text can control it."""
@@ -70,15 +72,15 @@ class Parts:
         strict: whether every row has a prediction. A strict run can only resume a strict run.
 
     Attributes:
-        done: the summaries of the parts of the run that is resumed, in order.
-        num_parts: the number of parts that are kept.
+        done: the summaries of the parts of the run that is resumed, by the number of the part.
+        numbers: the numbers of all parts that are kept, which may have gaps.
     """
 
     def __init__(self, output: Path, output_format: Format, description: dict[str, object], strict: bool) -> None:
         self.output = output
         self.folder = output.with_name(output.name + ".parts")
-        self.done: list[PartSummary] = []
-        self.num_parts = 0
+        self.done: dict[int, PartSummary] = {}
+        self.numbers: set[int] = set()
         self._format = output_format
         self._description = json.loads(json.dumps(description)) | {STRICT: strict}
 
@@ -94,9 +96,10 @@ class Parts:
             say(f"note: no unfinished run of {self.output} to resume; starting from the first row")
         if resume and earlier is not None:
             self._refuse_other_run(earlier)
-            while (summary := self._finished_part(len(self.done))) is not None:
-                self.done.append(summary)
-            self.num_parts = len(self.done)
+            for number in sorted(int(path.stem) for path in self.folder.glob("*.part") if path.stem.isdecimal()):
+                if (summary := self._finished_part(number)) is not None:
+                    self.done[number] = summary
+            self.numbers = set(self.done)
             if not self.done:
                 say(f"note: the unfinished run in {self.folder} has no complete part; starting from the first row")
         else:
@@ -106,23 +109,40 @@ class Parts:
         with write_atomically(self.folder / RUN_FILE) as file:
             json.dump(self._description, file, ensure_ascii=False, indent=2)
 
+    @contextmanager
+    def opened(self, resume: bool) -> Iterator[Parts]:
+        """Open the folder for the block; if it fails, keep the parts that are scored, and say how to continue."""
+        self.open(resume)
+        try:
+            yield self
+        except BaseException as error:
+            if not self.numbers:
+                self.discard()
+            elif isinstance(error, KeyboardInterrupt | OutputError):
+                say("the scored rows are kept; run the same command with --resume to continue")
+            raise
+
     def write(self, number: int, content: bytes, summary: PartSummary) -> None:
-        """Write part `number` and its summary, completely or not at all."""
+        """Write part `number` and its summary, completely or not at all. Parts may come in any order."""
         # The summary comes first, so that a part never lacks its summary.
         with write_atomically(self._summary_path(number)) as file:
             json.dump(summary, file, ensure_ascii=False)
         with write_atomically(self._path(number), "wb") as file:
             file.write(content)
-        self.num_parts = max(self.num_parts, number + 1)
+        self.numbers.add(number)
 
     def finish(self) -> None:
-        """Join the parts into the file."""
+        """Join the parts into the file, in the order of their numbers."""
         # In the folder first, which a later run cleans up, so that a killed run leaves nothing else beside the file.
         joined = self.folder / f"joined{self.output.suffix}"
-        with replace_atomically(joined) as temporary, open(temporary, "wb") as file:
-            self._format.join([self._path(number) for number in range(self.num_parts)], file)
+        self.join(sorted(self.numbers), joined)
         os.replace(joined, self.output)
         shutil.rmtree(self.folder)
+
+    def join(self, numbers: Sequence[int], path: Path) -> None:
+        """Write a file of some parts."""
+        with replace_atomically(path) as temporary, open(temporary, "wb") as file:
+            self._format.join([self._path(number) for number in numbers], file)
 
     def discard(self) -> None:
         """Remove the folder and its parts."""

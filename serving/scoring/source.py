@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from serving.scoring.copies import copy_of
 from system.errors import InputError
 from system.files import as_input_error, refuse_folder, sha256_of_file
-from system.output.display import say
 from text.sources import TEXT_COLUMNS
 from text.tables.kinds import kind_of, open_table
 from text.tables.problems import row_problem
@@ -54,17 +53,29 @@ class Source:
         """Whether this is a CSV file in an encoding that spreadsheets write, not in plain UTF-8."""
         return self.kind == "csv" and self.table.file.encoding != "utf-8"
 
+    @property
+    def note(self) -> str | None:
+        """What to say about bytes that cannot be decoded; None if there are none."""
+        if self.table.file is None or not self.table.file.undecodable:
+            return None
+        return f"note: {self.name} has bytes that no known encoding can decode; they are kept as \\xNN"
+
     def sha256(self) -> str:
         """Return the SHA-256 of the file's bytes, in hexadecimal."""
         return self.table.file.sha256 if self.table.file else sha256_of_file(self.path)
 
     def text_of(self, row: Row) -> tuple[str, str | None]:
         """Return the text of a row and None, or "" and why the row has no usable text."""
-        text = row.values.get(self.text_column)
-        problem = row_problem(row, self.text_column)
-        if problem is None and "\0" in text:  # a sign of damage
-            problem = "the text has a NUL byte"
-        return ("", problem) if problem else (text, None)
+        return text_of(row, self.text_column)
+
+
+def text_of(row: Row, text_column: str) -> tuple[str, str | None]:
+    """Return the text of a row and None, or "" and why the row has no usable text."""
+    text = row.values.get(text_column)
+    problem = row_problem(row, text_column)
+    if problem is None and "\0" in text:  # a sign of damage
+        problem = "the text has a NUL byte"
+    return ("", problem) if problem else (text, None)
 
 
 @contextmanager
@@ -118,8 +129,6 @@ def _source(name: str, path: Path, kind: str, text_column: str | None, strict: b
         table = open_table(path, kind=kind, lossless=True)
         if strict:
             table.file.refuse_undecodable()
-        if table.file.undecodable:
-            say(f"note: {name} has bytes that no known encoding can decode; they are kept as \\xNN")
         count = table.file.num_lines - (kind in ("csv", "tsv"))
     if kind == "txt":
         if text_column not in (None, "text"):

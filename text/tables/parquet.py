@@ -110,6 +110,10 @@ class ExactValue:
         """The size in memory."""
         return self.array.nbytes
 
+    def __reduce__(self) -> tuple:
+        """Pickle a copy: the array is a slice of a batch, all of whose bytes would be pickled with it."""
+        return ExactValue, (self.array.take([0]),)
+
     def plain(self) -> object:
         """Return the Python value for text formats, or a string if Python has no such value."""
         try:
