@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from serving.scoring.cluster.options import CLUSTER_OPTIONS, RAY, problem_of
 from system.command_line import Parser, add_option, exits_with_status, or_word, positive_int, probability
 from system.errors import InputError
 from system.files import beside, check_writable, here_or_beside
@@ -132,6 +133,8 @@ def _add_file_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--strict", action="store_true", help="stop at the first row without a prediction")
     group.add_argument("--resume", action="store_true", help="continue an interrupted run of the same command")
+    for name, argument in CLUSTER_OPTIONS.items():
+        group.add_argument(name, **argument)
 
 
 @exits_with_status
@@ -159,6 +162,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.file is None and (given := [name for name in FILE_OPTIONS if getattr(args, name)]):
         parser.error(f"--{given[0].replace('_', '-')} needs --file")
+    if problem := problem_of(args):
+        parser.error(problem)
     explains = args.explain or args.explain_output or args.explain_windows
     if args.file is not None and (explains or args.explain_label or args.json):
         parser.error(
@@ -266,21 +271,24 @@ def _run_prompt(answers: Answers, args: argparse.Namespace) -> int:
 def _score_file(predictor: Predictor, args: argparse.Namespace) -> None:
     from serving.scoring.local_engine import ScoringPlan, score_file
 
-    score_file(
-        predictor,
-        ScoringPlan(
-            args.file,
-            args.output or "-",
-            text_column=args.text_column,
-            source_kind=args.format,
-            output_kind=args.output_format,
-            csv_safe=args.csv_safe,
-            strict=args.strict,
-            resume=args.resume,
-            all_probabilities=args.all_probabilities,
-            settings=predictor.description(),
-        ),
+    plan = ScoringPlan(
+        args.file,
+        args.output or "-",
+        text_column=args.text_column,
+        source_kind=args.format,
+        output_kind=args.output_format,
+        csv_safe=args.csv_safe,
+        strict=args.strict,
+        resume=args.resume,
+        all_probabilities=args.all_probabilities,
+        settings=predictor.description(),
     )
+    if args.engine == RAY:
+        from serving.scoring.cluster.ray_engine import score_files
+
+        score_files(predictor, plan, args.ray_address, args.actors)
+    else:
+        score_file(predictor, plan)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ TELEMETRY_SWITCHES = {
     "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime, which otherwise writes an id and events to the home folder
     "HF_HUB_DISABLE_TELEMETRY": "1",  # huggingface_hub, transformers and datasets
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # datasets, which otherwise reports every data set that is loaded
+    "RAY_USAGE_STATS_ENABLED": "0",  # ray
 }
 
 # Parameters of `mallopt` in glibc's malloc.h.

@@ -35,6 +35,7 @@ ROOMS = (
     "serving/runtimes",
     "serving/explanation",
     "serving/scoring",
+    "serving/scoring/cluster",
     "serving/export",
     "serving/export/huggingface",
     "recipes",

@@ -41,7 +41,7 @@ def test_a_prediction_leaves_nothing_in_the_home_folder(new_user, arguments):
     assert list(Path(new_user["HOME"]).rglob("*")) == []
 
 
-@pytest.mark.parametrize("library", ["huggingface_hub", "datasets", "openvino"])
+@pytest.mark.parametrize("library", ["huggingface_hub", "datasets", "openvino", "ray"])
 def test_a_library_sees_that_telemetry_is_off(new_user, library):
     if not importlib.util.find_spec(library):
         pytest.skip(f"{library} is not installed")

@@ -18,3 +18,6 @@ elif sys.argv[1] == "datasets":
 elif sys.argv[1] == "openvino":
     importlib.import_module("openvino.tools.ovc")
     print("openvino_telemetry.main" not in sys.modules)
+elif sys.argv[1] == "ray":
+    usage_lib = importlib.import_module("ray._common.usage.usage_lib")
+    print(not usage_lib.usage_stats_enabled())
