@@ -83,6 +83,19 @@ class TestOneFile:
             assert score("in.csv", "out.csv", "--engine", "ray")[0] == 0
             assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()
 
+    @pytest.mark.parametrize("options", [["--threshold", "auto"], ["--abstain", "0.6"], ["--max-windows", "1"]])
+    @pytest.mark.parametrize("model", ["tiny_aspects", "tiny_emotions", "tiny_model"])
+    def test_workers_answer_like_the_predictor_of_the_driver(self, request, score, tmp_path, model, options):
+        if model == "tiny_emotions" and "auto" in options:
+            pytest.skip("six labels have no threshold")
+        if model == "tiny_model" and "--abstain" in options:
+            options = ["--abstain", "0.4", "0.6"]
+        path = ["--model", str(request.getfixturevalue(model)), "--batch-size", "2", *options]
+        write_rows(tmp_path / "in.txt", ["text"], [[text * 9] for text in TEXTS])
+        for engine in ("local", "ray"):
+            assert score("in.txt", f"{engine}.csv", "--engine", engine, "--all-probabilities", *path)[0] == 0
+        assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()
+
     def test_values_of_parquet_stay(self, score, tmp_path):
         table = pyarrow.table(
             {

@@ -70,13 +70,17 @@ def main(argv: list[str] | None = None) -> None:
             speeds[run.name] = args.rows / seconds
             outputs[run.name] = sha256_of_file(output)
             print(f"{run.name}: {seconds:,.0f} s, {killed} workers killed", file=sys.stderr, flush=True)
+    _print_table(args.rows, speeds, outputs)
+    if len(set(outputs.values())) > 1:
+        raise InputError("the engines wrote different rows")
+
+
+def _print_table(rows: int, speeds: dict[str, float], outputs: dict[str, str]) -> None:
     first = RUNS[0].name
-    print(f"{args.rows:,} rows; {'speed':>{len(' rows/s') + 27 - len(f'{args.rows:,} rows; ')}}  beside {first}")
+    print(f"{rows:,} rows{'':26}speed  beside {first}")
     for name, speed in speeds.items():
         same = "same bytes" if outputs[name] == outputs[first] else "OTHER BYTES"
         print(f"{name:26}{speed:>8,.0f} rows/s  {speed / speeds[first]:.2f}x  {same}")
-    if len(set(outputs.values())) > 1:
-        raise InputError("the engines wrote different rows")
 
 
 def _write_files(folder: Path, args: argparse.Namespace) -> None:

@@ -7,13 +7,14 @@ where its rows belong, and the run ends only when every file has all of its part
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 ACTORS_OF_A_READER = 16  # a worker reads about as fast as so many predict
 # What workers import, which may run on machines without a copy of the project.
 ROOT = Path(__file__).resolve().parents[3]
-CODE = ("system", "text", "network", "serving", "layers.py")
+CODE = ("system", "text", "network", "serving")
 # A worker has one CPU, and the libraries would start a thread for each one of its machine.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
 
@@ -69,11 +70,16 @@ def score_files(
         actors: the number of workers that predict, or the lowest and the highest; None: from 1 to all CPUs.
 
     Raises:
-        InputError: Ray is not installed, there is no such cluster, a file cannot be read or written, the files do not
-            fit together, or the plan is strict and a row has no prediction.
+        InputError: Ray is not installed, the model has no `.onnx` file, there is no such cluster, a file cannot be read
+            or written, the files do not fit together, or the plan is strict and a row has no prediction.
     """
     if not importlib.util.find_spec("ray"):
         raise InputError("--engine ray needs Ray; run `pip install -r requirements-scale.txt`")
+    if predictor.runtime != "onnx":
+        raise InputError(
+            "--engine ray needs ONNX Runtime, and a model with an .onnx file; create it with `python -m recipes.export "
+            f"{predictor.model_path}`"
+        )
     files, destination = find_files(plan.source), Destination(plan.output)
     destination.check(files)
     reading = ReadingPlan(files, plan.source_kind, plan.text_column, plan.strict)
@@ -108,7 +114,7 @@ def score_files(
     say(f"{summary}; saved to {plan.output}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """Connect to a cluster for the block.
 
@@ -116,6 +122,7 @@ def connected(address: str | None) -> Iterator[None]:
         InputError: there is no cluster, or it fails during the block.
     """
     disable_telemetry()
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its warnings are about how Ray Data uses Ray
     import ray
     from ray.data.exceptions import SystemException, UserCodeException
@@ -133,7 +140,8 @@ def connected(address: str | None) -> Iterator[None]:
             "correct --ray-address"
         ) from error
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):  # where Ray reports workers that have died
+            yield
     except (RayError, SystemException, UserCodeException) as error:
         raise OutputError(f"the Ray cluster stopped the run: {_cause(error)}") from error
     finally:
@@ -251,9 +259,7 @@ def items_of(dataset: ray.data.Dataset) -> Iterator[object]:
 
 def _model_of(predictor: Predictor) -> dict[str, object]:
     """Return the arguments of `Scorer` for a predictor that answers like this one."""
-    path = Path(predictor.model_path)
-    if predictor.runtime == "onnx":
-        path = path.with_suffix(".onnx")
+    path = Path(predictor.model_path).with_suffix(".onnx")
     settings = {
         "threshold": predictor.threshold,
         "abstain": predictor.abstain,
@@ -261,7 +267,7 @@ def _model_of(predictor: Predictor) -> dict[str, object]:
         "batch_size": predictor.batch_size,
         "windows": predictor.windows,
     }
-    return {"model": path.read_bytes(), "suffix": path.suffix, "settings": settings}
+    return {"model": path.read_bytes(), "settings": settings}
 
 
 def _join(parts: Parts, destination: Destination, kind: str) -> None:

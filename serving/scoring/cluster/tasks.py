@@ -184,8 +184,7 @@ class Scorer:
     """A worker that scores blocks, with a predictor of its own.
 
     Args:
-        model: the bytes of the model file.
-        suffix: the suffix of the model file.
+        model: the bytes of the `.onnx` file.
         settings: the other arguments of `Predictor`.
         text_column: the column of the texts.
         added: the columns to add.
@@ -197,7 +196,6 @@ class Scorer:
         self,
         *,
         model: bytes,
-        suffix: str,
         settings: dict[str, object],
         text_column: str,
         added: PredictionColumns,
@@ -205,7 +203,7 @@ class Scorer:
         to_folder: bool,
     ) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, f"model{suffix}")
+            path = Path(folder, "model.onnx")
             path.write_bytes(model)
             self._predictor = Predictor(path, **settings)
         self._text_of = partial(text_of, text_column=text_column)
