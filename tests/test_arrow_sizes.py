@@ -38,3 +38,17 @@ def test_parts(monkeypatch):
     batch = pyarrow.record_batch({"text": ["a" * length for length in lengths]})
     parts = [([len(text) for text in part["text"].to_pylist()], fits) for part, fits in parts_that_fit(batch)]
     assert parts == [([3, 3], True), ([1], True), ([9], False), ([5], True), ([5], True), ([9], False), ([2], True)]
+
+
+@pytest.mark.parametrize("index", [2, -2, 1000])
+def test_a_reference_to_a_missing_value_is_an_error(index):
+    indices = pyarrow.array([0, index, 1], pyarrow.int32())
+    damaged = pyarrow.DictionaryArray.from_arrays(indices, pyarrow.array(["a", "bc"]), safe=False)
+    with pytest.raises(pyarrow.ArrowInvalid):
+        row_sizes(damaged)
+
+
+@pytest.mark.parametrize("offsets", [[0, 3, 1], [0, 1, 9]])
+def test_offsets_outside_of_the_values_are_an_error(offsets):
+    with pytest.raises(pyarrow.ArrowInvalid):
+        row_sizes(pyarrow.ListArray.from_arrays(pyarrow.array(offsets, pyarrow.int32()), pyarrow.array([1, 2])))

@@ -55,10 +55,11 @@ def _rows(path: Path, file: parquet.ParquetFile, columns: list[str], values_of: 
     expected, number, kinds = file.metadata.num_rows, 0, file.schema_arrow.types
     # A page of two kilobytes can have a text of megabytes for each of its rows. As dictionaries all rows share one.
     texts = [column.path for column in map(file.schema.column, range(len(file.schema))) if _is_text_leaf(column)]
+    has_lists = any(pyarrow.types.is_nested(kind) for kind in kinds)
     file.close()
     with _as_input_error(path), parquet.ParquetFile(path, read_dictionary=texts) as file:
         for group in range(file.num_row_groups):
-            batch_rows = _batch_rows(path, file.metadata.row_group(group))
+            batch_rows = _batch_rows(path, file.metadata.row_group(group), has_lists)
             for batch in file.iter_batches(batch_size=batch_rows, row_groups=[group], use_threads=False):
                 for part, is_readable in parts_that_fit(batch):
                     if is_readable:
@@ -76,10 +77,12 @@ def _is_text_leaf(column: parquet.ColumnSchema) -> bool:
     return column.physical_type == "BYTE_ARRAY" and column.logical_type.type != "DECIMAL"
 
 
-def _batch_rows(path: Path, group: parquet.RowGroupMetaData) -> int:
+def _batch_rows(path: Path, group: parquet.RowGroupMetaData, has_lists: bool) -> int:
     """Return how many rows of a row group fit into memory, if they are about equally long."""
-    leaves = [group.column(index) for index in range(group.num_columns)]
-    values_a_row = sum(leaf.num_values for leaf in leaves) / max(group.num_rows, 1)
+    values_a_row = group.num_columns
+    if has_lists:  # without need this is not looked at, since pyarrow ends the process where it is damaged
+        leaves = [group.column(index) for index in range(group.num_columns)]
+        values_a_row = sum(leaf.num_values for leaf in leaves) / max(group.num_rows, 1)
     if values_a_row > MAX_ROW_CHARACTERS:
         raise InputError(f"{path}: its rows have {values_a_row:,.0f} values each; shorten its lists")
     bytes_a_row = group.total_byte_size / max(group.num_rows, 1)

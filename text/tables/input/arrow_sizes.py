@@ -17,18 +17,25 @@ def row_sizes(array: pyarrow.Array) -> np.ndarray:
     """Return the size of each value, int64, (values,): the characters or bytes of text, and 1 for any other value.
 
     A text in a dictionary counts as often as it occurs. The size of a list, a map or a struct is that of its values.
+
+    Raises:
+        pyarrow.ArrowException: the array is of a damaged file, and refers to values that are not there.
     """
     kind = array.type
     if types.is_dictionary(kind):
         sizes = np.append(row_sizes(array.dictionary), 0)  # the last one is that of a missing value
-        return sizes[array.indices.cast(pyarrow.int64()).fill_null(-1).to_numpy(zero_copy_only=False)]
+        indices = array.indices.cast(pyarrow.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+        _require(indices.min(initial=-1) >= -1 and indices.max(initial=-1) < len(array.dictionary))
+        return sizes[indices]
     if types.is_string(kind) or types.is_large_string(kind):
         return _numbers(compute.utf8_length(array))
     if types.is_binary(kind) or types.is_large_binary(kind):
         return _numbers(compute.binary_length(array))
     if types.is_list(kind) or types.is_large_list(kind) or types.is_map(kind):
         ends = np.concatenate([[0], np.cumsum(row_sizes(array.values))])
-        return 1 + np.diff(ends[array.offsets.to_numpy()])
+        offsets = array.offsets.to_numpy()
+        _require(offsets[0] >= 0 and offsets[-1] < len(ends) and (np.diff(offsets) >= 0).all())
+        return 1 + np.diff(ends[offsets])
     if types.is_fixed_size_list(kind):
         values = array.values.slice(array.offset * kind.list_size, len(array) * kind.list_size)
         return 1 + row_sizes(values).reshape(len(array), kind.list_size).sum(axis=1)
@@ -63,6 +70,12 @@ def parts_that_fit(batch: pyarrow.RecordBatch) -> Iterator[tuple[pyarrow.RecordB
 def _rows(batch: pyarrow.RecordBatch, start: int, end: int) -> pyarrow.RecordBatch:
     # Not a slice, of whose lists pyarrow would later cast the values of the whole batch.
     return batch.take(pyarrow.array(range(start, end)))
+
+
+def _require(refers_to_values: bool) -> None:
+    # Not by pyarrow's own validation, which also refuses text that is not UTF-8, and this is kept as it is.
+    if not refers_to_values:
+        raise pyarrow.ArrowInvalid("a value that is not there is referred to")
 
 
 def _numbers(sizes: pyarrow.Array) -> np.ndarray:
