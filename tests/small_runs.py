@@ -67,10 +67,10 @@ class KillAfter(keras.callbacks.Callback):
 
 
 class KillingCheckpoint(Checkpoint):
-    """A checkpoint that is written after every batch, and ends the run after so many batches."""
+    """A checkpoint that is written after every batch, whatever its interval, and ends the run after so many batches."""
 
-    def __init__(self, path: Path, batches: int, **options: str):
-        super().__init__(path, interval=0, **options)
+    def __init__(self, path: Path, interval: float = 0.0, *options: str | int | None, batches: int):
+        super().__init__(path, 0.0, *options)
         self.batches_left = batches
 
     def on_train_batch_end(self, batch, logs=None):

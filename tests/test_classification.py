@@ -19,7 +19,7 @@ from text.labels import SENTIMENT, LabelSet
 from text.tokens.window_settings import NUM_SPECIAL_TOKENS
 from text.tokens.windows import Windows
 from training.classification import document_logits, train_classifier
-from training.engine import batches
+from training.engine.batches import epoch_batches
 from training.engine.checkpoint import Checkpoint
 from training.frozen_head import feature_extractor
 from training.plans.fine_tuning import FineTuningPlan
@@ -389,8 +389,8 @@ class TestDocumentLoss:
 @pytest.fixture
 def several_lengths(monkeypatch):
     """Texts that are grouped by their length."""
-    monkeypatch.setattr(batches, "LENGTH_STEP", 2)
-    monkeypatch.setattr(batches, "MIN_POSITIONS_SAVED", 1)
+    monkeypatch.setattr(epoch_batches, "LENGTH_STEP", 2)
+    monkeypatch.setattr(epoch_batches, "MIN_POSITIONS_SAVED", 1)
     return Splits(None, split_of(48, seed=0, shortest=1), split_of(32, seed=1), split_of(32, seed=2))
 
 

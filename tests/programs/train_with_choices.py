@@ -28,7 +28,7 @@ from text.tokens.masking import Masker
 from text.tokens.window_settings import NUM_SPECIAL_TOKENS
 from text.tokens.windows import Windows
 from training.classification import document_logits, train_classifier
-from training.engine import batches
+from training.engine.batches import epoch_batches
 from training.objectives import hidden_states
 from training.objectives.masked_rows import MaskedText
 
@@ -63,7 +63,7 @@ COMPILED = ("r_drop",)  # by jax, which takes a tenth of the time that TensorFlo
 
 
 # So that even these few texts are grouped by their length.
-batches.LENGTH_STEP, batches.MIN_POSITIONS_SAVED = 4, 1
+epoch_batches.LENGTH_STEP, epoch_batches.MIN_POSITIONS_SAVED = 4, 1
 
 
 def split_of(rows: int, seed: int) -> Split:
