@@ -140,12 +140,12 @@ def connected(address: str | None) -> Iterator[None]:
             "correct --ray-address"
         ) from error
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # where Ray reports workers that have died
+        # Ray reports workers that have died to standard output, the last ones while it disconnects.
+        with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as connection:
+            connection.callback(ray.shutdown)
             yield
     except (RayError, SystemException, UserCodeException) as error:
         raise OutputError(f"the Ray cluster stopped the run: {_cause(error)}") from error
-    finally:
-        ray.shutdown()
 
 
 def _try_address(address: str | None) -> None:
