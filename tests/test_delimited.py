@@ -294,7 +294,7 @@ class TestWriting:
 
     @pytest.mark.parametrize("kind", ["csv", "tsv"])
     def test_on_demand_no_text_is_a_formula(self, kind):
-        texts = ["=1+1", "+1", "-1", "@a", "\tb", "\rc", "\nd", "a=b", "", " =1", "'", "好"]
+        texts = ["=1+1", "+a", "-1+2", "@a", "\tb", "\rc", "\nd", "-5", "+0.25", "a=b", "", " =1", "'", "好"]
         rows = [{"text": text, "=a": -1, "probability": -0.5, "confidence": None} for text in texts]
         content = written(kind, rows, ("text", "=a"), csv_safe=True).decode()
         delimiter = "," if kind == "csv" else "\t"

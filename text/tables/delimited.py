@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from text.tables.rows import Format, Row, Table, as_text, unique_names, utf8
 MAX_LINES_READ_AGAIN = 4
 # The same at the start of a TSV file; it is also the length of the longest record there.
 MAX_LINES_OF_TSV_RECORD = 10_000
-FORMULA_STARTS = tuple("=+-@\t\r\n")
+FORMULA = re.compile(r"(?![-+]?\d[\d.]*\Z)[=+\-@\t\r\n]")  # a number is none
 UNCLOSED_QUOTE = "a quotation mark is never closed"
 
 
@@ -257,8 +258,7 @@ def _quote_all(fields: Sequence[str]) -> str:
 
 
 def _safe_cell(value: object) -> str:
-    text = as_text(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA_STARTS) else text
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else as_text(value)
 
 
 class _Records:

@@ -107,7 +107,8 @@ def _write_bert(model: BertModel, folder: Path) -> None:
         values[OWN_VALUES] = model.metadata
     write_json(folder / "config.json", values)
     # Without this entry `transformers` refuses the file; it says that kernels lie as in PyTorch.
-    save_file(bert_tensors(model), folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(bert_tensors(model), weights := folder / "model.safetensors", metadata={"format": "pt"})
+    weights.chmod((folder / "config.json").stat().st_mode)  # `save_file` lets no other user read the file
     write_tokenizer(model, folder, max_length=max_length, split_special_tokens=is_classifier)
 
 

@@ -21,6 +21,10 @@ SCORES = {
     "log_loss": "log-loss",
 }
 USE_CLASSIFIER = """\
+```bash
+pip install transformers torch
+```
+
 ```python
 from transformers import pipeline
 
@@ -43,6 +47,10 @@ with torch.no_grad():
 print((logits / model.config.mini_bert["temperature"]).{function})
 ```"""
 USE_MASKED_LM = """\
+```bash
+pip install transformers torch
+```
+
 ```python
 from transformers import pipeline
 
