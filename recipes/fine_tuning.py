@@ -45,6 +45,7 @@ from text.dataset.splits import Splits
 from text.labels import EVEN_THRESHOLD, LabelSet
 from text.sources import source_name
 from training.classification import document_logits, train_classifier
+from training.engine.distribution.processes import goes_on_alone, is_main, joined
 from training.engine.loop import History, format_metrics
 from training.masked_lm import held_out_metrics
 from training.objectives.document_loss import document_batches, most_windows
@@ -91,23 +92,23 @@ def fine_tune(
             split. So can settings be compared.
 
     Returns:
-        The result; None for a dry run, which stops before the training.
+        The result; None for a dry run, which stops before the training, and in all but one of several processes.
 
     Raises:
         InputError: the data, the model or a folder cannot be used, or the trained model is useless.
     """
-    with run_in_folder(dataclasses.asdict(plan), typed or {}) as arguments:
+    with joined(plan.distributed), run_in_folder(dataclasses.asdict(plan), typed or {}) as arguments:
         return _fine_tune(FineTuningPlan(**arguments), plot_name, test=test)
 
 
 def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTuningResult | None:
     for path in (plan.backbone_output or plan.output, plan.save_soft_labels, Path(plan.report_folder, plot_name)):
-        if path is not None:
+        if path is not None and is_main():
             check_writable(path)
     keras.utils.set_random_seed(plan.seed)
     pretrained, splits = load_data(plan, load_pretrained(plan))
     classifier = new_classifier(plan, pretrained, splits.label_set)
-    if plan.save_splits:
+    if plan.save_splits and is_main():
         save_splits(splits, plan)
     classifier.summary()
     kept = kept_head(plan, pretrained, splits.label_set)
@@ -138,6 +139,8 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         state_teacher=state_teacher,
         resume=plan.resume,
     )
+    if not goes_on_alone():
+        return None
     masked_lm = _masked_lm_metrics(plan, masked_text)
     if not test:
         return _end_with_validation(plan, classifier, splits, history, masked_lm)

@@ -24,6 +24,7 @@ from text.packing.packed_rows import PackedCorpus
 from text.sources import source_name
 from text.tokens.tokenizer import CLASSIFY, MASK, SEPARATE, load_tokenizer, special_ids, tokenizer_from_json
 from training.engine.checkpoint import Checkpoint
+from training.engine.distribution.processes import goes_on_alone, joined, main_first
 from training.engine.loop import History
 from training.engine.precision import global_precision
 from training.masked_lm import pretrain
@@ -62,12 +63,12 @@ def pre_train(plan: PretrainingPlan, typed: Mapping[str, object] | None = None) 
         typed: the fields that the user set, with their values; a resumed run refuses one that differs.
 
     Returns:
-        The result; None for a dry run, which stops before the training.
+        The result; None for a dry run, which stops before the training, and in all but one of several processes.
 
     Raises:
         InputError: the corpus, the tokenizer, the model or a folder cannot be used, or the loss became NaN or infinite.
     """
-    with run_in_folder(dataclasses.asdict(plan.with_sizes()), typed or {}) as arguments:
+    with joined(plan.distributed), run_in_folder(dataclasses.asdict(plan.with_sizes()), typed or {}) as arguments:
         plan = PretrainingPlan(**arguments)
         with global_precision(plan.precision):
             return _pre_train(plan)
@@ -77,17 +78,7 @@ def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
     keras.utils.set_random_seed(plan.seed)
     model = _load_or_build(plan)
     tokenizer = tokenizer_from_json(model.tokenizer_json)
-    corpus = pack(
-        plan.corpus,
-        model,
-        plan.cache_folder,
-        exclude=plan.exclude,
-        text_column=plan.text_column,
-        held_out_fraction=plan.held_out_fraction,
-        whole_words=plan.whole_words,
-        next_sentence=plan.next_sentence,
-        max_documents=plan.max_documents,
-    )
+    corpus = main_first(lambda: _pack(plan, model))
     require_rows(corpus, plan.corpus)
     print(f"model: {model.count_params():,} parameters, on {keras.backend.backend()}")
     if plan.dry_run:
@@ -104,6 +95,8 @@ def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
         resume=plan.resume,
         after_epoch=lambda: print_filled_blanks(model, tokenizer),
     )
+    if not goes_on_alone():
+        return None
     model.metadata = _metrics(plan, corpus, history, seconds=time.monotonic() - started)
     previous = previous_model_remark(plan.output)
     save_model(model, plan.output)
@@ -112,6 +105,20 @@ def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
     finish_run(plan.run_folder)
     print(f"Model saved to {plan.output}; {CURVES_NAME} and {METRICS_NAME} in {run_folder.resolve()}{previous}")
     return PretrainingResult(model, history)
+
+
+def _pack(plan: PretrainingPlan, model: BertMaskedLM) -> PackedCorpus:
+    return pack(
+        plan.corpus,
+        model,
+        plan.cache_folder,
+        exclude=plan.exclude,
+        text_column=plan.text_column,
+        held_out_fraction=plan.held_out_fraction,
+        whole_words=plan.whole_words,
+        next_sentence=plan.next_sentence,
+        max_documents=plan.max_documents,
+    )
 
 
 def _load_or_build(plan: PretrainingPlan) -> BertMaskedLM:

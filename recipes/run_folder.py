@@ -14,6 +14,7 @@ from system.files import check_writable, previous_path, remove_leftovers, write_
 from system.libraries import quiet_imports
 from system.locks import owned
 from system.output.display import say
+from training.engine.distribution.processes import is_main, shared
 
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "tokenizers", "datasets", "transformers")
 CHECKPOINT_NAME = "checkpoint.npz"
@@ -25,7 +26,7 @@ RECORD_NAME = "run.json"
 FINISHED = "finished"  # the key of the time at which the run finished
 RESUME_ADVICE = "run the same command with --resume to continue"
 # The arguments that a resumed run may change: those of the command, and those that let a training go on that diverged.
-CHANGEABLE_ON_RESUME = {"resume", "dry_run", "max_minutes", "run_folder"}
+CHANGEABLE_ON_RESUME = {"resume", "dry_run", "max_minutes", "run_folder", "distributed"}
 LEARNING_RATES = ("learning_rate", "head_learning_rate")
 
 
@@ -33,7 +34,8 @@ LEARNING_RATES = ("learning_rate", "head_learning_rate")
 def run_in_folder(arguments: dict, typed: Mapping[str, object], *, has_model: bool = True) -> Iterator[dict]:
     """Lock the folder and the model file of a run while the block runs, and record the run in its folder.
 
-    run.json records the arguments and the versions of the libraries. A dry run locks and records nothing.
+    run.json records the arguments and the versions of the libraries. A dry run locks and records nothing. Of several
+    processes the main one does all this; the others get its arguments.
 
     Args:
         arguments: all arguments of the script by name, with "run_folder", "resume" and "dry_run".
@@ -48,6 +50,15 @@ def run_in_folder(arguments: dict, typed: Mapping[str, object], *, has_model: bo
             interrupted run of this script, this version and these arguments to resume.
         OutputError: the block could not write a file; the message says so if the run can be resumed.
     """
+    if not is_main():
+        yield shared(None)
+        return
+    with _owned_run(arguments, typed, has_model=has_model) as arguments:
+        yield shared(arguments)
+
+
+@contextlib.contextmanager
+def _owned_run(arguments: dict, typed: Mapping[str, object], *, has_model: bool) -> Iterator[dict]:
     folder = Path(arguments["run_folder"])
     with contextlib.ExitStack() as owners:
         if not arguments["dry_run"]:

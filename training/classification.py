@@ -12,8 +12,14 @@ from text.dataset.splits import Split, Splits
 from text.labels import LabelSet
 from text.tokens.window_settings import NUM_SPECIAL_TOKENS
 from training.engine.batches.document_batches import DocumentBatches
-from training.engine.batches.epoch_batches import LabelledBatches, LengthGroupedBatches, choose_padded_lengths
+from training.engine.batches.epoch_batches import (
+    EpochBatches,
+    LabelledBatches,
+    LengthGroupedBatches,
+    choose_padded_lengths,
+)
 from training.engine.checkpoint import Checkpoint
+from training.engine.distribution.replicas import in_main, replica, require_divisible
 from training.engine.loop import History
 from training.engine.precision import in_precision
 from training.fitting import Validate, fit, predict
@@ -100,44 +106,58 @@ def _train_network(
     resume: bool,
 ) -> History:
     """Train the head and the layers that are not frozen."""
-    labels = validation.label_set
-    with in_precision(classifier, plan.precision) as trained:
-        if plan.gradient_checkpointing:
-            checkpoint_gradients(trained)
-        of_windows = logits_model(trained)
-        if plan.document_loss:
-            batches_of = _document_batches(trained_on, labels, plan)
-            model = document_model(of_windows, trained_on[0].windows.aggregate, batches_of().batch_size)
-        else:
-            model, batches_of = of_windows, _window_batches(trained_on, labels, plan)
-            if batches_of.func is LengthGroupedBatches:
-                model = logits_model(trained, any_length=True)
-        model = _regularized(model, labels, plan)
-        if masked_text is not None:
-            model = joint_model(model, trained, masked_text, plan.masked_lm_weight)
-            batches_of = joint_batches(batches_of, masked_text, plan)
-        if state_teacher is not None:
-            model = student_model(trained, state_teacher, plan.hidden_loss_weight)
-            batches_of = student_batches(batches_of)
-        if model is not of_windows:
+    with in_precision(classifier, plan.precision) as precise:
+        validated = logits_model(precise)
+        with replica(precise, enabled=plan.distributed) as trained:
+            model, batches_of = _model_and_batches(trained, trained_on, plan, masked_text, state_teacher)
+            require_divisible(plan.batch_size)
             # Predicts the validation split; as the training, compiled with XLA.
-            of_windows.compile(jit_compile=plan.jit_compile)
-        history = fit(
-            model,
-            labels,
-            batches_of,
-            lambda: validate(document_logits(of_windows, validation)),
-            plan,
-            checkpoint,
-            backbone=[layer.name for layer in backbone_layers(trained)],
-            new_layers=new_layers,
-            resume=resume,
-            jit_compile=plan.jit_compile,
-            unit=" texts" if plan.document_loss else " windows",
-        )
-        if masked_text is not None:
-            keep_language_model(model, trained, masked_text)
+            validated.compile(jit_compile=plan.jit_compile)
+            history = fit(
+                model,
+                validation.label_set,
+                batches_of,
+                in_main(precise, trained, lambda: validate(document_logits(validated, validation))),
+                plan,
+                checkpoint,
+                backbone=[layer.name for layer in backbone_layers(trained)],
+                new_layers=new_layers,
+                resume=resume,
+                jit_compile=plan.jit_compile,
+                unit=" texts" if plan.document_loss else " windows",
+            )
+            if masked_text is not None:
+                keep_language_model(model, trained, masked_text)
     return history
+
+
+def _model_and_batches(
+    trained: BertClassifier,
+    trained_on: list[Split],
+    plan: FineTuningPlan,
+    masked_text: MaskedText | None,
+    state_teacher: BertModel | None,
+) -> tuple[keras.Model, Callable[..., EpochBatches]]:
+    """Return the model with the loss of the plan, and a function that returns its batches of an epoch."""
+    labels = trained_on[0].label_set
+    if plan.gradient_checkpointing:
+        checkpoint_gradients(trained)
+    model = logits_model(trained)
+    if plan.document_loss:
+        batches_of = _document_batches(trained_on, labels, plan)
+        model = document_model(model, trained_on[0].windows.aggregate, batches_of().batch_size)
+    else:
+        batches_of = _window_batches(trained_on, labels, plan)
+        if batches_of.func is LengthGroupedBatches:
+            model = logits_model(trained, any_length=True)
+    model = _regularized(model, labels, plan)
+    if masked_text is not None:
+        model = joint_model(model, trained, masked_text, plan.masked_lm_weight)
+        batches_of = joint_batches(batches_of, masked_text, plan)
+    if state_teacher is not None:
+        model = student_model(trained, state_teacher, plan.hidden_loss_weight)
+        batches_of = student_batches(batches_of)
+    return model, batches_of
 
 
 def _document_batches(

@@ -15,6 +15,8 @@ from text.packing.packed_rows import PackedCorpus
 from text.tokens.masking import Masker
 from training.engine.batches.epoch_batches import MaskedBatches
 from training.engine.checkpoint import Checkpoint
+from training.engine.distribution.processes import shared
+from training.engine.distribution.replicas import in_main, local_rows, replica, require_divisible
 from training.engine.loop import History, ProgressBar, TimeLimit, fit_epochs
 from training.engine.optimizer import pretraining_optimizer
 from training.engine.precision import with_loss_scaling
@@ -63,6 +65,28 @@ def pretrain(
     Raises:
         InputError: the checkpoint cannot be resumed, or the loss is no longer a number.
     """
+    with replica(model, enabled=plan.distributed) as copy:
+        return _pretrain(
+            copy,
+            corpus,
+            masker,
+            plan,
+            checkpoint,
+            resume=resume,
+            after_epoch=in_main(model, copy, after_epoch) if after_epoch else None,
+        )
+
+
+def _pretrain(
+    model: BertMaskedLM,
+    corpus: PackedCorpus,
+    masker: Masker,
+    plan: PretrainingPlan,
+    checkpoint: Checkpoint,
+    *,
+    resume: bool,
+    after_epoch: Callable[[], None] | None,
+) -> History:
     end = time.monotonic() + 60 * (plan.max_minutes or math.inf)
     batches_of = functools.partial(
         MaskedBatches, corpus.train, masker, plan.batch_size, mask_seed=plan.seed, seed=plan.seed, targets_as_input=True
@@ -70,6 +94,7 @@ def pretrain(
     two_tasks = corpus.train.pairs is not None
     trained = sampled_masked_lm(model, next_sentence=two_tasks)
     steps_per_epoch = len(batches_of())
+    require_divisible(plan.batch_size)
     if resume:
         checkpoint.load()
         total_steps = checkpoint.progress["total_steps"]
@@ -94,11 +119,11 @@ def pretrain(
 def _total_steps(
     model: keras.Model, batches_of: Callable[..., MaskedBatches], steps_per_epoch: int, plan: PretrainingPlan
 ) -> int:
-    """Return the number of steps within the epochs, steps and minutes of the plan."""
+    """Return the number of steps within the epochs, steps and minutes of the plan, the same in all processes."""
     total_steps = min(plan.epochs * steps_per_epoch, plan.max_steps or math.inf)
     if plan.max_minutes:
         total_steps = min(total_steps, _affordable_steps(model, batches_of(last_batch=2 * CALIBRATION_STEPS), plan))
-    return total_steps
+    return shared(total_steps)
 
 
 def _remaining_batches(
@@ -127,7 +152,7 @@ def held_out_metrics(
     """
     evaluated = whole_vocabulary_model(model, next_sentence=corpus.held_out.pairs is not None)
     evaluated.compile(**objectives(evaluated), jit_compile=jit_compile)
-    held_out = MaskedBatches(corpus.held_out, masker, batch_size, mask_seed=HELD_OUT_SEED)
+    held_out = local_rows(MaskedBatches(corpus.held_out, masker, batch_size, mask_seed=HELD_OUT_SEED))
 
     def evaluate() -> dict[str, float]:
         metrics = evaluated.evaluate(held_out, verbose=0, return_dict=True)
@@ -206,7 +231,7 @@ def _affordable_steps(model: keras.Model, batches: MaskedBatches, plan: Pretrain
     compile_for_pretraining(model, plan.learning_rate, len(batches), plan.jit_compile)
     ends = []
     model.fit(
-        batches,
+        local_rows(batches),
         epochs=math.ceil(2 * CALIBRATION_STEPS / len(batches)),  # a small corpus has fewer batches
         verbose=0,
         callbacks=[

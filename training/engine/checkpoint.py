@@ -11,6 +11,7 @@ import numpy as np
 
 from system.errors import InputError, first_line
 from system.files import as_input_error, previous_path, write_atomically
+from training.engine.distribution.processes import is_main, shared, shared_arrays
 from training.engine.interruption import Interruption
 
 START_AGAIN = "delete it and start again without --resume"
@@ -25,6 +26,7 @@ class Checkpoint(keras.callbacks.Callback):
     The state is weights, optimizer, random generators, running metrics and the position in the run. A resumed run ends
     with the same weights, bit for bit, as one that was never interrupted. If the model has `fixed_variables`, which the
     run reads and never changes, they are left out. The state before the last one is kept too, as `NAME.previous.npz`.
+    Of several processes the main one writes and reads the file; the state does not depend on their number.
 
     Args:
         path: the `.npz` file.
@@ -73,6 +75,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.progress["batch"] = self._first_batch + batch + 1
+        self.interruption.agree()
         # After the last batch, `finish_epoch` writes the state together with the metrics of the validation.
         if batch + 1 < self.params["steps"] and self._is_due():
             self.save(self.model)
@@ -92,6 +95,8 @@ class Checkpoint(keras.callbacks.Callback):
             InputError: the weights are no longer numbers; the state that was written before remains.
             OutputError: the file cannot be written; likewise.
         """
+        if not is_main():
+            return
         arrays = {
             f"{kind}_{index:04d}": keras.ops.convert_to_numpy(variable.value)
             for kind, variables in _state_of(model).items()
@@ -122,6 +127,11 @@ class Checkpoint(keras.callbacks.Callback):
         Raises:
             InputError: there is no such file, both are damaged, or they belong to a run on other data.
         """
+        if is_main():
+            self._load()
+        self.progress, self._saved = shared(self.progress), shared_arrays(self._saved)
+
+    def _load(self) -> None:
         previous = previous_path(self.path)
         if not self.path.is_file() and not previous.is_file():
             raise InputError(f"{self.path}: no interrupted run to resume; start again without --resume")

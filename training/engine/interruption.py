@@ -22,6 +22,9 @@ class Interruption:
     def __init__(self) -> None:
         self.signal: int | None = None
 
+    def agree(self) -> None:
+        """Take note, after a step, of what other processes were asked; one process alone has no others."""
+
     def leave(self) -> None:
         """Raise what ends the run, if it was asked to stop.
 

@@ -14,6 +14,9 @@ from system.libraries import keep_freed_memory
 from training.engine.batches.epoch_batches import EpochBatches
 from training.engine.best_epoch import VALIDATION, BestEpoch
 from training.engine.checkpoint import Checkpoint
+from training.engine.distribution.agreement import Agreement, SharedInterruption
+from training.engine.distribution.processes import is_main, num_processes
+from training.engine.distribution.replicas import local_rows
 from training.engine.interruption import deferred_signals
 from training.engine.optimizer import averaged_weights, use_averaged_weights
 
@@ -65,13 +68,15 @@ def _saved_before_the_end(checkpoint: Checkpoint | None) -> Iterator[None]:
     if checkpoint is None:
         yield
         return
-    with deferred_signals() as checkpoint.interruption:
+    with deferred_signals() as interruption:
+        checkpoint.interruption = SharedInterruption(interruption) if num_processes() > 1 else interruption
         try:
             yield
         except KeyboardInterrupt:  # `Terminated` is one
             saved = f"The run is saved in {checkpoint.path.parent}; continue it with --resume."
             is_saved = checkpoint.path.is_file()
-            print(f"\n{saved if is_saved else 'Nothing of this run is saved yet.'}", file=sys.stderr)
+            if is_main():
+                print(f"\n{saved if is_saved else 'Nothing of this run is saved yet.'}", file=sys.stderr)
             raise
 
 
@@ -92,7 +97,7 @@ def _fit_epochs(
         best.weights = checkpoint.kept_weights
     if progress.get("batch"):
         # Keras creates the variables of its metrics at their first use, and the checkpoint restores their values.
-        model.test_on_batch(*batches_of(epoch=progress["epoch"], first_batch=progress["batch"])[0])
+        model.test_on_batch(*local_rows(batches_of(epoch=progress["epoch"], first_batch=progress["batch"]))[0])
     for epoch in range(progress.get("epoch", 0), epochs):
         if best and best.is_over(history):
             break
@@ -142,7 +147,7 @@ def _fit_epoch(
     """Train on the batches of one epoch; return its metrics, the loss first."""
     # No shuffling by Keras: its random generator is not in the checkpoint.
     history = model.fit(
-        batches.for_fit(),
+        local_rows(batches.for_fit()),
         initial_epoch=epoch,
         epochs=epoch + 1,
         verbose=0,
@@ -194,6 +199,7 @@ class ProgressBar(keras.callbacks.Callback):
             unit=self.unit,
             unit_scale=True,
             leave=False,
+            disable=not is_main(),
             # A log file should not get several lines a second.
             mininterval=0.2 if sys.stderr.isatty() else 15,
         )
@@ -208,12 +214,13 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 class TimeLimit(keras.callbacks.Callback):
-    """A callback that ends the training when `time.monotonic()` reaches `end`."""
+    """A callback that ends the training when `time.monotonic()` reaches `end`, in all processes at the same step."""
 
     def __init__(self, end: float):
         super().__init__()
         self.end = end
+        self._agreement = Agreement()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if time.monotonic() >= self.end:
+        if self._agreement(time.monotonic() >= self.end):
             self.model.stop_training = True

@@ -148,6 +148,8 @@ class FineTuningPlan(TrainingOptions, DataOptions):
         several = [name for name in ("seeds", "grid", "folds") if getattr(self, name)]
         if len(several) > 1:
             raise InputError(f"{' and '.join(map(option_name, several))} cannot be combined: leave out all but one")
+        if self.distributed:
+            raise InputError(f"--distributed trains one model: leave out {option_name(self.study)}")
         for name in ("output", "backbone_output", "report_folder"):
             if name in typed:
                 raise InputError(

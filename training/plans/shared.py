@@ -12,6 +12,10 @@ PRETRAINED_HELP = "a .keras file, a folder with a BERT checkpoint of Hugging Fac
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 MASK_RATE = 0.2  # fraction of the tokens that masked language modelling masks
 CACHE_FOLDER = "runs/cache"  # for tokenized corpora and the answers of teachers
+DISTRIBUTED_HELP = (
+    "train on all devices of this process, and of the other processes that the environment names by Keras' variables "
+    "KERAS_DISTRIBUTION_… or as Slurm, Open MPI or Kubernetes; needs KERAS_BACKEND=jax"
+)
 PRECISION_HELP = "precision of the computation; the mixed ones are faster on a GPU"
 
 

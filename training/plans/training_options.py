@@ -17,7 +17,7 @@ from system.command_line import (
 from system.errors import InputError
 from training.plans.distillation_options import DistillationOptions
 from training.plans.network_options import NetworkOptions
-from training.plans.shared import PRECISION_HELP, PRECISIONS
+from training.plans.shared import DISTRIBUTED_HELP, PRECISION_HELP, PRECISIONS
 
 # Options by the heading under which --help shows them.
 _loss, _masked, _training = (
@@ -160,6 +160,9 @@ class TrainingOptions(NetworkOptions, DistillationOptions):
     )
     precision: str = _training("float32", choices=PRECISIONS, help=f"{PRECISION_HELP}; with --unfreeze")
     no_xla: bool = _training(False, help="do not compile the training step with XLA")
+    distributed: bool = _training(
+        False, help=f"{DISTRIBUTED_HELP}. Only with --unfreeze: the head alone is trained in seconds"
+    )
     seed: int = _training(type=seed, help="seed for initial weights, order of the texts and dropout")
 
     def check_training(self, typed: Collection[str]) -> None:
@@ -188,6 +191,10 @@ class TrainingOptions(NetworkOptions, DistillationOptions):
             self._refuse_without_unfreeze()
         if self.r_drop is not None and self.dropout_rate == self.head_dropout_rate == 0:
             raise InputError("--r-drop compares two dropout masks: set --dropout-rate above 0")
+        if self.distributed:
+            self._refuse_beside(
+                "distributed", {"corpus": [], "hidden_loss_weight": None, "teachers": [], "no_xla": False}
+            )
         if self.hidden_loss_weight is not None:
             self._refuse_beside("hidden_loss_weight", {"corpus": [], "prune_vocab": []})
         if self.corpus:

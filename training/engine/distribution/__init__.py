@@ -1,0 +1,1 @@
+"""Training on several devices, in one process or in several."""
