@@ -39,11 +39,9 @@ from serving.export.onnx_file import export_onnx, onnx_path
 from system.command_line import option_name
 from system.errors import InputError
 from system.files import check_writable
-from text.dataset.origins import DATASET
-from text.dataset.saving import save_splits
+from text.dataset.saving import described_data, save_splits
 from text.dataset.splits import Splits
 from text.labels import EVEN_THRESHOLD, LabelSet
-from text.sources import source_name
 from training.classification import document_logits, train_classifier
 from training.engine.distribution.processes import goes_on_alone, is_main, joined
 from training.engine.loop import History, format_metrics
@@ -252,27 +250,12 @@ def _save(plan: FineTuningPlan, result: FineTuningResult, splits: Splits) -> str
         labels=splits.label_set,
         **result.assessment["calibration"],
         windows=plan.windows,
-        data=_described_data(splits),
+        data=described_data(splits),
         test=result.assessment["test"],
     ).to_json()
     save_model(result.classifier, plan.output)
     export_onnx(plan.output)
     return previous
-
-
-def _described_data(splits: Splits) -> dict:
-    """Return what the model file says about its training data."""
-    described = [
-        {"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256}
-        | {part: name for part, name in labelled.origins.names.items() if part != DATASET}
-        for labelled in (splits.labelled, *(each.labelled for each in splits.further))
-    ]
-    data, *further = described
-    if further:
-        data["also"] = [
-            of_set | {"weight": each.labelled.weight} for of_set, each in zip(further, splits.further, strict=True)
-        ]
-    return data
 
 
 def _save_backbone(path: str, result: FineTuningResult, pretrained: BertMaskedLM) -> None:

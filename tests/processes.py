@@ -7,17 +7,22 @@ import sys
 
 from scripts import ROOT
 
-# Two cores are enough for several processes of small networks, if each one uses a single thread.
-SINGLE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1"}
+# Small networks take longer to compile than to train: one thread each, and code that is not optimized.
+XLA_FLAGS = (
+    "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 
-def run_in_processes(command: list[str], folder, count: int, **environment: str) -> list[subprocess.CompletedProcess]:
+def run_in_processes(
+    command: list[str], folder, count: int, *, devices: int = 1, **environment: str
+) -> list[subprocess.CompletedProcess]:
     """Run a Python program of the project in `count` processes on JAX; return their statuses and what they printed.
 
     Args:
         command: the path of the program in the project, and its arguments.
         folder: the folder to run it in.
         count: number of processes; one process gets no variables of Keras.
+        devices: number of devices of each process.
         environment: further environment variables.
     """
     port = _free_port()
@@ -26,8 +31,8 @@ def run_in_processes(command: list[str], folder, count: int, **environment: str)
             [sys.executable, str(ROOT / command[0]), *command[1:]],
             cwd=folder,
             env=os.environ
-            | {"KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}
-            | SINGLE_THREAD
+            | {"KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1"}
+            | {"XLA_FLAGS": f"{XLA_FLAGS} --xla_force_host_platform_device_count={devices}"}
             | (_variables(port, count, number) if count > 1 else {})
             | environment,
             stdout=subprocess.PIPE,

@@ -28,6 +28,7 @@ ROOMS = (
     "training/plans",
     "training/engine",
     "training/engine/batches",
+    "training/engine/distribution",
     "training/objectives",
     "evaluation",
     "evaluation/report",

@@ -4,11 +4,14 @@ import ast
 import importlib
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
+import pretrain
 from system.command_line import parse_plan
+from training.engine.distribution.processes import VARIABLES
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
@@ -102,3 +105,38 @@ def test_the_python_examples_run(monkeypatch, capsys):
         exec(compile(block, "README.md", "exec"), {})  # a program of this project
     printed = capsys.readouterr().out
     assert "1,456,577" in printed and "正面" in printed and "负面" in printed
+
+
+class TestJobs:
+    """The examples of jobs in docs/SCALING.md."""
+
+    SCALING = ROOT / "docs" / "SCALING.md"
+
+    def scripts(self):
+        """Return the shell scripts of both examples."""
+        (slurm,) = code_blocks(self.SCALING, "sbatch")
+        _, job = self.objects()
+        return slurm, job["spec"]["template"]["spec"]["containers"][0]["args"][0]
+
+    def objects(self):
+        yaml = pytest.importorskip("yaml")
+        (block,) = code_blocks(self.SCALING, "yaml")
+        return list(yaml.safe_load_all(block))
+
+    def test_the_scripts_have_no_syntax_error_and_known_options(self):
+        for script in self.scripts():
+            subprocess.run(["bash", "-n"], input=script, encoding="utf-8", check=True)
+            (command,) = re.findall(r"python pretrain\.py (.*) \"", script)
+            plan, _ = parse_plan(pretrain.build_parser(), pretrain.PLAN, [*shlex.split(command), "--resume"])
+            assert plan.distributed
+
+    def test_the_pods_find_each_other(self):
+        service, job = self.objects()
+        name, pods = job["metadata"]["name"], job["spec"]["template"]["spec"]
+        assert service["spec"]["selector"] == {"job-name": name}
+        assert pods["subdomain"] == service["metadata"]["name"]
+        variables = {each["name"]: each.get("value") for each in pods["containers"][0]["env"]}
+        assert {*VARIABLES} <= variables.keys()
+        assert variables[VARIABLES[0]].startswith(f"{name}-0.{service['metadata']['name']}:")
+        assert int(variables[VARIABLES[1]]) == job["spec"]["completions"] == job["spec"]["parallelism"]
+        assert job["spec"]["completionMode"] == "Indexed", "else the pods have no number"

@@ -1,8 +1,8 @@
-"""Pre-trains a small model with --distributed or without; the main process prints JSON and saves `trained.npz`.
+"""Pre-trains a small model with --distributed or without; the main process prints JSON.
 
 Arguments: options of pretrain.py as JSON, by the names of their fields; a step, a process and a signal that this
-process sends to itself after this step, 0 for none. `trained.npz` in the run folder contains the gradient of the first
-batch, if there is no signal, and the weights in the end.
+process sends to itself after this step, 0 for none. In the run folder, `gradient.npz` contains the gradient of the
+first batch, if the run is not resumed, and `trained.npz` the weights in the end.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from system.command_line import exits_with_status
 from text.tokens.packing import PackedCorpus, PackedRows
 from training.engine.batches.epoch_batches import MaskedBatches
 from training.engine.checkpoint import Checkpoint
-from training.engine.distribution.processes import goes_on_alone, joined
+from training.engine.distribution.processes import goes_on_alone, is_main, joined
 from training.engine.distribution.replicas import local_rows, replica
 from training.masked_lm import objectives, pretrain, sampled_masked_lm
 
@@ -76,14 +76,15 @@ def main(argv):
         first = MaskedBatches(
             corpus.train, masker, plan.batch_size, mask_seed=0, seed=0, targets_as_input=True, last_batch=1
         )
-        gradient = [] if int(step) else gradient_of(model, first, plan)
+        if not plan.resume:
+            gradient = gradient_of(model, first, plan)
+            if is_main():
+                np.savez(folder / "gradient.npz", *gradient)
         checkpoint = SignallingCheckpoint(folder / "checkpoint.npz", int(step), process, int(number))
         history = pretrain(model, corpus, masker, plan, checkpoint, resume=plan.resume, after_epoch=lambda: print())
         print(json.dumps(history))
         if goes_on_alone():
-            arrays = {f"gradient_{index}": values for index, values in enumerate(gradient)}
-            arrays |= {f"weights_{index}": values for index, values in enumerate(model.get_weights())}
-            np.savez(folder / "trained.npz", **arrays)
+            np.savez(folder / "trained.npz", *model.get_weights())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The splits of a data set as CSV files, for other programs."""
+"""The splits of a data set for others: as CSV files, and as what a model file says about them."""
 
 import csv
 import os
@@ -12,9 +12,10 @@ from system.files import check_writable, write_atomically
 from text.dataset.draws import split_rows
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.options import DataOptions
-from text.dataset.origins import VALIDATION
+from text.dataset.origins import DATASET, VALIDATION
 from text.dataset.splits import Splits
 from text.labels import SENTIMENT
+from text.sources import source_name
 
 
 def save_splits(splits: Splits, options: DataOptions) -> None:
@@ -66,3 +67,18 @@ def write_rows(labelled: LabelledTexts, rows: np.ndarray, path: str | os.PathLik
             group = [labelled.groups[row]] if labelled.groups else []
             label = labelled.labels[row] if is_sentiment else labelled.label_set.name(labelled.labels[row])
             writer.writerow([labelled.texts[row], label, *group])
+
+
+def described_data(splits: Splits) -> dict:
+    """Return what the model file says about its training data."""
+    described = [
+        {"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256}
+        | {part: name for part, name in labelled.origins.names.items() if part != DATASET}
+        for labelled in (splits.labelled, *(each.labelled for each in splits.further))
+    ]
+    data, *further = described
+    if further:
+        data["also"] = [
+            of_set | {"weight": each.labelled.weight} for of_set, each in zip(further, splits.further, strict=True)
+        ]
+    return data

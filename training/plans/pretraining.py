@@ -10,12 +10,9 @@ from system.errors import InputError
 from text.dataset.options import USUAL_NAME
 from training.plans.shared import (
     CACHE_FOLDER,
-<<<<<<< HEAD
     CHECKPOINT_SECONDS_HELP,
     CHECKPOINT_STEPS_HELP,
-=======
     DISTRIBUTED_HELP,
->>>>>>> 2e65148 (Train on several devices and in several processes with --distributed)
     DRY_RUN_HELP,
     MASK_RATE,
     PRECISION_HELP,
@@ -161,13 +158,10 @@ class PretrainingPlan:
             InputError: two options contradict each other, or the name of the model file does not end with .keras.
         """
         require_model_names(self.output)
-<<<<<<< HEAD
         if self.prune_vocab and not self.pretrained:
             raise InputError("--prune-vocab cuts the vocabulary of a pre-trained model: add --pretrained")
-=======
         if self.distributed and self.no_xla:
             raise InputError("--distributed compiles the training step with XLA: leave out --no-xla")
->>>>>>> 2e65148 (Train on several devices and in several processes with --distributed)
         if self.pretrained and (fixed := [name for name in FIXED_BY_PRETRAINED if name in typed]):
             options = ", ".join(map(option_name, fixed))
             raise InputError(f"the model of --pretrained already has a tokenizer and sizes: leave out {options}")

@@ -18,7 +18,7 @@ from system.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE_INPUT, InputError, fir
 
 VARIABLES = ("KERAS_DISTRIBUTION_JOB_ADDRESSES", "KERAS_DISTRIBUTION_NUM_PROCESSES", "KERAS_DISTRIBUTION_PROCESS_ID")
 HEARTBEAT_SECONDS = 60  # without a sign of life, after which a process is taken for dead
-LONGEST_WAIT = 7 * 24 * 3600 * 1000  # milliseconds; a dead process ends the wait much earlier
+POLL_MILLISECONDS = 1000  # after which a waiting process handles its signals
 # What the libraries that exchange gradients say if another process is gone.
 SIGNS_OF_LOSS = ("Gloo", "NCCL", "coordination service", "UNAVAILABLE")
 
@@ -104,14 +104,19 @@ def shared(value: Any) -> Any:
     key = f"mini_bert/{_num_shared}"
     # Not by a collective operation, which blocks a device and has a time limit on some of them. JAX has no public name
     # for this client; Orbax, its library of checkpoints, uses it in the same way.
+    import jax
     from jax._src.distributed import global_state
 
     if is_main():
         text = json.dumps(value, default=float)
         global_state.client.key_value_set(key, text)
-    else:
-        text = global_state.client.blocking_key_value_get(key, LONGEST_WAIT)
-    return json.loads(text)
+        return json.loads(text)
+    while True:
+        try:
+            return json.loads(global_state.client.blocking_key_value_get(key, POLL_MILLISECONDS))
+        except jax.errors.JaxRuntimeError as error:
+            if "DEADLINE_EXCEEDED" not in str(error):
+                raise
 
 
 _num_shared = 0
@@ -205,9 +210,9 @@ def _leave_without_waiting(error: BaseException) -> None:
 
     if not jax.distributed.is_initialized():
         return
-    status = EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else EXIT_UNUSABLE_INPUT
-    if isinstance(error, SystemExit) and isinstance(error.code, int):
-        status = error.code
+    status = EXIT_UNUSABLE_INPUT
+    if isinstance(error, KeyboardInterrupt):
+        status = getattr(error, "status", EXIT_INTERRUPTED)  # `Terminated` has one
 
     def leave() -> None:
         for stream in (sys.stdout, sys.stderr):
