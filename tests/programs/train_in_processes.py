@@ -21,7 +21,7 @@ from tiny_models import masked_lm
 from pretrain import PLAN
 from recipes.preparation import masker_of
 from system.command_line import exits_with_status
-from text.tokens.packing import PackedCorpus, PackedRows
+from text.packing.packed_rows import PackedCorpus, PackedRows
 from training.engine.batches.epoch_batches import MaskedBatches
 from training.engine.checkpoint import Checkpoint
 from training.engine.distribution.processes import goes_on_alone, is_main, joined
