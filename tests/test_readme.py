@@ -120,7 +120,7 @@ class TestJobs:
 
     def objects(self):
         yaml = pytest.importorskip("yaml")
-        (block,) = code_blocks(self.SCALING, "yaml")
+        block, _ = code_blocks(self.SCALING, "yaml")  # the second one is of Ray
         return list(yaml.safe_load_all(block))
 
     def test_the_scripts_have_no_syntax_error_and_known_options(self):
