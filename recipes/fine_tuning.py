@@ -139,19 +139,20 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
     )
     if not goes_on_alone():
         return None
-    masked_lm = _masked_lm_metrics(plan, masked_text)
-    if not test:
-        return _end_with_validation(plan, classifier, splits, history, masked_lm)
-    try:
-        result = FineTuningResult(classifier, _test(plan, classifier, splits) | masked_lm, history)
-    except InputError:
-        checkpoint.path.unlink(missing_ok=True)  # a resumed run would fail in the same way
-        raise
-    previous = _save(plan, result, splits)
-    if plan.backbone_output:
-        _save_backbone(plan.backbone_output, result, pretrained)
-    _write_report(plan, result, splits.label_set, plot_name)
-    finish_run(plan.run_folder)
+    with checkpoint.explained_if_interrupted():
+        masked_lm = _masked_lm_metrics(plan, masked_text)
+        if not test:
+            return _end_with_validation(plan, classifier, splits, history, masked_lm)
+        try:
+            result = FineTuningResult(classifier, _test(plan, classifier, splits) | masked_lm, history)
+        except InputError:
+            checkpoint.remove()
+            raise
+        _write_report(plan, result, splits.label_set, plot_name)  # before the model, whose .onnx file may take minutes
+        previous = _save(plan, result, splits)
+        if plan.backbone_output:
+            _save_backbone(plan.backbone_output, result, pretrained)
+        finish_run(plan.run_folder)
     print(f"{_model_files(plan)}; {_report_files(plan, plot_name)}{previous}")
     return result
 

@@ -91,7 +91,7 @@ def _pre_train(plan: PretrainingPlan) -> PretrainingResult | None:
         corpus,
         masker_of(model, plan.mask_rate),
         plan,
-        Checkpoint(run_folder / CHECKPOINT_NAME, plan.checkpoint_seconds, corpus.sha256, steps=plan.checkpoint_steps),
+        Checkpoint(run_folder / CHECKPOINT_NAME, plan.checkpoint_seconds, corpus.sha256, plan.checkpoint_steps),
         resume=plan.resume,
         after_epoch=lambda: print_filled_blanks(model, tokenizer),
     )

@@ -279,3 +279,24 @@ class TestUnusableFile:
         model.compile(keras.optimizers.SGD(), "binary_crossentropy")
         model.optimizer.build(model.trainable_variables)
         self.assert_of_another_network(path, model)
+
+
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_an_interruption_is_explained(path, capsys, is_saved):
+    checkpoint = Checkpoint(path)
+    if is_saved:
+        checkpoint.save(small_network())
+    with pytest.raises(KeyboardInterrupt), checkpoint.explained_if_interrupted():
+        raise KeyboardInterrupt
+    error = capsys.readouterr().err
+    assert (f"The run is saved in {path.parent}; continue it with --resume" in error) == is_saved
+    assert ("Nothing of this run is saved yet" in error) != is_saved
+
+
+def test_both_files_are_removed(path):
+    checkpoint = Checkpoint(path)
+    for _ in range(2):
+        checkpoint.save(small_network())
+    assert len(list(path.parent.iterdir())) == 2
+    checkpoint.remove()
+    assert list(path.parent.iterdir()) == []

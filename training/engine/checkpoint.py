@@ -1,9 +1,11 @@
 """Checkpoints: the complete state of a training run on disk, from which a killed run can be resumed."""
 
+import contextlib
 import json
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -146,6 +148,22 @@ class Checkpoint(keras.callbacks.Callback):
             raise InputError(
                 f"{self.path}: the data has changed since the run was interrupted; restore the data, or {START_AGAIN}"
             )
+
+    def remove(self) -> None:
+        """Remove the file and the previous one, for a run that would fail in the same way if it were resumed."""
+        for path in (self.path, previous_path(self.path)):
+            path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def explained_if_interrupted(self) -> Iterator[None]:
+        """Say how to continue the run if a signal ends the block."""
+        try:
+            yield
+        except KeyboardInterrupt:  # `Terminated` is one
+            saved = f"The run is saved in {self.path.parent}; continue it with --resume."
+            if is_main():
+                print(f"\n{saved if self.path.is_file() else 'Nothing of this run is saved yet.'}", file=sys.stderr)
+            raise
 
     def _read(self, path: Path) -> None:
         try:

@@ -70,14 +70,8 @@ def _saved_before_the_end(checkpoint: Checkpoint | None) -> Iterator[None]:
         return
     with deferred_signals() as interruption:
         checkpoint.interruption = SharedInterruption(interruption) if num_processes() > 1 else interruption
-        try:
+        with checkpoint.explained_if_interrupted():
             yield
-        except KeyboardInterrupt:  # `Terminated` is one
-            saved = f"The run is saved in {checkpoint.path.parent}; continue it with --resume."
-            is_saved = checkpoint.path.is_file()
-            if is_main():
-                print(f"\n{saved if is_saved else 'Nothing of this run is saved yet.'}", file=sys.stderr)
-            raise
 
 
 def _fit_epochs(
