@@ -148,8 +148,9 @@ def _labels(metadata: Metadata) -> list[str]:
         rows = [[*row, f"{threshold:.4g}"] for row, threshold in zip(rows, metadata.threshold, strict=True)]
         rule = "A text has every label whose calibrated probability is at least its threshold: several, or none."
     elif labels.is_binary:
-        threshold = f"{metadata.threshold:.4g}, the threshold of the model"
+        threshold = f"{metadata.threshold:.4g}, which was chosen on the validation split"
         rule = f"A text is {labels.names[1]} if the calibrated probability of that is at least {threshold}."
+        rule += f" `application.py` takes {labels.default_threshold:g}, unless it is started with `--threshold auto`."
     else:
         rule = "A text has the most probable label."
     return ["## Labels", markdown_table([header, *rows]), rule]
