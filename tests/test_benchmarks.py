@@ -169,7 +169,7 @@ def test_bert_training_prints_the_time_of_a_step_of_each_contender(capfd):
     assert header.endswith("beside this project, tensorflow")
     assert [row[:28].strip() for row in rows] == ["this project, tensorflow", "transformers"]
     measured = [re.fullmatch(r" +([\d.]+) s +([\d.]+) s +([\d.]+)  ([\d.]+)x the time", row[28:]) for row in rows]
-    assert all(float(number) > 0 for found in measured for number in found.groups())
+    assert all(float(found[3]) > 0 for found in measured)  # a step may be too short for three decimals
     assert measured[0][4] == "1.00"
     assert steps == "16 tokens per row, median of 1 x 1 steps"
     assert machine.startswith("1 encoders of width 16, 100 tokens, 8 rows per step; ")

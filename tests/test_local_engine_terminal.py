@@ -66,7 +66,7 @@ def test_csv_safe_from_the_command_line(tiny_model, tmp_path):
     command = ["--model", str(tiny_model), "--file", str(tmp_path / "in.csv"), "--csv-safe"]
     assert application.main([*command, "--output", str(tmp_path / "out.csv")]) == 0
     (row,) = read_dicts(tmp_path / "out.csv")
-    assert (row["text"], row["n"]) == ("'=1+1 房间很干净", "'-5")
+    assert (row["text"], row["n"]) == ("'=1+1 房间很干净", "-5")
     assert float(row["probability"]) >= 0
     assert application.main([*command, "--output", str(tmp_path / "out.jsonl")]) == 1
 

@@ -1,16 +1,14 @@
 """Blocks of documents, tokenized and divided into pieces by as many processes as there are cores."""
 
-import functools
+import contextlib
 import itertools
 import multiprocessing
 import os
 import signal
-import threading
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from tokenizers import Encoding
@@ -144,43 +142,52 @@ def available_cores() -> int:
 
 
 def _in_processes(blocks: Iterable[list[str]], options: PackingOptions, num_processes: int) -> Iterator[list[Document]]:
-    # New processes, because a copy of this one would have the locks of Keras' threads, but not the threads.
+    # Not by ProcessPoolExecutor, which in Python 3.11.2 waits forever if a process dies while a block is sent to it.
+    working: deque[Connection] = deque()
+    with contextlib.ExitStack() as processes:
+        idle = [processes.enter_context(_started(options)) for _ in range(num_processes)]
+        try:
+            for block in blocks:
+                if idle:
+                    connection, documents = idle.pop(), None
+                else:
+                    connection = working.popleft()
+                    documents = connection.recv()
+                connection.send(block)
+                working.append(connection)
+                if documents is not None:
+                    yield documents
+            while working:
+                yield working.popleft().recv()
+        except (EOFError, ConnectionError):
+            raise InputError(
+                "a process that tokenized the corpus ended early, as when the memory is full; free memory and run the "
+                "same command again, which continues the packing"
+            ) from None
+
+
+@contextlib.contextmanager
+def _started(options: PackingOptions) -> Iterator[Connection]:
+    """Run a process that tokenizes blocks for as long as the block lasts, and yield the connection to it."""
+    # A new one, because a copy of this process would have the locks of Keras' threads, but not the threads.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(num_processes, context, _start_process)
-    waiting = deque()
+    connection, its_end = context.Pipe()
+    process = context.Process(target=_tokenize, args=(its_end, options), daemon=True)
+    process.start()
+    its_end.close()
     try:
-        for block in blocks:
-            waiting.append(pool.submit(_tokenize, options, block))
-            if len(waiting) > num_processes + 1:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool:
-        raise InputError(
-            "a process that tokenized the corpus ended early, as when the memory is full; free memory and run the same "
-            "command again, which continues the packing"
-        ) from None
+        yield connection
     finally:
-        pool.shutdown(cancel_futures=True)
+        connection.close()
+        process.terminate()
+        process.join()
 
 
-def _start_process() -> None:
-    """Prepare a process of the pool."""
+def _tokenize(connection: Connection, options: PackingOptions) -> None:
+    """Return the documents of each block that comes, until the process that sends them is done or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # each process has a core
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it has been killed, since it would wait for blocks forever."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _tokenize(options: PackingOptions, texts: list[str]) -> list[Document]:
-    return _block_tokenizer(options)(texts)
-
-
-@functools.lru_cache(maxsize=1)
-def _block_tokenizer(options: PackingOptions) -> BlockTokenizer:
-    return BlockTokenizer(options)
+    tokenize = BlockTokenizer(options)
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            connection.send(tokenize(connection.recv()))
