@@ -129,7 +129,7 @@ def _add_file_options(group: argparse._ArgumentGroup) -> None:
         "--csv-safe",
         action="store_true",
         help="in a CSV or TSV file, put an apostrophe before each text that begins with =, +, -, @, a tab or a line "
-        "break, so that a spreadsheet does not compute it as a formula",
+        "break and is no number, so that a spreadsheet does not compute it as a formula",
     )
     group.add_argument("--strict", action="store_true", help="stop at the first row without a prediction")
     group.add_argument("--resume", action="store_true", help="continue an interrupted run of the same command")

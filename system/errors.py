@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 EXIT_UNUSABLE_INPUT = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-ENDING_SIGNALS = ("SIGTERM", "SIGHUP")  # not every system has both
+# Those that end a process by default, besides SIGINT; not every system has both.
+ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class InputError(Exception):
@@ -40,8 +41,7 @@ def signals_clean_up() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # which alone can handle signals
         yield
         return
-    numbers = [getattr(signal, name) for name in ENDING_SIGNALS if hasattr(signal, name)]
-    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    numbers = [number for number in ENDING_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
 
     def end(number: int, frame: object) -> None:
         for each in numbers:

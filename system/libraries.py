@@ -1,4 +1,4 @@
-"""Settings of other libraries: no output, no telemetry, memory that is kept for the next training step."""
+"""Settings of other libraries: no output, no telemetry, threads, memory that is kept for the next training step."""
 
 import contextlib
 import ctypes
@@ -58,6 +58,11 @@ def quiet_imports() -> Iterator[None]:
 def _flush_standard_error() -> None:
     if sys.stderr is not None:  # it is None where the process was started without one
         sys.stderr.flush()
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def keep_freed_memory() -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from network.metadata import Metadata
 from serving.runtimes.onnx_check import ABOUT, INPUT, TOKENIZER, WEIGHTS_SHA256, inflated, read_onnx_file
 from system.errors import InputError, first_line
-from system.libraries import disable_telemetry
+from system.libraries import available_cores, disable_telemetry
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -69,7 +69,7 @@ class OnnxRuntime:
             raise InputError(f"{model_path}: {DAMAGED} ({reason}); {REMEDY}") from None
         self.metadata = Metadata.from_json(metadata, str(model_path))
         self._check_outputs(file.num_outputs)
-        self._num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._num_threads = available_cores()
         self._pool, self._pool_process = None, None
 
     def _check_outputs(self, num_outputs: int) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tokenizers import Encoding
 
 from system.errors import InputError
+from system.libraries import available_cores
 from text.packing.pieces import Piece, PieceCutter, begins_inside_word, borders_of
 from text.packing.row_packer import tokens_as_bytes
 from text.tokens.tokenizer import CLASSIFY, SEPARATE, tokenizer_from_json
@@ -134,11 +135,6 @@ def tokenized_blocks(texts: Iterable[str], options: PackingOptions) -> Iterator[
     first = next(blocks, None)
     if first is not None:
         yield from _in_processes(itertools.chain([first], blocks), options, num_processes)
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _in_processes(blocks: Iterable[list[str]], options: PackingOptions, num_processes: int) -> Iterator[list[Document]]:

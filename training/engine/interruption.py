@@ -9,7 +9,7 @@ from types import FrameType
 from system.errors import ENDING_SIGNALS, Terminated
 
 # Ctrl-C, what schedulers and shutdowns send, and what a closed terminal sends.
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", *ENDING_SIGNALS) if hasattr(signal, name)]
+SIGNALS = [signal.SIGINT, *ENDING_SIGNALS]
 
 
 class Interruption:
