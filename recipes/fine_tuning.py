@@ -23,18 +23,12 @@ from network.backbone import copy_backbone
 from network.bert import BertClassifier, BertMaskedLM, copy_pooler, logits_model
 from network.metadata import Metadata
 from network.model_file import save_model
-from recipes.distillation.states import load_state_teacher
-from recipes.distillation.teachers import soft_label_splits, taught_splits
-from recipes.preparation import (
-    checkpoint_of,
-    kept_head,
-    load_data,
-    load_masked_text,
-    load_pretrained,
-    new_classifier,
-    new_layers,
-)
-from recipes.run_folder import environment, finish_run, owned_output, previous_model_remark, run_in_folder
+from recipes.runs.distillation.states import load_state_teacher
+from recipes.runs.distillation.teachers import soft_label_splits, taught_splits
+from recipes.runs.resumption import checkpoint_of
+from recipes.runs.run_data import load_data, load_masked_text
+from recipes.runs.run_folder import environment, finish_run, owned_output, previous_model_remark, run_in_folder
+from recipes.runs.starting_models import kept_head, load_pretrained, new_classifier, new_layers
 from serving.export.onnx_file import export_onnx, onnx_path
 from system.command_line import option_name
 from system.errors import InputError

@@ -16,8 +16,10 @@ from network.backbone import AS_IN_BERT, BertConfig
 from network.bert import BertMaskedLM
 from network.model_file import save_model
 from network.pretrained import with_next_sentence
-from recipes.preparation import cut_vocabulary, masker_of, pack, read_and_describe
-from recipes.run_folder import CHECKPOINT_NAME, environment, finish_run, previous_model_remark, run_in_folder
+from recipes.runs.pruning import cut_vocabulary
+from recipes.runs.run_data import masker_of, pack
+from recipes.runs.run_folder import CHECKPOINT_NAME, environment, finish_run, previous_model_remark, run_in_folder
+from recipes.runs.starting_models import read_and_describe
 from system.errors import InputError
 from text.corpus import iter_texts
 from text.packing.packed_rows import PackedCorpus

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.distillation.answers import kept_answers
+from recipes.runs.distillation.answers import kept_answers
 from text.labels import SENTIMENT, LabelSet
 
 TEXTS = ["房间很好", "隔音差", "\ud800"]

@@ -9,7 +9,7 @@ from hub_servers import model_server, refusing_server, silent_server, use_hub
 from tiny_models import save_with_metadata
 
 from network.checkpoints.conversion import import_bert
-from recipes.distillation.classifiers import Teacher, teacher_sha256
+from recipes.runs.distillation.classifiers import Teacher, teacher_sha256
 from serving.predictor import Predictor
 from system.errors import InputError
 from system.files import sha256_of_file

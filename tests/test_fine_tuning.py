@@ -27,7 +27,7 @@ import training.engine.loop
 from network.backbone import backbone_layers
 from network.bert import BertClassifier, BertMaskedLM
 from network.model_file import load_model, save_model
-from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
+from recipes.runs.run_folder import CHECKPOINT_NAME, RECORD_NAME
 from system.command_line import parse_plan
 from system.errors import InputError
 from text.dataset.draws import split_rows

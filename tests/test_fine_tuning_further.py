@@ -13,7 +13,7 @@ import fine_tuning
 import training.engine.loop
 from network.bert import BertClassifier
 from network.model_file import load_model
-from recipes.preparation import further_fingerprints
+from recipes.runs.resumption import further_fingerprints
 from text.dataset.duplicates import letters
 from text.dataset.options import DataOptions
 from text.dataset.splits import load_splits, read_further_sets, read_rows

@@ -11,7 +11,7 @@ from scripts import assert_same_weights, call
 
 import fine_tuning
 import recipes.studies.study
-from recipes.run_folder import PROGRESS_NAME, RECORD_NAME
+from recipes.runs.run_folder import PROGRESS_NAME, RECORD_NAME
 from recipes.studies.results import BASELINE, MODEL, ONE_WINDOW
 from recipes.studies.study import MARKDOWN_NAME, STUDY_NAME
 

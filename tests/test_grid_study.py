@@ -12,7 +12,7 @@ from scripts import call
 
 import fine_tuning
 import recipes.studies.study
-from recipes.run_folder import PROGRESS_NAME, RECORD_NAME
+from recipes.runs.run_folder import PROGRESS_NAME, RECORD_NAME
 from recipes.studies.grid import GridStudy
 from recipes.studies.results import BASELINE
 from recipes.studies.study import MARKDOWN_NAME, STUDY_NAME

@@ -17,7 +17,7 @@ from scripts import assert_one_error
 from small_runs import Killed, KillingCheckpoint
 
 import fine_tuning
-import recipes.preparation
+import recipes.runs.resumption
 from network.backbone import backbone_of_any_length
 from network.bert import BertClassifier, logits_model
 from network.model_file import load_model, save_model
@@ -183,7 +183,7 @@ class TestRuns:
         assert fine_tuning.main(options) == 0
         expected = load_model("student.keras").get_weights()
         with monkeypatch.context() as patch:
-            patch.setattr(recipes.preparation, "Checkpoint", functools.partial(KillingCheckpoint, batches=3))
+            patch.setattr(recipes.runs.resumption, "Checkpoint", functools.partial(KillingCheckpoint, batches=3))
             with pytest.raises(Killed):
                 fine_tuning.main(options)
         assert progress_of("runs/fine_tuning/checkpoint.npz") == (0, 3)

@@ -17,12 +17,12 @@ from scripts import assert_one_error
 from small_runs import Killed, KillingCheckpoint
 
 import fine_tuning
-import recipes.preparation
+import recipes.runs.resumption
 from network.backbone import backbone_layers
 from network.bert import BertClassifier, BertMaskedLM, classifier_from_pretrained, logits_model
 from network.heads import MASKED_LM_HEAD
 from network.model_file import load_model
-from recipes.preparation import masker_of
+from recipes.runs.run_data import masker_of
 from text.corpus import iter_texts
 from text.packing.packing import pack_corpus
 from text.sources import read_labelled
@@ -213,7 +213,7 @@ def test_a_killed_run_is_resumed_as_if_nothing_had_happened(options, monkeypatch
     assert fine_tuning.main(options) == 0
     expected = load_model(BACKBONE, BertMaskedLM).get_weights()
     with monkeypatch.context() as patch:
-        patch.setattr(recipes.preparation, "Checkpoint", functools.partial(KillingCheckpoint, batches=3))
+        patch.setattr(recipes.runs.resumption, "Checkpoint", functools.partial(KillingCheckpoint, batches=3))
         with pytest.raises(Killed):
             fine_tuning.main([*options, "--output", "other.keras"])
     assert progress_of("runs/fine_tuning/checkpoint.npz") == (0, 3)

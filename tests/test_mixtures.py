@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.distillation.mixtures import MAX_CHARACTERS, MIN_CHARACTERS, mixed_texts
+from recipes.runs.distillation.mixtures import MAX_CHARACTERS, MIN_CHARACTERS, mixed_texts
 from text.sources import read_labelled
 
 TEXTS = ["房间很干净，前台也热情。", "隔音太差！一晚上没睡着；再也不来。", "还行。"]

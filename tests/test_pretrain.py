@@ -22,7 +22,7 @@ from network.backbone import BertConfig
 from network.bert import BertMaskedLM
 from network.model_file import load_model
 from recipes.pretraining import SENTENCES
-from recipes.run_folder import CHECKPOINT_NAME, RECORD_NAME
+from recipes.runs.run_folder import CHECKPOINT_NAME, RECORD_NAME
 from system.command_line import option_name
 from text.corpus import iter_texts
 

@@ -15,7 +15,7 @@ import pretrain
 from network.bert import BertMaskedLM
 from network.model_file import load_model
 from recipes.pretraining import SENTENCES
-from recipes.run_folder import CHECKPOINT_NAME
+from recipes.runs.run_folder import CHECKPOINT_NAME
 
 pytestmark = pytest.mark.slow
 

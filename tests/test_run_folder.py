@@ -15,7 +15,7 @@ import pytest
 
 import fine_tuning
 import pretrain
-from recipes.run_folder import (
+from recipes.runs.run_folder import (
     CHECKPOINT_NAME,
     FINISHED,
     RECORD_NAME,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import application
-from recipes.distillation.soft_labels import read_soft_labels, save_soft_labels
+from recipes.runs.distillation.soft_labels import read_soft_labels, save_soft_labels
 from serving.predictor import Predictor
 from system.errors import InputError
 from text.labels import SENTIMENT, LabelSet

@@ -17,7 +17,7 @@ import recipes.studies.study
 import training.engine.loop
 from evaluation.metrics import classification_metrics
 from network.model_file import load_model
-from recipes.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, RECORD_NAME
+from recipes.runs.run_folder import CHECKPOINT_NAME, PROGRESS_NAME, RECORD_NAME
 from recipes.studies.results import ONE_WINDOW
 from recipes.studies.seeds import CONVERSIONS
 from recipes.studies.study import MARKDOWN_NAME, STUDY_NAME

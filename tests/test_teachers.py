@@ -12,10 +12,10 @@ import fine_tuning
 import recipes.fine_tuning
 from evaluation.baseline import LOGISTIC_REGRESSION, TEACHER_CHARACTERS, baseline_logits
 from network.model_file import load_model
-from recipes.distillation.classifiers import Teacher
-from recipes.distillation.mixtures import mixed_texts
-from recipes.distillation.teachers import distillation_split, soft_label_splits, taught_splits
-from recipes.preparation import checkpoint_of
+from recipes.runs.distillation.classifiers import Teacher
+from recipes.runs.distillation.mixtures import mixed_texts
+from recipes.runs.distillation.teachers import distillation_split, soft_label_splits, taught_splits
+from recipes.runs.resumption import checkpoint_of
 from serving.predictor import Predictor
 from system.errors import InputError
 from text.dataset.duplicates import letters
@@ -209,8 +209,8 @@ class TestCache:
     def test_a_second_run_asks_no_teacher(self, plan, splits, student, tiny_model, monkeypatch):
         plan = dataclasses.replace(plan, mixtures=20, teachers=[str(tiny_model)], hard_label_weight=0.5)
         taught, (further,) = taught_splits(plan, splits, student)
-        monkeypatch.setattr("recipes.distillation.classifiers.Predictor", None)
-        monkeypatch.setattr("recipes.distillation.teachers.baseline_logits", None)
+        monkeypatch.setattr("recipes.runs.distillation.classifiers.Predictor", None)
+        monkeypatch.setattr("recipes.runs.distillation.teachers.baseline_logits", None)
         again, (further_again,) = taught_splits(plan, splits, student)
         np.testing.assert_array_equal(again.train.soft_targets, taught.train.soft_targets)
         np.testing.assert_array_equal(further_again.targets, further.targets)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.run_folder import UNFINISHED_NAMES
+from recipes.runs.run_folder import UNFINISHED_NAMES
 from system.command_line import Parser, exits_with_status, positive_int, seed
 from system.errors import InputError
 from system.libraries import quiet_imports

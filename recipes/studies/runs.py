@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Protocol
 
-from recipes.run_folder import CHECKPOINT_NAME
+from recipes.runs.run_folder import CHECKPOINT_NAME
 from training.plans.fine_tuning import FineTuningPlan
 
 MODEL_NAME = "classifier.keras"

@@ -10,10 +10,10 @@ from typing import Any
 
 import keras
 
-from recipes.distillation.classifiers import teacher_sha256
 from recipes.fine_tuning import PLOT_NAME, fine_tune
-from recipes.preparation import data_sha256, further_fingerprints
-from recipes.run_folder import (
+from recipes.runs.distillation.classifiers import teacher_sha256
+from recipes.runs.resumption import data_sha256, further_fingerprints
+from recipes.runs.run_folder import (
     CHECKPOINT_NAME,
     PROGRESS_NAME,
     environment,

@@ -19,7 +19,7 @@ import numpy as np
 from tiny_models import masked_lm
 
 from pretrain import PLAN
-from recipes.preparation import masker_of
+from recipes.runs.run_data import masker_of
 from system.command_line import exits_with_status
 from text.packing.packed_rows import PackedCorpus, PackedRows
 from training.engine.batches.epoch_batches import MaskedBatches

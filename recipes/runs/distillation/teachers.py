@@ -8,10 +8,10 @@ import numpy as np
 
 from evaluation.baseline import LOGISTIC_REGRESSION, TEACHER_CHARACTERS, baseline_logits
 from network.bert import BertClassifier
-from recipes.distillation.answers import kept_answers, sha256_of
-from recipes.distillation.classifiers import Teacher
-from recipes.distillation.mixtures import mixed_texts
-from recipes.distillation.soft_labels import counted, read_soft_labels, save_soft_labels
+from recipes.runs.distillation.answers import kept_answers, sha256_of
+from recipes.runs.distillation.classifiers import Teacher
+from recipes.runs.distillation.mixtures import mixed_texts
+from recipes.runs.distillation.soft_labels import counted, read_soft_labels, save_soft_labels
 from system.errors import InputError
 from text.corpus import iter_texts
 from text.dataset.duplicates import leave_out

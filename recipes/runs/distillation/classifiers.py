@@ -11,7 +11,7 @@ import onnx
 from network.bert import BertClassifier
 from network.checkpoints.conversion import import_bert
 from network.pretrained import checkpoint_folder, pretrained_sha256
-from recipes.distillation.answers import kept_answers
+from recipes.runs.distillation.answers import kept_answers
 from serving.export.onnx_file import onnx_model
 from serving.predictor import Predictor
 from system.errors import InputError

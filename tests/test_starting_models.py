@@ -8,7 +8,7 @@ import tiny_models
 
 import fine_tuning
 from network.pretrained import with_next_sentence
-from recipes.preparation import kept_head, load_data, new_classifier, new_layers, pooling_of
+from recipes.runs.starting_models import kept_head, new_classifier, new_layers, pooling_of
 from text.labels import SENTIMENT, LabelSet
 
 TOPICS = LabelSet(("经济", "体育", "科技"))
@@ -89,14 +89,3 @@ def test_a_pooler_is_new_if_the_pre_trained_model_has_none(pretrained, pooling, 
 
 def test_a_pre_training_model_has_no_head_to_keep():
     assert kept(tiny_models.masked_lm(), SENTIMENT) is None
-
-
-@pytest.mark.parametrize(("rows", "is_few"), [(50, True), (80, False)])
-def test_a_note_says_what_to_expect_of_few_texts(tmp_path, capsys, rows, is_few):
-    lines = [f"{'好差'[number % 2]}的房间{number},{1 - number % 2}" for number in range(rows)]
-    dataset = tmp_path / "few.csv"
-    dataset.write_text("\n".join(["text,label", *lines]), encoding="utf-8")
-    plan = dataclasses.replace(fine_tuning.PLAN, dataset=str(dataset))
-    _, splits = load_data(plan, tiny_models.masked_lm(max_seq_len=16))
-    printed = capsys.readouterr().out
-    assert (f"note: {len(splits.train.texts)} training texts are few" in printed) == is_few
