@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 import json
 import os
@@ -16,25 +14,16 @@ import numpy as np
 from serving.explanation.attention import CAVEAT, Attention
 from system.files import write_atomically
 from system.output.display import say
+from system.output.page import page
 
 MOST_WEIGHTS = 4_000_000  # of a page, which then has about 8 MB
 FEWER_TOKENS = 128  # of the grid, where even the means of the heads are more
 PARTS = 1000  # the page has weights in thousandths, as whole numbers
 WIDEST_ROOMY_GRID = 32  # tokens; the grid of a longer text has smaller cells
-PAGE = string.Template("""<!doctype html>
-<html lang="zh">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-$script_hash'">
-<title>Mini-BERT: attention</title>
-<style>
-body { font: 16px/1.6 system-ui, sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; }
-body { color: #222; background: #fff; }
+STYLE = string.Template("""
 h1, h2 { font-size: 1.1em; margin: 0; }
 section { border-top: 1px solid #ccc; margin-top: 1em; padding-top: 1em; }
-p { margin: .4em 0; overflow-wrap: anywhere; }
+p { margin: .4em 0; }
 .note { color: #595959; font-size: .85em; }
 .flow { display: flex; flex-wrap: wrap; gap: 3px; padding: 0; }
 .flow li { list-style: none; text-align: center; border-radius: 3px; padding: 0 .3em; }
@@ -49,9 +38,8 @@ thead span { writing-mode: vertical-rl; }
 tbody td { width: ${cell}px; min-width: ${cell}px; height: ${cell}px; padding: 0; border: 1px solid #eee; }
 .chosen { font-weight: bold; color: #005a92; }
 output { display: block; min-height: 1.6em; }
-</style>
-</head>
-<body>
+""")
+BODY = string.Template("""
 <h1>$decision</h1>
 <p>$text</p>
 $window
@@ -79,11 +67,7 @@ The colour in the middle is 25%: it grows with the square root, so that small we
 </section>
 <section class="note">$caveat</section>
 <script type="application/json" id="data">$data</script>
-<script>$script</script>
-</body>
-</html>
 """)
-# The only script that a browser runs on the page: the policy of the page names its hash.
 SCRIPT = string.Template("""
 const { tokens, weights } = JSON.parse(document.getElementById("data").textContent);
 const [layer, head, grid, reading] = ["layer", "head", "grid", "reading"].map((id) => document.getElementById(id));
@@ -190,7 +174,7 @@ def attention_page(attention: Attention) -> str:
     weights = attention.weights if shown.has_heads else attention.weights.mean(axis=1, keepdims=True)
     thousandths = np.rint(PARTS * weights[..., : shown.num_tokens, : shown.num_tokens]).astype(int)
     data = {"tokens": attention.tokens[: shown.num_tokens], "weights": thousandths.tolist()}
-    return PAGE.substitute(
+    body = BODY.substitute(
         decision=html.escape(attention.decision),
         text=html.escape(attention.prediction.text),
         window=f'<p class="note">{html.escape(attention.window)}.</p>' if attention.window else "",
@@ -204,11 +188,10 @@ def attention_page(attention: Attention) -> str:
         caveat=html.escape(CAVEAT),
         # A token may contain "</script>".
         data=json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
-        script=SCRIPT,
-        script_hash=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
-        cell=22 if length <= WIDEST_ROOMY_GRID else 13,
-        font=15 if length <= WIDEST_ROOMY_GRID else 11,
     )
+    is_roomy = length <= WIDEST_ROOMY_GRID
+    style = STYLE.substitute(cell=22 if is_roomy else 13, font=15 if is_roomy else 11)
+    return page("Mini-BERT: attention", body, style, language="zh", script=SCRIPT)
 
 
 def _flow(tokens: Sequence[str], shares: np.ndarray) -> list[str]:

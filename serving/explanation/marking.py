@@ -12,6 +12,7 @@ from serving.explanation.occlusion import Explanation, Word
 from serving.explanation.window_influence import InfluentialWindow
 from serving.prediction import NO_LABEL
 from system.output.display import display_width, ljust, printable, rjust
+from system.output.page import page
 
 STRONGEST_SHOWN = 3  # in each direction
 WEAKEST_MARKED = 0.25  # as a fraction of the strongest effect; if every word is marked, none stands out
@@ -20,29 +21,13 @@ GREENS, REDS = (
     ("48;5;194;38;5;16", "48;5;120;38;5;16", "48;5;34;38;5;231"),
     ("48;5;224;38;5;16", "48;5;217;38;5;16", "48;5;160;38;5;231"),
 )
-PAGE = """<!doctype html>
-<html lang="zh">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>Mini-BERT</title>
-<style>
-body {{ font: 18px/1.9 system-ui, sans-serif; max-width: 46em; margin: 2em auto; padding: 0 1em; }}
-body {{ color: #222; background: #fff; }}
-article {{ border-top: 1px solid #ccc; padding: 1em 0; }}
-h2 {{ font-size: 1em; margin: 0; }}
-p {{ white-space: pre-wrap; overflow-wrap: anywhere; margin: .3em 0; }}
-mark {{ color: inherit; border-radius: .2em; padding: .1em 0; }}
-footer {{ color: #666; font-size: .8em; }}
-</style>
-</head>
-<body>
-{articles}
-<footer>Green words push {directions[0]}, red words {directions[1]}. Hover over a word to see its effect on
-the logit.</footer>
-</body>
-</html>
+STYLE = """
+body { font-size: 18px; line-height: 1.9; max-width: 46em; }
+article { border-top: 1px solid #ccc; padding: 1em 0; }
+h2 { font-size: 1em; margin: 0; }
+p { white-space: pre-wrap; margin: .3em 0; }
+mark { color: inherit; border-radius: .2em; padding: .1em 0; }
+footer { color: #666; font-size: .8em; }
 """
 # The directions of a page whose texts are explained for different labels.
 VARIOUS_DIRECTIONS = ("towards the label in the heading", "away from it")
@@ -92,7 +77,12 @@ def html_page(explanations: Sequence[Explanation]) -> str:
     is_one_label = len(found) == 1
     directions = found.pop() if is_one_label else VARIOUS_DIRECTIONS
     articles = "\n".join(_article(explanation, name_label=not is_one_label) for explanation in explanations)
-    return PAGE.format(articles=articles, directions=[html.escape(direction) for direction in directions])
+    pushes = [html.escape(direction) for direction in directions]
+    footer = (
+        f"<footer>Green words push {pushes[0]}, red words {pushes[1]}. Hover over a word to see its effect on the "
+        "logit.</footer>"
+    )
+    return page("Mini-BERT", f"{articles}\n{footer}", STYLE, language="zh")
 
 
 def _article(explanation: Explanation, name_label: bool) -> str:
