@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scripts import assert_one_error
 
 from benchmarks import bert_training, formats, serving
 from benchmarks.contenders.serving import repeat_to_file
-from benchmarks.endurance import large_corpus
+from benchmarks.endurance import distributed_training, large_corpus
 from benchmarks.measuring.processes import Run, measure
 from benchmarks.pretraining import main
 from system.errors import InputError
@@ -254,6 +255,29 @@ def test_large_corpora_print_a_line_each(tmp_path, monkeypatch, capsys):
 
 
 MISSING_FORMATS = [package for package in formats.NEEDED.values() if not importlib.util.find_spec(package)]
+
+
+def test_distributed_training_compares_each_number_of_processes_with_the_first(monkeypatch, capsys):
+    def run_in_processes(command: list[str], count: int) -> str:
+        if "--worker" in command:
+            folder = Path(command[command.index("--worker") + 1])
+            np.save(folder / distributed_training.GRADIENT_NAME, np.array([3.0, 4.0 + 5e-6 * (count - 1)]))
+            return f'a line\n{{"step": 0.5, "all_reduce": {0.001 * count}}}\n'
+        folder = Path(command[command.index("--run-folder") + 1])
+        (folder / "metrics.json").write_text(json.dumps({"held_out": {"loss": 8 + 0.08 * (count - 1)}}))
+        return ""
+
+    monkeypatch.setattr(distributed_training, "run_in_processes", run_in_processes)
+    assert distributed_training.main(["--processes", "1", "2", "--loss-steps", "7"]) == 0
+    header, alone, two, _ = capsys.readouterr().out.splitlines()
+    assert header.endswith("loss after 7 steps")
+    assert alone.split() == ["1", "0.500", "s", "0.499", "s", "0.0010", "s", "0.0e+00", "8.000000", "(+0.0e+00)"]
+    assert two.split() == ["2", "0.500", "s", "0.498", "s", "0.0020", "s", "1.0e-06", "8.080000", "(+1.0e-02)"]
+
+
+def test_processes_that_fail_are_one_error(capfd):
+    with pytest.raises(InputError, match="2 processes could not be measured"):
+        distributed_training.run_in_processes(["no such program"], 2)
 
 
 @pytest.mark.slow
