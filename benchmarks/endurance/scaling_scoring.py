@@ -3,8 +3,7 @@
     python -m benchmarks.endurance.scaling_scoring --rows 1000000
 
 The texts are those of `data/`, each with a number, so that all differ. Every run is a process of its own, measured from
-its start to its end; a run on Ray starts a cluster on this machine first. Each output must have the bytes of the local
-engine's.
+its start to its end; a run on Ray starts a cluster on this machine first. All outputs must have the same bytes.
 Runs on Linux, where /proc tells which processes are the workers.
 """
 
@@ -40,18 +39,21 @@ class Run(NamedTuple):
     num_kills: int = 0
 
 
-RUNS = (
-    Run("local engine", []),
-    Run("Ray, 1 actor", ["--engine", "ray", "--actors", "1"]),
-    Run("Ray, 2 actors", ["--engine", "ray", "--actors", "2"]),
-    Run("Ray, 2 actors, 2 killed", ["--engine", "ray", "--actors", "2"], 2),
-)
+RUNS = {
+    "local": Run("local engine", []),
+    "1-actor": Run("Ray, 1 actor", ["--engine", "ray", "--actors", "1"]),
+    "2-actors": Run("Ray, 2 actors", ["--engine", "ray", "--actors", "2"]),
+    "killed": Run("Ray, 2 actors, 2 killed", ["--engine", "ray", "--actors", "2"], 2),
+}
 
 
 def build_parser() -> Parser:
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=positive_int, default=1_000_000, help="rows of the file")
     parser.add_argument("--files", type=positive_int, default=4, help="files that the rows are split into, for Ray")
+    parser.add_argument(
+        "--runs", nargs="+", choices=RUNS, default=list(RUNS), help="what to run, compared to the first"
+    )
     return parser
 
 
@@ -64,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
         folder = Path(temporary)
         _write_files(folder, args)
         speeds, outputs = {}, {}
-        for run in RUNS:
+        for run in (RUNS[name] for name in args.runs):
             output = folder / "out.csv"
             seconds, killed = _score(folder / ("all.csv" if not run.options else "part*.csv"), output, run)
             speeds[run.name] = args.rows / seconds
@@ -76,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _print_table(rows: int, speeds: dict[str, float], outputs: dict[str, str]) -> None:
-    first = RUNS[0].name
+    first = next(iter(speeds))
     print(f"{rows:,} rows{'':26}speed  beside {first}")
     for name, speed in speeds.items():
         same = "same bytes" if outputs[name] == outputs[first] else "OTHER BYTES"
