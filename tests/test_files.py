@@ -246,3 +246,15 @@ class TestDevicesAndPipes:
         check_writable(tmp_path / "pipe", allow_stream=True)
         check_writable(tmp_path / "new file")
         assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+READ_ONLY = Path("/sys/kernel")  # even for root, who may write to every read-only folder of a disk
+
+
+@pytest.mark.skipif(not READ_ONLY.is_dir(), reason="this system has no folder that nobody may write to")
+def test_a_read_only_folder_is_an_output_error():
+    path = READ_ONLY / "model.keras"
+    with pytest.raises(OutputError, match=r"cannot write /sys/kernel/model\.keras: "):
+        check_writable(path)
+    with pytest.raises(OutputError, match=r"cannot write /sys/kernel/model\.keras: "), write_atomically(path):
+        pytest.fail("the block must not run")
