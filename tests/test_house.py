@@ -31,6 +31,8 @@ ROOMS = (
     "training/engine/distribution",
     "training/objectives",
     "evaluation",
+    "evaluation/analysis",
+    "evaluation/analysis/robustness",
     "evaluation/report",
     "serving",
     "serving/runtimes",
