@@ -1,1 +1,1 @@
-"""Analyses beyond a test: of labels, and of what else may be wrong with data or model."""
+"""What a test says beyond its metrics: how sure they are, for which texts they hold, and what else may be wrong."""

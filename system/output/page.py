@@ -5,6 +5,8 @@ import hashlib
 import html
 import string
 
+from system.output.display import printable
+
 PAGE = string.Template("""<!doctype html>
 <html lang="$language">
 <head>
@@ -28,6 +30,17 @@ $script
 """)
 
 
+def escaped(text: object, keep: str = "") -> str:
+    """Return a text from a stranger as HTML: control characters and halves of surrogate pairs are spelt out.
+
+    Args:
+        text: the text, or what `str` makes of it.
+        keep: control characters to leave as they are, such as a newline.
+    """
+    spelt_out = printable(str(text), keep).encode("utf-8", "backslashreplace").decode("utf-8")
+    return html.escape(spelt_out)
+
+
 def page(title: str, body: str, style: str = "", *, language: str = "en", script: str = "") -> str:
     """Return an HTML page, whose content security policy lets it load nothing and run one script at most.
 
@@ -41,7 +54,7 @@ def page(title: str, body: str, style: str = "", *, language: str = "en", script
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return PAGE.substitute(
         language=language,
-        title=html.escape(title),
+        title=escaped(title),
         style=style.strip(),
         body=body.strip(),
         script=f"<script>{script}</script>" if script else "",
