@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluation.baseline import baseline_test_logits
+from evaluation.baseline import TestedBaseline, baseline_test_logits
 from evaluation.calibration import Calibration, calibrate
 from evaluation.metrics import classification_metrics, log_loss, majority_log_loss, validation_metrics
 from evaluation.report.multi_label import format_multi_label_report
@@ -39,7 +39,12 @@ def most_probable_metrics(test: dict) -> dict:
     return test["thresholds"][threshold_key(EVEN_THRESHOLD)] if "thresholds" in test else test
 
 
-def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: float | None) -> dict:
+def assess(
+    logits_of: Callable[[Split], np.ndarray],
+    splits: Splits,
+    threshold: float | None,
+    baseline: TestedBaseline | None = None,
+) -> dict:
     """Test a model and the baseline on the test split, and on those of further sets.
 
     Args:
@@ -47,6 +52,7 @@ def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: 
         splits: the model was trained on `train` alone; the baseline is trained on `train` and `validation`.
         threshold: the application's; None for more than two labels. If a text may have several labels, None means the
             calibrated thresholds.
+        baseline: what `evaluation.baseline.baseline_test_logits` returns; None to fit it here.
 
     Returns:
         The content of `metrics.json`: "calibration" (temperature and threshold of the best macro-F1, both from the
@@ -67,7 +73,7 @@ def assess(logits_of: Callable[[Split], np.ndarray], splits: Splits, threshold: 
     probabilities = label_set.probabilities(logits / calibration.temperature)
     if label_set.multi_label and threshold is None:
         threshold = calibration.threshold
-    baseline = baseline_test_logits(splits)
+    baseline = baseline or baseline_test_logits(splits)
     baseline_probabilities = label_set.probabilities(baseline.logits)
 
     def metrics_of(rows: np.ndarray) -> dict:

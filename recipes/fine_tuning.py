@@ -15,6 +15,7 @@ from evaluation.assessment import (
     print_assessment,
     validation_of,
 )
+from evaluation.baseline import TestedBaseline, baseline_test_logits
 from evaluation.report.label_scores import plot_label_scores
 from evaluation.report.multi_label import most_frequent_labels
 from evaluation.report.plots import confusion_legend, plot_confusion_matrix, plot_training_curves
@@ -23,6 +24,7 @@ from network.backbone import copy_backbone
 from network.bert import BertClassifier, BertMaskedLM, copy_pooler, logits_model
 from network.metadata import Metadata
 from network.model_file import save_model
+from recipes.report.of_training import write_training_report
 from recipes.runs.distillation.states import load_state_teacher
 from recipes.runs.distillation.teachers import soft_label_splits, taught_splits
 from recipes.runs.resumption import checkpoint_of
@@ -94,7 +96,8 @@ def fine_tune(
 
 
 def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTuningResult | None:
-    for path in (plan.backbone_output or plan.output, plan.save_soft_labels, Path(plan.report_folder, plot_name)):
+    own_files = (plan.backbone_output or plan.output, plan.save_soft_labels, plan.report)
+    for path in (*own_files, Path(plan.report_folder, plot_name)):
         if path is not None and is_main():
             check_writable(path)
     keras.utils.set_random_seed(plan.seed)
@@ -138,7 +141,8 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         if not test:
             return _end_with_validation(plan, classifier, splits, history, masked_lm)
         try:
-            result = FineTuningResult(classifier, _test(plan, classifier, splits) | masked_lm, history)
+            baseline = baseline_test_logits(splits) if plan.report else None  # else nobody needs its answers again
+            result = FineTuningResult(classifier, _test(plan, classifier, splits, baseline) | masked_lm, history)
         except InputError:
             checkpoint.remove()
             raise
@@ -146,6 +150,8 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         previous = _save(plan, result, splits)
         if plan.backbone_output:
             _save_backbone(plan.backbone_output, result, pretrained)
+        if plan.report:
+            write_training_report(plan, splits, baseline, history)
         finish_run(plan.run_folder)
     print(f"{_model_files(plan)}; {_report_files(plan, plot_name)}{previous}")
     return result
@@ -174,7 +180,8 @@ def _model_files(plan: FineTuningPlan) -> str:
 
 
 def _report_files(plan: FineTuningPlan, plot_name: str) -> str:
-    return f"{plot_name}, {CONFUSION_MATRIX_NAME} and {METRICS_NAME} in {Path(plan.report_folder).resolve()}"
+    page = f"; the report page in {plan.report}" if plan.report else ""
+    return f"{plot_name}, {CONFUSION_MATRIX_NAME} and {METRICS_NAME} in {Path(plan.report_folder).resolve()}{page}"
 
 
 def _print_dry_run(
@@ -205,13 +212,15 @@ def _print_dry_run(
         )
 
 
-def _test(plan: FineTuningPlan, classifier: BertClassifier, splits: Splits) -> dict:
+def _test(
+    plan: FineTuningPlan, classifier: BertClassifier, splits: Splits, baseline: TestedBaseline | None = None
+) -> dict:
     """Test the classifier on the test split, print its metrics and return them."""
     if splits.further:
         num_texts = len(splits.train.texts) + len(splits.validation.texts)
         print(f"TF-IDF with logistic regression learns {num_texts:,} texts", flush=True)  # it may take minutes
     threshold = splits.label_set.default_threshold if plan.threshold is None else plan.threshold
-    assessment = assess(functools.partial(document_logits, logits_model(classifier)), splits, threshold)
+    assessment = assess(functools.partial(document_logits, logits_model(classifier)), splits, threshold, baseline)
     print_assessment(assessment, splits.test_name)
     return assessment
 

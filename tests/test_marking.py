@@ -194,7 +194,7 @@ class TestPage:
         parsed = Page(html_page([explanation_of(hostile, (hostile, 1.0), labels=(hostile, hostile))]))
         assert set(parsed.elements) <= self.ELEMENTS
         assert {name for name, _ in parsed.attributes} <= {
-            *("lang", "charset", "name", "content", "http-equiv", "style", "title")
+            *("lang", "charset", "name", "content", "http-equiv", "class", "style", "title")
         }
         policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
         assert [("http-equiv", "Content-Security-Policy"), ("content", policy)] == [
@@ -216,7 +216,7 @@ class TestPage:
         assert parsed.elements.count("mark") == 6
 
     def test_green_and_red_by_strength(self):
-        marks = re.findall('<mark style="background: ([^"]+)" title="([^"]+)">', html_page([MIXED]))
+        marks = re.findall('<mark [^>]*style="background: ([^"]+)" title="([^"]+)">', html_page([MIXED]))
         assert {effect: colour for colour, effect in marks} == {
             "+0.20": "hsl(130 75% 55% / 0.05)",
             "+4.00": "hsl(130 75% 55% / 1.00)",
@@ -224,6 +224,10 @@ class TestPage:
             "-2.00": "hsl(0 75% 55% / 0.50)",
             "+1.00": "hsl(130 75% 55% / 0.25)",
         }
+
+    def test_lines_below_strong_words_differ_by_direction(self):
+        kinds = re.findall('<mark class="([^"]+)"', html_page([MIXED]))
+        assert kinds == ["for", "for strong", "against", "against strong", "for strong"]
 
     @settings(max_examples=40)
     @given(explanations=st.lists(ANY_EXPLANATION, max_size=4))
@@ -262,6 +266,6 @@ class TestPage:
     def test_it_needs_no_other_file(self):
         page = html_page([MIXED])
         names = {name for name, _ in Page(page).attributes}
-        assert names == {"lang", "charset", "name", "content", "http-equiv", "style", "title"}
+        assert names == {"lang", "charset", "name", "content", "http-equiv", "class", "style", "title"}
         assert not re.search(r"url\(|@import|https?:", page)
         assert 'charset="utf-8"' in page

@@ -110,6 +110,22 @@ def read_further(source: str, reading: Reading) -> LabelledTexts:
     return _labelled_texts(tables, readings, _short_names(tables, dict.fromkeys(tables, source)))
 
 
+def read_for_model(source: str, reading: Reading, part: str, option: str) -> LabelledTexts:
+    """Read the labelled texts of a source for a model that is trained already, whose labels they must have.
+
+    Args:
+        source: see `read_labelled`.
+        reading: its columns and labels, with the label set of the model.
+        part: which split of a folder or a hub data set with several splits is read, see `SPLITS_OF`.
+        option: the option that names the source, for error messages.
+
+    Raises:
+        InputError: as `read_labelled`.
+    """
+    tables = {DATASET: _labelled_table(source, part, option)}
+    return _labelled_texts(tables, [reading], _short_names(tables, {DATASET: source}))
+
+
 def _own_reading(table: Table, reading: Reading) -> Reading:
     """Return how to read a table of a further set: a column that it lacks is found by its usual names."""
     text, label, group = (column if column in table.columns else None for column in reading[:3])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import IO
 
@@ -27,6 +27,8 @@ article { border-top: 1px solid #ccc; padding: 1em 0; }
 h2 { font-size: 1em; margin: 0; }
 p { white-space: pre-wrap; margin: .3em 0; }
 mark { color: inherit; border-radius: .2em; padding: .1em 0; }
+.strong { text-decoration: underline; }
+.strong.against { text-decoration-style: dotted; }
 footer { color: #666; font-size: .8em; }
 """
 # The directions of a page whose texts are explained for different labels.
@@ -85,6 +87,27 @@ def html_page(explanations: Sequence[Explanation]) -> str:
     return page("Mini-BERT", f"{articles}\n{footer}", STYLE, language="zh")
 
 
+def marked_as_html(explanation: Explanation, end: int | None = None, escape: Callable[[str], str] = html.escape) -> str:
+    """Return the text as HTML, in which words are marked with a colour, and strong ones with a line below them.
+
+    Args:
+        explanation: a prediction with its words.
+        end: where to cut the text, which is where a word ends; None for the whole text.
+        escape: turns plain text into HTML.
+    """
+    text, parts, done = explanation.prediction.text, [], 0
+    for word, strength in zip(explanation.words, _relative_strengths(explanation.words), strict=True):
+        parts.append(escape(text[done : word.start]))
+        hue, kind = (130, "for") if word.effect > 0 else (0, "against")
+        kind += " strong" if strength >= WEAKEST_MARKED else ""
+        parts.append(
+            f'<mark class="{kind}" style="background: hsl({hue} 75% 55% / {strength:.2f})" title="{word.effect:+.2f}">'
+            f"{escape(word.text)}</mark>"
+        )
+        done = word.end
+    return "".join([*parts, escape(text[done:end])])
+
+
 def _article(explanation: Explanation, name_label: bool) -> str:
     """Return the article of a text.
 
@@ -92,26 +115,16 @@ def _article(explanation: Explanation, name_label: bool) -> str:
         explanation: a prediction with its words.
         name_label: whether the heading must name the label that is explained, if the text has another one.
     """
-    prediction, words = explanation.prediction, explanation.words
+    prediction = explanation.prediction
     if prediction.problem:
         text = prediction.text.encode("utf-8", "backslashreplace").decode("utf-8")
         return f"<article><h2>{html.escape(prediction.problem)}</h2><p>{html.escape(text)}</p></article>"
-    parts, done = [], 0
-    for word, strength in zip(words, _relative_strengths(words), strict=True):
-        parts.append(html.escape(prediction.text[done : word.start]))
-        hue = 130 if word.effect > 0 else 0
-        parts.append(
-            f'<mark style="background: hsl({hue} 75% 55% / {strength:.2f})" title="{word.effect:+.2f}">'
-            f"{html.escape(word.text)}</mark>"
-        )
-        done = word.end
-    parts.append(html.escape(prediction.text[done:]))
     marked_for = ""
     if name_label and explanation.label != prediction.label:
         marked_for = f" (words marked for {html.escape(explanation.label)})"
     remark = f" {explanation.remark}" if explanation.remark else ""
     heading = f"{html.escape(prediction.label or NO_LABEL)} {prediction.probability:.4f}{marked_for}{remark}"
-    return f"<article><h2>{heading}</h2><p>{''.join(parts)}</p></article>"
+    return f"<article><h2>{heading}</h2><p>{marked_as_html(explanation)}</p></article>"
 
 
 def _table(explanation: Explanation) -> list[str]:

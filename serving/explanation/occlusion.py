@@ -106,16 +106,16 @@ def check_label(labels: LabelSet, name: str) -> None:
         raise InputError(f"the model has no label {name!r} to explain; choose from {', '.join(labels.names)}")
 
 
-def explain(predictor: Predictor, text: str, label: str | None = None) -> Explanation:
+def explain(predictor: Predictor, text: str, label: str | None = None, most_tokens: int = MOST_TOKENS) -> Explanation:
     """Return the prediction for a text with the effect of each word.
 
-    Each token is left out of the windows that contain it, all in one batch; no gradients are needed. Only the first
-    `MOST_TOKENS` tokens that the model reads are examined.
+    Each token is left out of the windows that contain it, all in one batch; no gradients are needed.
 
     Args:
         predictor: the model.
         text: the text.
         label: the name of the label to explain; None: the second of two labels, the most probable one of more labels.
+        most_tokens: only so many tokens are examined, the first ones that the model reads.
 
     Raises:
         InputError: there is no such label.
@@ -125,7 +125,7 @@ def explain(predictor: Predictor, text: str, label: str | None = None) -> Explan
     reading = predictor.read(text)
     if reading.problem:
         return Explanation(Prediction(text, problem=reading.problem), [])
-    occlusions = _occlusions(reading.spans)
+    occlusions = _occlusions(reading.spans, most_tokens)
     num_windows = len(reading.spans)
     input_ids = np.concatenate([reading.windows.input_ids, _shortened(reading.windows.input_ids, occlusions)])
     logits = predictor.window_logits(input_ids)
@@ -151,12 +151,12 @@ def _label_to_explain(labels: LabelSet, prediction: Prediction, label: str | Non
     return 1 if labels.is_binary else int(np.argmax(prediction.probabilities))
 
 
-def _occlusions(spans: list[tuple[int, int]]) -> _Occlusions:
+def _occlusions(spans: list[tuple[int, int]], most_tokens: int) -> _Occlusions:
     """Return which token to leave out of which window, for windows of the tokens in `spans`."""
     tokens = np.concatenate([np.arange(start, end) for start, end in spans])
     windows = np.repeat(np.arange(len(spans)), [end - start for start, end in spans])
     positions = np.concatenate([np.arange(end - start) for start, end in spans]) + CLASSIFY_OFFSET
-    is_examined = np.isin(tokens, np.unique(tokens)[:MOST_TOKENS])
+    is_examined = np.isin(tokens, np.unique(tokens)[:most_tokens])
     return _Occlusions(tokens[is_examined], windows[is_examined], positions[is_examined])
 
 

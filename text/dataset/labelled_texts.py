@@ -120,6 +120,7 @@ class LabelOptions:
             empty: the labels are in the label column.
         label_set: of a further set, the labels of the data set itself: other labels are unusable, and none need occur.
             None: the labels of `names`, or those that the rows have.
+        owner: what has the labels of `label_set`, in messages.
     """
 
     names: tuple[str, ...] = ()
@@ -128,6 +129,7 @@ class LabelOptions:
     separator: str = SEPARATOR
     columns: tuple[str, ...] = ()
     label_set: LabelSet | None = None
+    owner: str = "--dataset"
 
 
 def hash_of(texts: list[str], labels: np.ndarray, label_set: LabelSet, origins: Origins) -> str:
@@ -271,7 +273,7 @@ def _problem(label: str | None, counts: Counter[str], options: LabelOptions) -> 
     if options.names:
         return f"unknown label {_quoted(label)}"
     if options.label_set is not None:
-        return f"--dataset has no label {_quoted(label)}"
+        return f"{options.owner} has no label {_quoted(label)}"
     if not counts[label]:
         return f"no usable row of --dataset has the label {_quoted(label)}"
     rows = "1 row has" if counts[label] == 1 else f"{counts[label]:,} rows have"

@@ -127,7 +127,7 @@ def index_rows(
         return label_set, indices, problems, {}
     counts = _count(_renamed(labels, options), is_counted)
     if is_sentiment:
-        _refuse_other_numbers(counts)
+        _refuse_other_numbers(counts, options.owner)
     rare = {label: count for label, count in counts.items() if not _is_known(label, label_set)}
     return label_set, indices, problems, {} if options.names else rare
 
@@ -136,13 +136,18 @@ def _is_known(label: str, label_set: LabelSet) -> bool:
     return parse_sentiment(label) != UNUSABLE if label_set == SENTIMENT else label in label_set.names
 
 
-def _refuse_other_numbers(counts: Counter[str]) -> None:
+def _refuse_other_numbers(counts: Counter[str], owner: str) -> None:
     """Refuse labels such as 0, 1 and 2, of which 0 and 1 need not mean negative and positive."""
     if any(_is_number(label) and parse_sentiment(label) == UNUSABLE for label in frequent_labels(counts)):
+        remedy = "rename labels, or leave out those of other rows, with --label-map"
+        if owner == LabelOptions.owner:
+            remedy = (
+                "make a copy with two labels (--dataset SOURCE --label-map FILE --save-splits FOLDER --dry-run), and "
+                "use its folder instead"
+            )
         raise InputError(
-            f"the labels are {listed_labels(counts)}, so 0 and 1 may not mean negative and positive as in --dataset; "
-            "make a copy with two labels (--dataset SOURCE --label-map FILE --save-splits FOLDER --dry-run), and use "
-            "its folder instead"
+            f"the labels are {listed_labels(counts)}, so 0 and 1 may not mean negative and positive as in {owner}; "
+            f"{remedy}"
         )
 
 
@@ -165,7 +170,7 @@ def _index_several(
             rare = {label: count for label, count in counts.items() if label not in options.label_set.names}
         names = options.label_set.names
         if not any(counts[name] for name in names):
-            raise InputError(f"no row has one of the labels of --dataset; the labels are {listed_labels(counts)}")
+            raise InputError(f"no row has one of the labels of {options.owner}; the labels are {listed_labels(counts)}")
     elif names:
         require_labels(names, counts)
     else:

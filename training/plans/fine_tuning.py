@@ -14,8 +14,10 @@ from training.plans.shared import (
     CHECKPOINT_SECONDS_HELP,
     CHECKPOINT_STEPS_HELP,
     DRY_RUN_HELP,
+    LANGUAGES,
     RESUME_HELP,
     require_model_names,
+    require_page_name,
 )
 from training.plans.training_options import TrainingOptions
 
@@ -75,6 +77,15 @@ class FineTuningPlan(TrainingOptions, DataOptions):
     report_folder: str = _result(
         ".", metavar="FOLDER", help="folder for learning curves, confusion matrix and metrics.json"
     )
+    report: str | None = _result(
+        None,
+        metavar="FILE.html",
+        help="HTML page about the test, which needs no other file and no network: how sure each metric is, the "
+        "thresholds, the calibration, and the words that caused mistakes",
+    )
+    language: str | None = _result(
+        None, choices=LANGUAGES, help="language of --report: Chinese or English", unset="that of the locale"
+    )
     run_folder: str = _result(
         "runs/fine_tuning", metavar="FOLDER", help="folder for run.json, the checkpoint and the runs of a study"
     )
@@ -104,6 +115,10 @@ class FineTuningPlan(TrainingOptions, DataOptions):
         self._check_balance()
         if self.save_soft_labels:
             self._check_saved_soft_labels(Path(self.save_soft_labels))
+        if self.report is not None:
+            require_page_name("--report", self.report)
+        elif self.language is not None:
+            raise InputError("--language is that of --report: add --report FILE.html")
         if self.backbone_output and self.unfreeze == 0:
             raise InputError("--backbone-output would save an unchanged model: add --unfreeze")
         if self.document_loss and self.unfreeze == 0 and self.aggregate in ("max", "logsumexp"):
@@ -150,7 +165,7 @@ class FineTuningPlan(TrainingOptions, DataOptions):
             raise InputError(f"{' and '.join(map(option_name, several))} cannot be combined: leave out all but one")
         if self.distributed:
             raise InputError(f"--distributed trains one model: leave out {option_name(self.study)}")
-        for name in ("output", "backbone_output", "report_folder"):
+        for name in ("output", "backbone_output", "report_folder", "report"):
             if name in typed:
                 raise InputError(
                     f"{option_name(self.study)} saves each model and its report in --run-folder: leave out "

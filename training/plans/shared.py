@@ -16,6 +16,7 @@ DISTRIBUTED_HELP = (
     "train on all devices of this process, and of the other processes that the environment names by Keras' variables "
     "KERAS_DISTRIBUTION_… or as Slurm, Open MPI or Kubernetes; needs KERAS_BACKEND=jax"
 )
+LANGUAGES = ("zh", "en")  # of a report page
 PRECISION_HELP = "precision of the computation; the mixed ones are faster on a GPU"
 
 
@@ -25,6 +26,12 @@ def require_room(max_seq_len: int | None) -> None:
         raise InputError(
             f"--max-seq-len {max_seq_len} is too short: it must be at least 3, for [CLS], a token and [SEP]"
         )
+
+
+def require_page_name(option: str, path: str) -> None:
+    """Require the name of a page, so that no model and no data is overwritten by mistake."""
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{option} {path}: the name of a page must end with .html")
 
 
 def require_model_names(*paths: str | None) -> None:

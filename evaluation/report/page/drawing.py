@@ -12,7 +12,7 @@ from system.output.display import display_width
 from system.output.page import escaped
 
 WIDTH, HEIGHT = 400, 270
-LEFT, RIGHT, BOTTOM = 52, 12, 44
+LEFT, RIGHT, BOTTOM = 52, 20, 44
 FONT = 12
 COLUMN = 0.56 * FONT  # the width of a letter; a Chinese character has two of them
 LEGEND_LINE = 17

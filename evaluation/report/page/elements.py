@@ -31,25 +31,26 @@ th, td { border-bottom: 1px solid #ddd; padding: .32rem .6rem; text-align: right
 th { font-weight: 600; }
 thead th { border-bottom: 2px solid #888; vertical-align: bottom; white-space: normal; min-width: 4em; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
-tbody th { font-weight: 400; white-space: normal; min-width: 5em; max-width: 16em; overflow-wrap: anywhere; }
+tbody th { font-weight: 400; white-space: normal; min-width: 6em; max-width: 16em; overflow-wrap: break-word; }
+.matrix thead th + th { text-align: center; }
 .matrix td { text-align: center; min-width: 3em; border: 1px solid #fff; }
 .matrix .right { outline: 2px solid #222; outline-offset: -3px; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem 1.5rem; align-items: flex-start; }
 figure { margin: .6rem 0; flex: 1 1 20rem; max-width: 28rem; min-width: 0; }
-figure.wide { max-width: 40rem; flex-basis: 100%; }
 figcaption { font-size: .88rem; color: #444; overflow-wrap: anywhere; }
 svg { display: block; width: 100%; height: auto; font-family: system-ui, sans-serif; }
 article { border-top: 1px solid #ddd; padding: .7rem 0; }
 article h3 { font-size: 1rem; font-weight: 600; margin: 0 0 .3rem; overflow-wrap: anywhere; }
 article p { margin: .2rem 0; white-space: pre-wrap; }
 mark { color: inherit; border-radius: .15em; padding: .05em 0; }
-mark.strong { text-decoration: underline; text-underline-offset: .25em; text-decoration-thickness: 2px; }
-mark.strong.away { text-decoration-style: dotted; }
+mark.strong { text-decoration: underline 2px; text-underline-offset: .25em; }
+mark.strong.against { text-decoration-style: dotted; }
 * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 @media (max-width: 30rem) {
  body { margin-top: .2rem; font-size: 15px; }
  h1 { font-size: 1.35rem; }
  th, td { padding: .3rem .4rem; }
+ td { white-space: normal; }
 }
 @media print {
  body { font-size: 10pt; max-width: none; margin: 0; }
@@ -145,10 +146,10 @@ def scrolling(content: str) -> str:
     return f'<div class="scroll" tabindex="0">{content}</div>'
 
 
-def figure(svg: str, caption: str = "", *, wide: bool = False) -> str:
+def figure(svg: str, caption: str = "") -> str:
     """Return a picture with a caption of plain text."""
     text = f"<figcaption>{escaped(caption)}</figcaption>" if caption else ""
-    return f"<figure{_class('wide' if wide else '')}>{svg}{text}</figure>"
+    return f"<figure>{svg}{text}</figure>"
 
 
 def figures(*pictures: str) -> str:
