@@ -158,13 +158,12 @@ class TestExplain:
         assert sum(word.end - word.start for word in words) < 0.8 * len(text), "the parts between windows have no words"
         assert explain(predictor, text).remark == SPREAD_REMARK
 
-    def test_a_limit_counts_the_tokens_that_are_read(self, tiny_model, monkeypatch):
+    def test_a_limit_counts_the_tokens_that_are_read(self, tiny_model):
         text = LONG * 3
         predictor = Predictor(tiny_model, runtime="onnx", windows={"spread_windows": 3})
         all_words = explain(predictor, text).words
         (_, _), (middle, _), (last, end) = predictor.read(text).spans
-        monkeypatch.setattr("serving.explanation.occlusion.MOST_TOKENS", 2 * (end - last) + 1)
-        words = explain(predictor, text).words
+        words = explain(predictor, text, most_tokens=2 * (end - last) + 1).words
         assert middle > 2 * (end - last), "the limit would not reach the second window if it counted all tokens"
         assert 0 < len(words) < len(all_words)
         assert [word.start for word in words] == [word.start for word in all_words[: len(words)]]

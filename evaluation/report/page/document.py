@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from evaluation.report.page.contents import Contents
 from evaluation.report.page.elements import STYLE, Section, paragraph
-from evaluation.report.page.language import Language
+from evaluation.report.page.language import Language, percent
 from evaluation.report.page.sections.calibration import abstention, calibration
 from evaluation.report.page.sections.errors import errors
 from evaluation.report.page.sections.labels import confusions, label_metrics
@@ -15,7 +17,6 @@ from evaluation.report.page.sections.thresholds import precision_recall_curves, 
 from evaluation.report.page.sections.training import training
 from system.output.display import progress
 from system.output.page import escaped, page
-from text.labels import describe_labels
 
 SECTIONS = (
     overview,
@@ -30,6 +31,7 @@ SECTIONS = (
     robustness,
     training,
 )
+LABELS_DESCRIBED = 6
 
 
 def report_page(contents: Contents, language: str) -> str:
@@ -60,7 +62,9 @@ def report_page(contents: Contents, language: str) -> str:
 
 
 def _data_line(contents: Contents, t: Language) -> str:
-    described = describe_labels(contents.label_set, contents.labels)
+    names, shown = contents.names(t.code), np.argsort(-contents.counts, kind="stable")[:LABELS_DESCRIBED].tolist()
+    fractions = [f"{names[label]} {percent(contents.counts[label] / len(contents.texts))}" for label in shown]
+    described = t.join([*fractions, "…"] if len(names) > len(shown) else fractions)
     count, data = f"{len(contents.texts):,}", contents.data_name
     line = t(f"Tested on {count} texts of {data}: {described}.", f"测试数据：{data}，{count} 条文本（{described}）。")
     if contents.num_unusable:

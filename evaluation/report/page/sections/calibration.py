@@ -111,7 +111,7 @@ def abstention(contents: Contents, t: Language) -> Section:
     )
     rows = []
     for wanted in COVERAGES:
-        point = min(int(np.searchsorted(curve.coverage, wanted - 1e-9)), len(curve.coverage) - 1)
+        point = int(np.argmin(np.abs(curve.coverage - wanted)))
         lowest = float(curve.lowest[point])
         row = [percent(float(curve.coverage[point])), percent(float(curve.accuracy[point])), f"{lowest:.3f}"]
         if row not in rows:

@@ -25,8 +25,8 @@ def errors(contents: Contents, t: Language) -> Section:
         f"模型最有把握的错误，至多 {MOST_SHOWN} 条。其中有些其实是标签标错了。",
     )
     if contents.marked is not None:
-        introduction += " " + t(
-            "Green with a solid underline: words that speak for the label that is named first; red with a dotted "
+        introduction += t(
+            " Green with a solid underline: words that speak for the label that is named first; red with a dotted "
             "underline: words against it (each word is left out, and the change of the log-odds is measured).",
             "绿色加实线：支持首先列出的标签的词；红色加点线：反对它的词（逐个去掉词，测量对数几率的变化）。",
         )

@@ -66,8 +66,10 @@ def _chart(contents: Contents, t: Language) -> str:
     ]
     weakest = min(shown, key=lambda label: contents.scores[MODEL].f1[0, label])
     title = t("F1 of each label, with 95% intervals", "各标签的 F1 及 95% 区间")
-    if len(shown) < len(names):
-        title += t(f"; the {len(shown)} most frequent of {len(names)}", f"；{len(names)} 个中最常见的 {len(shown)} 个")
+    if len(names) > MOST_CHARTED:
+        title += t(
+            f"; the {MOST_CHARTED} most frequent of {len(names)}", f"；{len(names)} 个中最常见的 {MOST_CHARTED} 个"
+        )
     chart = interval_chart(
         "label-f1",
         title,

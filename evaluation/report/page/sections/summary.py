@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.analysis.intervals import Interval, interval
+from evaluation.analysis.intervals import Interval, fraction_interval, interval
 from evaluation.analysis.reliability import Reliability
 from evaluation.metrics import classification_metrics
 from evaluation.report.page.contents import BASELINE, MAJORITY, MODEL, MODEL_AT_HALF, Contents
@@ -78,14 +78,21 @@ def _compared(contents: Contents, other: str) -> tuple[str, Interval]:
     metric = _headline(contents)
     ours, theirs = (getattr(contents.scores[name], metric) for name in (contents.compared, other))
     difference = interval(ours - theirs)
+    if other == MAJORITY and theirs[0] == 1:
+        return UNSURE, difference
     return (GOOD if difference.low > 0 else BAD if difference.high < 0 or difference.value <= 0 else UNSURE), difference
 
 
 def _against(contents: Contents, other: str, t: Language) -> tuple[str, str]:
     kind, difference = _compared(contents, other)
+    if other == MAJORITY and contents.scores[MAJORITY].accuracy[0] == 1:
+        return kind, t(
+            "All of these texts have the same label, so they do not show whether the model can tell labels apart.",
+            "这些文本的标签全都相同，因此看不出模型能否区分标签。",
+        )
     value = percent(float(getattr(contents.scores[other], _headline(contents))[0]))
     if other == BASELINE:
-        name = t("TF-IDF with logistic regression", "TF-IDF 加逻辑回归")
+        name = t("TF-IDF with logistic regression", " TF-IDF 加逻辑回归")
     else:
         answer = _majority_name(contents, t)
         name = t(f"always answering {answer}", f"一律回答{answer}")
@@ -114,7 +121,7 @@ def _majority_name(contents: Contents, t: Language) -> str:
 
 
 def _sureness(contents: Contents, t: Language) -> tuple[str, str]:
-    accuracy = interval(contents.scores[contents.compared].accuracy)
+    accuracy = fraction_interval(int(contents.right(contents.compared).sum()), len(contents.texts))
     half = 100 * (accuracy.high - accuracy.low) / 2
     if len(contents.texts) < FEW_TEXTS:
         return UNSURE, t(
@@ -224,7 +231,7 @@ def _row(contents: Contents, name: str, t: Language) -> list[str]:
     else:
         probabilities = contents.probabilities
     metrics = classification_metrics(label_set, contents.labels, probabilities)
-    cells.append(f"{metrics['log_loss']:.3f}")
+    cells.append(f"{abs(metrics['log_loss']):.3f}")
     if label_set.is_binary:
         cells.append("–" if metrics["roc_auc"] is None else f"{metrics['roc_auc']:.3f}")
     return [model_name(name, contents, t), *cells]

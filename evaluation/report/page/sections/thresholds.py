@@ -17,7 +17,7 @@ SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def thresholds(contents: Contents, t: Language) -> Section | None:
-    """Return the section about thresholds; None for more than two labels of which a text has one."""
+    """Return the section about thresholds; None for more than two labels of which a text has one, and without texts."""
     label_set, names = contents.label_set, contents.names(t.code)
     if not (label_set.is_binary or label_set.multi_label):
         return None
@@ -29,8 +29,10 @@ def thresholds(contents: Contents, t: Language) -> Section | None:
         curves[label] = threshold_curve(contents.truth[:, label] == 1, contents.probabilities[:, label])
         threshold = float(np.broadcast_to(contents.threshold, len(names))[label])
         pictures.append(figure(_chart(label, names[label], curves[label], threshold, t), names[label]))
+    if not curves:
+        return None
     parts = [figures(*pictures)]
-    if label_set.is_binary and curves:
+    if label_set.is_binary:
         parts.append(_table(contents, curves[1], t))
     elif len(labels) < len(names):
         note = t(
