@@ -60,6 +60,8 @@ def _decided_at(contents: Contents, t: Language) -> str:
 def _chart(contents: Contents, t: Language) -> str:
     shown, names = contents.most_frequent(MOST_CHARTED), contents.names(t.code)
     shown = [label for label in shown if contents.counts[label]]
+    if not shown:
+        return ""
     models = [name for name in (MODEL, BASELINE) if name in contents.scores]
     rows = [
         Row(names[label], [tuple(interval(contents.scores[model].f1[:, label])) for model in models]) for label in shown

@@ -31,7 +31,8 @@ def verdict(contents: Contents, t: Language) -> str:
     items = [_quality(contents, t), _against(contents, MAJORITY, t)]
     if contents.baseline is not None:
         items.append(_against(contents, BASELINE, t))
-    items += [_sureness(contents, t), _honesty(contents, t), _weakness(contents, t)]
+    items += [_sureness(contents, t), _honesty(contents, t)]
+    items += [_weakness(contents, t)] if contents.counts.any() else []
     lines = (
         f'<li class="{kind}"><b aria-hidden="true">{SIGNS[kind]}</b>{escaped(sentence)}</li>'
         for kind, sentence in items

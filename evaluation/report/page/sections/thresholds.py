@@ -109,10 +109,15 @@ def _table(contents: Contents, curve: ThresholdCurve, t: Language) -> str:
     return table(header, rows, t(f"Precision, recall and F1 of “{name}”", f"“{name}”的精确率、召回率和 F1"))
 
 
-def precision_recall_curves(contents: Contents, t: Language) -> Section:
-    """Return the section with the precision-recall curve of each label, of many labels of the most frequent ones."""
+def precision_recall_curves(contents: Contents, t: Language) -> Section | None:
+    """Return the section with the precision-recall curve of each label, of many labels of the most frequent ones.
+
+    None if no text has a label.
+    """
     names = contents.names(t.code)
     occurring = [label for label in contents.most_frequent(len(names)) if contents.counts[label]]
+    if not occurring:
+        return None
     curves = {
         label: precision_recall(contents.truth[:, label] == 1, contents.probabilities[:, label]) for label in occurring
     }
