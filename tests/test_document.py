@@ -2,7 +2,6 @@
 
 import re
 from html.parser import HTMLParser
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_reports import ASPECTS, MANY, TOPICS, small_contents
 
+from evaluation.analysis.robustness.measurement import ORIGINAL, ChangedVerdict, PerturbationResult
+from evaluation.analysis.robustness.perturbations import PERTURBATIONS
 from evaluation.report.page.document import report_page
 from text.labels import SENTIMENT, LabelSet
 
@@ -164,27 +165,23 @@ def test_one_text_and_one_label_alone(label_set):
         assert not re.search(r"\bnan\b|\binf\b", page.text)
 
 
-class ChangedVerdict(NamedTuple):
-    text: str
-    perturbed: str
-    label: str
-    before: float
-    after: float
-
-
-class PerturbationResult(NamedTuple):
-    name: str
-    accuracy: float
-    changed: float
-    worst: list
-
-
 def test_results_of_small_changes():
-    worst = [ChangedVerdict("房间<b>很干净", "房间<b>恨干净", "正面", 0.91, 0.12)]
-    results = [PerturbationResult("typos", 0.85, 0.08, worst), PerturbationResult("spaces", 0.9, 0.0, [])]
-    page = Page(report_page(small_contents(robustness=results), "en"))
-    assert "robustness" in page.values("id")
-    assert {"typos", "85.0%", "8.0%", "房间<b>恨干净", "0.910", "0.120"} <= set(page.texts)
+    worst = [
+        ChangedVerdict("房间<b>很干净", "房间<b>恨干净", "正面", 0.91, 0.12),
+        ChangedVerdict("好", "", "正面", 0.9, np.nan),
+    ]
+    results = [
+        PerturbationResult(ORIGINAL, 0.9, 0.0, []),
+        *(PerturbationResult(name, 0.85, 0.08, worst) for name in PERTURBATIONS),
+    ]
+    contents = small_contents(robustness=results, num_perturbed=1000)
+    pages = {language: Page(report_page(contents, language)) for language in ("en", "zh")}
+    for page in pages.values():
+        assert "robustness" in page.values("id")
+        assert {"85.0%", "8.0%", "房间<b>恨干净", "0.910", "0.120"} <= set(page.texts)
+        assert not re.search(r"\bnan\b", page.text)
+    assert {*PERTURBATIONS} <= set(pages["en"].texts)
+    assert not {*PERTURBATIONS} & set(pages["zh"].texts), "a perturbation lacks its Chinese name"
 
 
 @settings(max_examples=15)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from evaluation.report.page.contents import Contents
-from recipes.report.answers import answers_of, marker_of
+from recipes.report.answers import answers_of, marker_of, robustness_of
 from recipes.report.labelled import read_tested, read_training, tested_baseline
 from recipes.report.of_training import write_page
 from serving.predictor import Predictor
@@ -83,6 +83,7 @@ def contents_of(args: argparse.Namespace, options: DataOptions) -> Contents:
     tested = read_tested(options, predictor.labels)
     known = read_training(options, args.train, predictor.labels) if args.train else None
     answers = answers_of(predictor, tested.texts)
+    robustness, num_perturbed = robustness_of(predictor, tested.texts, tested.labels)
     return Contents(
         model_name=Path(args.model).name,
         data_name=source_name(options.dataset),
@@ -97,6 +98,8 @@ def contents_of(args: argparse.Namespace, options: DataOptions) -> Contents:
         groups=tested.groups,
         baseline=tested_baseline(known, tested) if known else None,
         marked=marker_of(predictor, tested.texts),
+        num_perturbed=num_perturbed,
+        robustness=robustness,
     )
 
 

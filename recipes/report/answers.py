@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from evaluation.analysis.mistakes import Mistake
+from evaluation.analysis.robustness.measurement import PerturbationResult, measure_robustness
+from evaluation.analysis.robustness.perturbations import PERTURBATIONS
 from serving.explanation.marking import marked_as_html
 from serving.explanation.occlusion import explain
 from serving.predictor import Predictor
@@ -16,6 +18,8 @@ from system.output.display import progress
 from system.output.page import escaped
 
 TEXTS_AT_ONCE = 1024
+MOST_PERTURBED = 1000  # texts, which are classified once more for each perturbation
+SEED = 42
 MOST_TOKENS = 200  # examined of each mistake, so that twenty long texts take seconds
 SHORT_REST = 20  # characters after the examined words that are shown too, rather than cut
 
@@ -65,3 +69,27 @@ def _marked(predictor: Predictor, texts: Sequence[str], mistake: Mistake) -> str
     end = end if end + SHORT_REST < len(text) else None
     escape = functools.partial(escaped, keep="\n\t")
     return marked_as_html(explanation, end, escape) + ("" if end is None else "…")
+
+
+def robustness_of(
+    predictor: Predictor, texts: Sequence[str], labels: np.ndarray
+) -> tuple[list[PerturbationResult], int]:
+    """Return the results of a model on perturbed texts, and how many texts they are, at most `MOST_PERTURBED`.
+
+    Args:
+        predictor: the model.
+        texts: the texts of a test.
+        labels: their labels, (texts,) or (texts, labels), see `LabelSet`.
+    """
+    rows = np.sort(np.random.default_rng(SEED).permutation(len(texts))[:MOST_PERTURBED])
+    # One step for the texts themselves and one for each perturbation.
+    steps = progress(range(1 + len(PERTURBATIONS)), "perturbing texts", " steps", 1 + len(PERTURBATIONS))
+
+    def predict_proba(some: list[str]) -> np.ndarray:
+        next(steps, None)
+        return predictor.predict_proba(some)
+
+    sample = [texts[row] for row in rows]
+    results = measure_robustness(predict_proba, sample, labels[rows], predictor.labels, SEED, predictor.threshold)
+    next(steps, None)  # ends the line of the progress
+    return results, len(rows)

@@ -10,7 +10,7 @@ from evaluation.baseline import TestedBaseline
 from evaluation.report.page.contents import Contents
 from evaluation.report.page.document import report_page
 from evaluation.report.page.language import default_language
-from recipes.report.answers import answers_of, marker_of
+from recipes.report.answers import answers_of, marker_of, robustness_of
 from serving.export.onnx_file import onnx_path
 from serving.predictor import Predictor
 from system.files import write_atomically
@@ -53,6 +53,7 @@ def write_training_report(
     test = splits.test
     predictor = Predictor(onnx_path(plan.output), plan.threshold)
     answers = answers_of(predictor, test.texts)
+    robustness, num_perturbed = robustness_of(predictor, test.texts, test.labels)
     contents = Contents(
         model_name=Path(plan.output).name,
         data_name=splits.test_name,
@@ -67,5 +68,7 @@ def write_training_report(
         baseline=baseline._replace(logits=baseline.logits[: len(test.texts)]),
         history=history,
         marked=marker_of(predictor, test.texts),
+        num_perturbed=num_perturbed,
+        robustness=robustness,
     )
     write_page(plan.report, contents, plan.language)

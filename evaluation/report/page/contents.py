@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluation.analysis.intervals import Scores, bootstrap_scores, indicators
 from evaluation.analysis.mistakes import Mistake
+from evaluation.analysis.robustness.measurement import PerturbationResult
 from evaluation.baseline import TestedBaseline
 from evaluation.metrics import classification_metrics
 from text.labels import EVEN_THRESHOLD, SENTIMENT, LabelSet, Threshold
@@ -41,7 +42,8 @@ class Contents:
         history: the metrics of each epoch of the training; None if they are not known.
         marked: returns the HTML of a text in which the words are marked that speak for and against the label of a
             mistake; None to show texts without marks.
-        robustness: the results of `evaluation.analysis.robustness`; None if it was not measured.
+        robustness: the results on perturbed texts, of the texts as they are first; None if that was not measured.
+        num_perturbed: how many of the texts were perturbed.
     """
 
     model_name: str
@@ -60,7 +62,8 @@ class Contents:
     baseline: TestedBaseline | None = None
     history: Mapping[str, Sequence[float]] | None = None
     marked: Callable[[Mistake], str] | None = None
-    robustness: Sequence | None = None
+    num_perturbed: int = 0
+    robustness: Sequence[PerturbationResult] | None = None
 
     @cached_property
     def probabilities(self) -> np.ndarray:

@@ -2,50 +2,77 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+from evaluation.analysis.robustness.characters import FRACTION
+from evaluation.analysis.robustness.measurement import ORIGINAL, ChangedVerdict
 from evaluation.report.page.contents import Contents
 from evaluation.report.page.elements import Section, heading, paragraph, table
 from evaluation.report.page.language import Language, percent
 from system.output.display import shorten
 
-MOST_WORST = 5  # of each change
+MOST_WORST = 3  # of each change
 EXCERPT_WIDTH = 60  # terminal columns
+CHINESE_NAMES = {
+    ORIGINAL: "原文",
+    "without punctuation, emoji, links, @names": "去掉标点、表情、链接和 @用户名",
+    "in Traditional characters": "转为繁体",
+    f"{FRACTION:.0%} homophones": f"{FRACTION:.0%} 的字换成同音字",
+    f"{FRACTION:.0%} look-alikes": f"{FRACTION:.0%} 的字换成形近字",
+    "clauses in another order": "打乱分句顺序",
+}
 
 
 def robustness(contents: Contents, t: Language) -> Section | None:
-    """Return the section about changed texts; None if that was not measured."""
+    """Return the section about perturbed texts; None if that was not measured."""
     if not contents.robustness:
         return None
     header = [t("Change", "改动"), t("accuracy", "准确率"), t("other answers", "判断改变")]
-    rows = [[each.name, percent(each.accuracy), percent(each.changed)] for each in contents.robustness]
+    names = [t(each.name, CHINESE_NAMES.get(each.name, each.name)) for each in contents.robustness]
+    rows = [
+        [name, percent(each.accuracy), "–" if each.name == ORIGINAL else percent(each.changed)]
+        for name, each in zip(names, contents.robustness, strict=True)
+    ]
+    count = f"{contents.num_perturbed:,}"
     parts = [
         paragraph(
             t(
-                "Texts are changed in a way that should not change their label, and classified again. If many answers "
-                "change, the model relies on what does not matter.",
-                "对文本作不应改变标签的改动，再次分类。如果许多判断改变了，说明模型依赖了无关紧要的东西。",
+                f"{count} texts are changed in ways that leave their meaning as it is, and classified again. If many "
+                "answers change, the model relies on what does not matter.",
+                f"对 {count} 条文本作不改变意思的改动，再次分类。如果许多判断改变了，说明模型依赖了无关紧要的东西。",
             )
         ),
         table(header, rows),
     ]
-    for each in contents.robustness:
+    for name, each in zip(names, contents.robustness, strict=True):
         if each.worst:
-            parts += [heading(each.name), _worst(each.worst[:MOST_WORST], t)]
+            parts += [heading(name), _worst(contents, each.worst[:MOST_WORST], t)]
+    parts.append(
+        paragraph(
+            t(
+                "Before and after: the probability that the true label is right.",
+                "改动前、改动后：模型认为真实标签正确的概率。",
+            ),
+            "note",
+        )
+    )
     return Section("robustness", t("Do small changes matter?", "小改动有影响吗？"), "\n".join(parts))
 
 
-def _worst(changes: list, t: Language) -> str:
+def _worst(contents: Contents, changes: Sequence[ChangedVerdict], t: Language) -> str:
+    """Return a table of texts whose right verdict became a wrong one."""
     header = [
-        t("Text", "文本"),
-        t("changed text", "改动后的文本"),
-        t("label", "标签"),
+        t("Changed text", "改动后的文本"),
+        t("true label", "真实标签"),
         t("before", "改动前"),
         t("after", "改动后"),
     ]
+    shown_name = dict(zip(contents.label_set.names, contents.names(t.code), strict=True))
     rows = [
         [
-            _excerpt(change.text),
             _excerpt(change.perturbed),
-            str(change.label),
+            shown_name.get(change.label, change.label or t("(none)", "（无）")),  # several labels are joined
             _shown(change.before),
             _shown(change.after),
         ]
@@ -55,8 +82,9 @@ def _worst(changes: list, t: Language) -> str:
 
 
 def _excerpt(text: str) -> str:
+    # `shorten` takes quadratic time; no excerpt needs more than this.
     return shorten(text[: 3 * EXCERPT_WIDTH], EXCERPT_WIDTH)
 
 
-def _shown(value: float | str) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+def _shown(probability: float) -> str:
+    return "–" if math.isnan(probability) else f"{probability:.3f}"
