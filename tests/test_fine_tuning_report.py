@@ -48,4 +48,4 @@ def test_a_page_that_cannot_be_written_is_noticed_before_the_training(tmp_path, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "report.html").mkdir()
     assert fine_tuning.main(["--dataset", "sample", "--report", "report.html"]) == 1
-    assert "cannot write report.html" in capsys.readouterr().err
+    assert "report.html: it is a folder" in capsys.readouterr().err

@@ -42,7 +42,8 @@ def test_the_options_shown_are_accepted(command):
     words = shlex.split(command)[1:]
     name = words[1] if words[0] == "-m" else words[0].removesuffix(".py")
     arguments = words[2:] if words[0] == "-m" else words[1:]
-    module = importlib.import_module(name)
+    is_package = (ROOT / name.replace(".", "/")).is_dir()
+    module = importlib.import_module(f"{name}.__main__" if is_package else name)
     if hasattr(module, "PLAN"):
         parse_plan(module.build_parser(), module.PLAN, arguments)
     else:

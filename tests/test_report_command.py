@@ -110,7 +110,7 @@ def test_training_texts_of_one_label(tiny_model, here, capsys):
 def test_a_page_that_cannot_be_written_is_noticed_before_the_work(tiny_model, here, capsys):
     (here / "folder.html").mkdir()
     assert main(["--model", "missing.keras", "--dataset", "missing.csv", "--output", "folder.html"]) == 1
-    assert_one_error(capsys.readouterr().err, "cannot write folder.html")
+    assert_one_error(capsys.readouterr().err, "cannot write", "folder.html: it is a folder")
 
 
 @pytest.mark.parametrize(
