@@ -107,6 +107,13 @@ def test_training_texts_of_one_label(tiny_model, here, capsys):
     assert_one_error(capsys.readouterr().err, "--train", "all texts have the same label")
 
 
+def test_too_few_training_texts(tiny_emotions, here, capsys):
+    data = write_csv(here / "posts.csv", rows_of(EMOTIONS))
+    train = write_csv(here / "train.csv", [("好", EMOTIONS[0]), ("坏", EMOTIONS[1])])
+    assert main(["--model", str(tiny_emotions), "--dataset", data, "--train", train]) == 1
+    assert_one_error(capsys.readouterr().err.splitlines()[-1], "--train: TF-IDF cannot learn these texts", "name more")
+
+
 def test_a_page_that_cannot_be_written_is_noticed_before_the_work(tiny_model, here, capsys):
     (here / "folder.html").mkdir()
     assert main(["--model", "missing.keras", "--dataset", "missing.csv", "--output", "folder.html"]) == 1

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from evaluation.baseline import TestedBaseline, baseline_test_logits
-from system.errors import InputError
+from system.errors import InputError, first_line
 from text.dataset.labelled_texts import LabelledTexts, listed_labels
 from text.dataset.options import DataOptions
 from text.dataset.origins import DATASET, TEST
@@ -142,5 +142,14 @@ class BaselineSplits:
 
 
 def tested_baseline(known: TextsOfModel, test: TextsOfModel) -> TestedBaseline:
-    """Return the answers of the baseline to the test texts, after it has learnt the training texts."""
-    return baseline_test_logits(BaselineSplits(known, test))
+    """Return the answers of the baseline to the test texts, after it has learnt the training texts.
+
+    Raises:
+        InputError: the training texts are too few to learn from.
+    """
+    try:
+        return baseline_test_logits(BaselineSplits(known, test))
+    except ValueError as error:  # such as texts of one label only, after a tenth was set aside
+        raise InputError(
+            f"--train: TF-IDF cannot learn these texts ({first_line(error)}); name more of them"
+        ) from error

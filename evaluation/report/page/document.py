@@ -64,7 +64,7 @@ def report_page(contents: Contents, language: str) -> str:
 def _data_line(contents: Contents, t: Language) -> str:
     names, shown = contents.names(t.code), np.argsort(-contents.counts, kind="stable")[:LABELS_DESCRIBED].tolist()
     fractions = [f"{names[label]} {percent(contents.counts[label] / len(contents.texts))}" for label in shown]
-    described = t.join([*fractions, "…"] if len(names) > len(shown) else fractions)
+    described = t.join(fractions) + (" …" if len(names) > len(shown) else "")
     count, data = f"{len(contents.texts):,}", contents.data_name
     line = t(f"Tested on {count} texts of {data}: {described}.", f"测试数据：{data}，{count} 条文本（{described}）。")
     if contents.num_unusable:

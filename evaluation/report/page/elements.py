@@ -51,6 +51,7 @@ mark.strong.against { text-decoration-style: dotted; }
  h1 { font-size: 1.35rem; }
  th, td { padding: .3rem .4rem; }
  td { white-space: normal; }
+ tbody th { min-width: 4em; }
 }
 @media print {
  body { font-size: 10pt; max-width: none; margin: 0; }
@@ -58,6 +59,7 @@ mark.strong.against { text-decoration-style: dotted; }
  figure, table, article, .verdict li { break-inside: avoid; }
  .scroll { overflow: visible; }
  th, td { padding: .2rem .35rem; }
+ td { white-space: normal; }
  nav { display: none; }
  a { color: inherit; text-decoration: none; }
 }

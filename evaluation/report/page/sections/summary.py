@@ -91,13 +91,14 @@ def _against(contents: Contents, other: str, t: Language) -> tuple[str, str]:
             "All of these texts have the same label, so they do not show whether the model can tell labels apart.",
             "这些文本的标签全都相同，因此看不出模型能否区分标签。",
         )
-    value = percent(float(getattr(contents.scores[other], _headline(contents))[0]))
+    value = float(getattr(contents.scores[other], _headline(contents))[0])
+    value = f"{value:.3f}" if contents.label_set.multi_label else percent(value)
     if other == BASELINE:
         name = t("TF-IDF with logistic regression", " TF-IDF 加逻辑回归")
     else:
         answer = _majority_name(contents, t)
         name = t(f"always answering {answer}", f"一律回答{answer}")
-    metric = t("micro-F1", "micro-F1") if contents.label_set.multi_label else t("accuracy", "准确率")
+    metric = "micro-F1" if contents.label_set.multi_label else t("accuracy", "准确率")
     span = f"{points(difference.value)} [{points(difference.low)}, {points(difference.high)}]"
     words = {
         GOOD: t(f"It is better than {name} ({metric} {value})", f"它优于{name}（{metric} {value}）"),
@@ -138,17 +139,18 @@ def _sureness(contents: Contents, t: Language) -> tuple[str, str]:
 
 def _honesty(contents: Contents, t: Language) -> tuple[str, str]:
     found: Reliability = decision_reliability(contents, contents.probabilities)
-    error = percent(found.error)
+    error = f"{100 * found.error:.1f}"
     if found.error <= HONEST_ERROR:
         return GOOD, t(
-            f"Its confidence can be taken at its word: it is off by {error} on average (expected calibration error).",
-            f"它的置信度可信：平均偏差 {error}（期望校准误差）。",
+            f"Its confidence can be taken at its word: it is off by {error} points on average (expected calibration "
+            "error).",
+            f"它的置信度可信：平均偏差 {error} 个百分点（期望校准误差）。",
         )
     is_sure = found.lead > 0
     return UNSURE, t(
-        f"Its confidence is off by {error} on average (expected calibration error): it is too "
+        f"Its confidence is off by {error} points on average (expected calibration error): it is too "
         f"{'sure' if is_sure else 'cautious'} on these texts.",
-        f"它的置信度平均偏差 {error}（期望校准误差）：对这些文本它过于{'自信' if is_sure else '保守'}。",
+        f"它的置信度平均偏差 {error} 个百分点（期望校准误差）：对这些文本它过于{'自信' if is_sure else '保守'}。",
     )
 
 
