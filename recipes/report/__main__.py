@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 from evaluation.report.page.contents import Contents
-from recipes.report.answers import answers_of, marker_of, robustness_of
 from recipes.report.labelled import read_tested, read_training, tested_baseline
-from recipes.report.of_training import write_page
+from recipes.report.page_file import tested_contents, write_page
 from serving.predictor import Predictor
 from system.command_line import Parser, add_options, exits_with_status, or_word, probability
 from system.errors import InputError
@@ -82,24 +81,16 @@ def contents_of(args: argparse.Namespace, options: DataOptions) -> Contents:
     predictor = Predictor(args.model, args.threshold)
     tested = read_tested(options, predictor.labels)
     known = read_training(options, args.train, predictor.labels) if args.train else None
-    answers = answers_of(predictor, tested.texts)
-    robustness, num_perturbed = robustness_of(predictor, tested.texts, tested.labels)
-    return Contents(
+    return tested_contents(
+        predictor,
+        tested.texts,
+        tested.labels,
         model_name=Path(args.model).name,
         data_name=source_name(options.dataset),
-        label_set=tested.label_set,
-        texts=tested.texts,
-        labels=tested.labels,
-        **answers._asdict(),
-        temperature=predictor.temperature,
-        threshold=predictor.threshold,
         num_unusable=tested.num_unusable,
         num_training_texts=len(known.texts) if known else None,
         groups=tested.groups,
         baseline=tested_baseline(known, tested) if known else None,
-        marked=marker_of(predictor, tested.texts),
-        num_perturbed=num_perturbed,
-        robustness=robustness,
     )
 
 
