@@ -9,6 +9,7 @@ from evaluation.report.page.document import report_page
 from text.labels import SENTIMENT
 
 PHONE, DESKTOP = 380, 1280
+PAPER = 717  # A4 without the margins of Chromium, at 96 pixels an inch
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,13 @@ def test_no_page_is_wider_than_the_screen(pages, tmp_path):
     for (_, width), (view, content, height) in zip(wanted, sizes_of(wanted, tmp_path), strict=True):
         assert content <= view <= width
         assert height > 2000
+
+
+def test_a_printed_page_is_no_wider_than_the_paper(pages, tmp_path):
+    printed = [(page.replace("@media print", "@media all"), PAPER) for page in pages]
+    for (page, _), (view, content, _) in zip(printed, sizes_of(printed, tmp_path), strict=True):
+        assert page.count("@media all") == 1
+        assert content <= view
 
 
 def test_too_wide_a_page_is_noticed(tmp_path):

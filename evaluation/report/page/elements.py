@@ -58,8 +58,10 @@ mark.strong.against { text-decoration-style: dotted; }
  h2, h3 { break-after: avoid; }
  figure, table, article, .verdict li { break-inside: avoid; }
  .scroll { overflow: visible; }
- th, td { padding: .2rem .35rem; }
+ table { font-size: .8rem; }
+ th, td { padding: .2rem .3rem; }
  td { white-space: normal; }
+ tbody th { min-width: 3em; }
  nav { display: none; }
  a { color: inherit; text-decoration: none; }
 }
