@@ -14,6 +14,13 @@ from system.libraries import disable_telemetry
 # Before any test loads what would report home.
 disable_telemetry()
 
+# Small networks take longer to compile than to train, in the processes of the tests too: one thread, and code that is
+# not optimized.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+)
+
 # No test asserts a time: machines are busy now and then. Continuous integration tries the same examples each time, so
 # that it fails for what a change has done; everybody else searches anew.
 hypothesis.settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)

@@ -7,11 +7,6 @@ import sys
 
 from scripts import ROOT
 
-# Small networks take longer to compile than to train: one thread each, and code that is not optimized.
-XLA_FLAGS = (
-    "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-)
-
 
 def run_in_processes(
     command: list[str], folder, count: int, *, devices: int = 1, **environment: str
@@ -32,7 +27,7 @@ def run_in_processes(
             cwd=folder,
             env=os.environ
             | {"KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1"}
-            | {"XLA_FLAGS": f"{XLA_FLAGS} --xla_force_host_platform_device_count={devices}"}
+            | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"}
             | (_variables(port, count, number) if count > 1 else {})
             | environment,
             stdout=subprocess.PIPE,

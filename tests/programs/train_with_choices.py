@@ -59,11 +59,9 @@ CHOICES = {
     "masked rows": {"corpus": ["rows_of_text"], "masked_rows": 0.5, "masked_lm_weight": 0.5, "clip_norm": 1000.0},
 }
 RANDOM_CHOICES = {"r_drop": {"r_drop": 1.0, "fgm": 0.3, "dropout_rate": 0.2, "precision": "mixed_bfloat16"}}
-COMPILED = ("r_drop",)  # by jax, which takes a tenth of the time that TensorFlow takes
-
-
-# So that even these few texts are grouped by their length.
-epoch_batches.LENGTH_STEP, epoch_batches.MIN_POSITIONS_SAVED = 4, 1
+# Each length is compiled, or traced, anew. These have a loss, a model or batches of their own.
+GROUPED_BY_LENGTH = ("loss and sampling", "teachers", "hidden states", "masked rows")
+epoch_batches.LENGTH_STEP = 4
 
 
 def split_of(rows: int, seed: int) -> Split:
@@ -112,8 +110,11 @@ def train(name: str, changes: dict) -> dict:
         taught = dataclasses.replace(splits.train, soft_targets=soft_targets, label_weight=changes["hard_label_weight"])
         splits = dataclasses.replace(splits, train=taught)
     settings = {"dropout_rate": 0.0, "batch_size": 8, "epochs": 2, "learning_rate": 1e-3, "seed": 1, "unfreeze": "all"}
-    is_compiled = name in COMPILED and keras.backend.backend() == "jax"
-    plan = dataclasses.replace(fine_tuning.PLAN, **settings | {"no_xla": not is_compiled} | changes)
+    # JAX compiles each operation for itself where it does not compile the step; TensorFlow takes ten times as long.
+    settings["no_xla"] = keras.backend.backend() != "jax"
+    # So that even these few texts are grouped by their length, or none.
+    epoch_batches.MIN_POSITIONS_SAVED = 1 if name in GROUPED_BY_LENGTH else 1000
+    plan = dataclasses.replace(fine_tuning.PLAN, **settings | changes)
     keras.utils.set_random_seed(0)
     config = BertConfig(30, 6, d_model=8, num_layers=1, num_heads=2, dff=16, dropout_rate=plan.dropout_rate)
     classifier = BertClassifier(config, metadata=LABELS.to_json(), unfreeze="all")
