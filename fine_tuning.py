@@ -8,7 +8,7 @@ import sys
 
 from system.command_line import Parser, add_options, exits_with_status, parse_plan
 from system.files import here_or_beside
-from system.libraries import quiet_imports
+from system.libraries import quiet_imports, without_extras_of_keras
 from text.dataset.options import TEST_SIZE
 from training.plans.fine_tuning import FineTuningPlan
 
@@ -47,6 +47,8 @@ def main(argv: list[str] | None = None) -> None:
     plan, typed = parse_plan(build_parser(), PLAN, argv)
     plan = plan.with_typed(typed)
     with quiet_imports():  # imported here so that --help does not wait for them
+        with without_extras_of_keras():
+            import keras  # noqa: F401 (all that follows imports it)
         from recipes.fine_tuning import fine_tune
         from recipes.studies.study import holds_study, study
     if plan.study or holds_study(plan.run_folder):

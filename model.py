@@ -6,7 +6,7 @@ import sys
 
 from system.command_line import Parser, add_options, exits_with_status, parse_plan
 from system.files import here_or_beside
-from system.libraries import quiet_imports
+from system.libraries import quiet_imports, without_extras_of_keras
 from text.dataset.options import TEST_SIZE
 from training.plans.fine_tuning import FineTuningPlan
 
@@ -69,6 +69,8 @@ def main(argv: list[str] | None = None) -> None:
     """Train and save the classifier."""
     plan, _ = parse_plan(build_parser(), PLAN, argv)
     with quiet_imports():  # only now, so that --help does not wait for them
+        with without_extras_of_keras():
+            import keras  # noqa: F401 (all that follows imports it)
         from recipes.fine_tuning import train_basic
     train_basic(dataclasses.replace(plan, seed=random.randrange(2**31)))
 

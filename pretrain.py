@@ -3,7 +3,7 @@
 import sys
 
 from system.command_line import Parser, add_options, exits_with_status, parse_plan
-from system.libraries import quiet_imports
+from system.libraries import quiet_imports, without_extras_of_keras
 from training.plans.pretraining import PretrainingPlan
 
 BATCH_SIZE = 128
@@ -31,6 +31,8 @@ def build_parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     plan, typed = parse_plan(build_parser(), PLAN, argv)
     with quiet_imports():  # imported here so that --help does not wait for them
+        with without_extras_of_keras():
+            import keras  # noqa: F401 (all that follows imports it)
         from recipes.pretraining import pre_train
     pre_train(plan, typed)
 

@@ -14,6 +14,9 @@ TELEMETRY_SWITCHES = {
     "RAY_USAGE_STATS_ENABLED": "0",  # ray
 }
 
+# What Keras loads for features that no script uses, which takes longer than Keras itself; it works without.
+EXTRAS_OF_KERAS = ("sklearn", "pandas", "matplotlib")
+
 # Parameters of `mallopt` in glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 LARGEST_INT = 2**31 - 1
@@ -53,6 +56,18 @@ def quiet_imports() -> Iterator[None]:
             _flush_standard_error()
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def without_extras_of_keras() -> Iterator[None]:
+    """Let Keras be imported without `EXTRAS_OF_KERAS`, which are imported as usual after the block."""
+    hidden = [name for name in EXTRAS_OF_KERAS if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _flush_standard_error() -> None:

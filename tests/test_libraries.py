@@ -1,6 +1,7 @@
 """Loading other libraries: no telemetry, nothing in the home folder, nothing on standard error."""
 
 import importlib.util
+import json
 import os
 import platform
 import subprocess
@@ -9,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from system.libraries import TELEMETRY_SWITCHES, disable_telemetry, keep_freed_memory, quiet_imports
+from system.libraries import (
+    EXTRAS_OF_KERAS,
+    TELEMETRY_SWITCHES,
+    disable_telemetry,
+    keep_freed_memory,
+    quiet_imports,
+    without_extras_of_keras,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = ROOT / "tests" / "programs"
@@ -85,3 +93,28 @@ class TestKeepFreedMemory:
     def test_the_variables_of_the_user_stay_in_force(self, monkeypatch):
         monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
         assert not keep_freed_memory()
+
+
+class TestExtrasOfKeras:
+    def test_are_not_found_in_the_block_alone(self, monkeypatch):
+        for name in EXTRAS_OF_KERAS:
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        with without_extras_of_keras():
+            for name in EXTRAS_OF_KERAS:
+                with pytest.raises(ImportError):
+                    importlib.import_module(name)
+        assert set(EXTRAS_OF_KERAS).isdisjoint(sys.modules)
+
+    def test_stay_where_they_are_imported_before(self, monkeypatch):
+        for name in EXTRAS_OF_KERAS:
+            monkeypatch.setitem(sys.modules, name, sys)
+        with without_extras_of_keras():
+            assert all(importlib.import_module(name) is sys for name in EXTRAS_OF_KERAS)
+        assert all(sys.modules[name] is sys for name in EXTRAS_OF_KERAS)
+
+    def test_are_not_loaded_to_predict_with_keras(self, tiny_model):
+        program = str(PROGRAMS / "modules_of_script.py")
+        arguments = ["application.py", "--model", str(tiny_model), "--runtime", "keras", "--text", "房间很干净"]
+        done = subprocess.run([sys.executable, program, *arguments], cwd=ROOT, capture_output=True, encoding="utf-8")
+        modules = json.loads(done.stdout.splitlines()[-1])["modules"]
+        assert "keras" in modules and set(EXTRAS_OF_KERAS).isdisjoint(modules)

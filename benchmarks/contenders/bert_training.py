@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from system.command_line import exits_with_status
-from system.libraries import keep_freed_memory, quiet_imports
+from system.libraries import keep_freed_memory, quiet_imports, without_extras_of_keras
 
 LEARNING_RATE = 2e-5
 CLIP_NORM = 1.0
@@ -41,7 +41,7 @@ class Rows(NamedTuple):
 
 def measure_ours(settings: argparse.Namespace) -> dict:
     """Measure the seconds of a step of this project."""
-    with quiet_imports():
+    with quiet_imports(), without_extras_of_keras():
         import keras
 
         from network.backbone import AS_IN_BERT, BertConfig, checkpoint_gradients

@@ -22,9 +22,9 @@ from tokenizers import Tokenizer
 
 from system.command_line import exits_with_status
 from system.errors import InputError
-from system.libraries import quiet_imports
+from system.libraries import quiet_imports, without_extras_of_keras
 
-with quiet_imports():
+with quiet_imports(), without_extras_of_keras():
     import keras
 
     from network.backbone import BertConfig

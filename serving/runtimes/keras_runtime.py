@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from network.metadata import Metadata
-from system.libraries import quiet_imports
+from system.libraries import quiet_imports, without_extras_of_keras
 
 BATCH_SIZE = 256
 MOST_SCORES = 2**27  # of the attention of a batch, half a gigabyte
@@ -34,7 +34,8 @@ class KerasRuntime:
 
     def __init__(self, model_path: str | os.PathLike) -> None:
         with quiet_imports():
-            import keras
+            with without_extras_of_keras():
+                import keras
 
             from network.bert import BertClassifier, logits_model
             from network.model_file import load_model

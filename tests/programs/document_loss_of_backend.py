@@ -7,14 +7,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import keras
-import numpy as np
-from keras import layers
+from system.libraries import without_extras_of_keras
 
-from text.tokens.window_options import AGGREGATES
-from text.tokens.windows import Windows
-from training.engine.batches.document_batches import DocumentBatches
-from training.objectives.document_loss import document_model
+with without_extras_of_keras():
+    import keras
+    import numpy as np
+    from keras import layers
+
+    from text.tokens.window_options import AGGREGATES
+    from text.tokens.windows import Windows
+    from training.engine.batches.document_batches import DocumentBatches
+    from training.objectives.document_loss import document_model
 
 NUM_DOCUMENTS, BATCH_SIZE, OUTPUTS, EPOCHS = 40, 8, 3, 5
 # With XLA, where the backend has it; one of them, which compiles what the others do and more.

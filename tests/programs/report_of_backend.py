@@ -10,14 +10,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import keras
-import numpy as np
+from system.libraries import without_extras_of_keras
 
-from network.bert import BertClassifier, BertMaskedLM, classifier_from_pretrained
-from network.heads import POOLING_LAYERS
-from network.model_file import load_model
-from training.engine.optimizer import fine_tuning_optimizer, pretraining_optimizer
-from training.masked_lm import compile_for_pretraining, masked_accuracy, masked_lm_loss, sampled_masked_lm
+with without_extras_of_keras():
+    import keras
+    import numpy as np
+
+    from network.bert import BertClassifier, BertMaskedLM, classifier_from_pretrained
+    from network.heads import POOLING_LAYERS
+    from network.model_file import load_model
+    from training.engine.optimizer import fine_tuning_optimizer, pretraining_optimizer
+    from training.masked_lm import compile_for_pretraining, masked_accuracy, masked_lm_loss, sampled_masked_lm
 
 TRAINING_BACKENDS = ("tensorflow", "jax", "torch")
 STEPS = 12

@@ -12,7 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from training.engine.checkpoint import Checkpoint
+from system.libraries import without_extras_of_keras
+
+with without_extras_of_keras():
+    from training.engine.checkpoint import Checkpoint
 
 script, epoch, batch, *arguments = sys.argv[1:]
 on_train_batch_end = Checkpoint.on_train_batch_end

@@ -14,23 +14,26 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import keras
-import numpy as np
-from layer_checks import randomize
+from system.libraries import without_extras_of_keras
 
-import fine_tuning
-from evaluation.assessment import validation_of
-from network.bert import BertClassifier, BertConfig, BertMaskedLM, logits_model
-from text.dataset.splits import Split, Splits
-from text.labels import LabelSet
-from text.packing.packed_rows import PackedCorpus, PackedRows
-from text.tokens.masking import Masker
-from text.tokens.window_settings import NUM_SPECIAL_TOKENS
-from text.tokens.windows import Windows
-from training.classification import document_logits, train_classifier
-from training.engine.batches import epoch_batches
-from training.objectives import hidden_states
-from training.objectives.masked_rows import MaskedText
+with without_extras_of_keras():
+    import keras
+    import numpy as np
+    from layer_checks import randomize
+
+    import fine_tuning
+    from evaluation.assessment import validation_of
+    from network.bert import BertClassifier, BertConfig, BertMaskedLM, logits_model
+    from text.dataset.splits import Split, Splits
+    from text.labels import LabelSet
+    from text.packing.packed_rows import PackedCorpus, PackedRows
+    from text.tokens.masking import Masker
+    from text.tokens.window_settings import NUM_SPECIAL_TOKENS
+    from text.tokens.windows import Windows
+    from training.classification import document_logits, train_classifier
+    from training.engine.batches import epoch_batches
+    from training.objectives import hidden_states
+    from training.objectives.masked_rows import MaskedText
 
 LABELS = LabelSet(("低", "中", "高"))
 # Without dropout all of these are deterministic.
