@@ -3,11 +3,12 @@
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from filelock import FileLock
 
 from system.libraries import disable_telemetry
 
@@ -64,51 +65,57 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def tiny_pretrained(tmp_path_factory) -> Path:
+def written_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Return a function that returns the path of a file, which one worker writes for all, into a folder of its own."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+    def written(name: str, write: Callable[[Path], object]) -> Path:
+        path = folder / f"{name}-for-all" / name
+        finished = path.with_name("finished")
+        with FileLock(folder / f"{name}.lock"):
+            if not finished.exists():
+                path.parent.mkdir(exist_ok=True)
+                write(path)
+                finished.touch()
+        return path
+
+    return written
+
+
+@pytest.fixture(scope="session")
+def tiny_pretrained(written_once) -> Path:
     """The `.keras` file of a small model to fine-tune, which reads 32 tokens at once."""
     from tiny_models import masked_lm
 
     from network.model_file import save_model
 
-    path = tmp_path_factory.mktemp("pretrained") / "mini_bert_zh_hk.keras"
-    save_model(masked_lm(max_seq_len=32), path)
-    return path
+    return written_once("mini_bert_zh_hk.keras", lambda path: save_model(masked_lm(max_seq_len=32), path))
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory) -> Path:
+def tiny_model(written_once) -> Path:
     """A `.keras` file with its `.onnx` twin: an untrained classifier that reads 16 tokens at once."""
-    from tiny_models import classifier
+    from tiny_models import save_classifier
 
-    from network.model_file import save_model
-    from serving.export.onnx_file import export_onnx
-
-    path = tmp_path_factory.mktemp("tiny") / "tiny.keras"
-    save_model(classifier({"labels": ["负面", "正面"], "threshold": 0.4}, max_seq_len=16), path)
-    export_onnx(path)
-    return path
+    return written_once("tiny.keras", lambda path: save_classifier(path, labels=["负面", "正面"], threshold=0.4))
 
 
 @pytest.fixture(scope="session")
-def tiny_emotions(tmp_path_factory) -> Path:
+def tiny_emotions(written_once) -> Path:
     """A `.keras` file with its `.onnx` twin: an untrained classifier of six emotions that reads 16 tokens at once."""
-    from tiny_models import EMOTIONS, classifier
+    from tiny_models import EMOTIONS, save_classifier
 
-    from network.model_file import save_model
-    from serving.export.onnx_file import export_onnx
-
-    path = tmp_path_factory.mktemp("emotions") / "emotions.keras"
-    save_model(classifier({"labels": list(EMOTIONS), "temperature": 0.5}, max_seq_len=16), path)
-    export_onnx(path)
-    return path
+    return written_once("emotions.keras", lambda path: save_classifier(path, labels=list(EMOTIONS), temperature=0.5))
 
 
 @pytest.fixture(scope="session")
-def tiny_aspects(tmp_path_factory) -> Path:
+def tiny_aspects(written_once) -> Path:
     """A `.keras` file with its `.onnx` twin: an untrained classifier of several aspects a text that reads 16 tokens."""
-    from tiny_models import save_aspects
+    from tiny_models import ASPECT_THRESHOLDS, ASPECTS, save_classifier
 
-    return save_aspects(tmp_path_factory.mktemp("aspects") / "aspects.keras")
+    metadata = {"labels": list(ASPECTS), "multi_label": True, "threshold": list(ASPECT_THRESHOLDS), "temperature": 0.5}
+    return written_once("aspects.keras", lambda path: save_classifier(path, **metadata))
 
 
 @pytest.fixture

@@ -44,9 +44,8 @@ def classifier(metadata: dict | None = None, pooling: str = "mean", **sizes) -> 
     return model
 
 
-def save_aspects(path: Path) -> Path:
-    """Save a small classifier of texts with several of `ASPECTS`, or none, with its `.onnx` file; return `path`."""
-    metadata = {"labels": list(ASPECTS), "multi_label": True, "threshold": list(ASPECT_THRESHOLDS), "temperature": 0.5}
+def save_classifier(path: Path, **metadata: object) -> Path:
+    """Save a small classifier that reads 16 tokens at once, with its `.onnx` file; return `path`."""
     save_model(classifier(metadata, max_seq_len=16), path)
     export_onnx(path)
     return path
