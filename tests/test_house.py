@@ -1,6 +1,7 @@
 """The rooms of the project: who imports whom, how much they hold, and the form of docstrings, signatures and tests."""
 
 import ast
+import functools
 import json
 import subprocess
 import sys
@@ -89,8 +90,12 @@ def name_of(path, root=ROOT):
     return path.relative_to(root).as_posix()
 
 
-def tree_of(path):
+def own_tree_of(path):
+    """Return the tree of a file, for a caller that changes it."""
     return ast.parse(path.read_text(encoding="utf-8"))
+
+
+tree_of = functools.cache(own_tree_of)
 
 
 def imports(path, tree=None, root=ROOT):
@@ -123,7 +128,7 @@ def top_level_imports(path):
 
         visit_AsyncFunctionDef = visit_FunctionDef
 
-    return imports(path, WithoutFunctions().visit(without_type_checking(tree_of(path))))
+    return imports(path, WithoutFunctions().visit(without_type_checking(own_tree_of(path))))
 
 
 def among(names, modules):
@@ -136,7 +141,7 @@ def arrows(files, root=ROOT):
     modules = {name_of(path, root).removesuffix(".py").replace("/", "."): name_of(path, root) for path in files}
     found = {}
     for path in files:
-        names = imports(path, without_type_checking(tree_of(path)), root)
+        names = imports(path, without_type_checking(own_tree_of(path)), root)
         found[name_of(path, root)] = {
             modules[each] for name in names for each in (name, name.rpartition(".")[0]) if each in modules
         }
