@@ -1,13 +1,17 @@
-"""Training runs that end at a set place: by Ctrl-C in this process, or by SIGKILL in one of their own."""
+"""Training runs that end at a set place: by Ctrl-C or an error in this process, or by SIGKILL in one of their own."""
 
 import json
 import signal
+from collections.abc import Callable
 
 import numpy as np
+import pytest
 from scripts import run
+from small_runs import Killed
 
 import training.engine.loop
 from recipes.fine_tuning import fine_tune
+from training.engine.checkpoint import Checkpoint
 
 
 class InterruptAfter:
@@ -41,6 +45,20 @@ def run_until_killed(script: str, epoch: int, batch: int, arguments: list[str], 
     """Run a script in a folder; check that it is killed after a batch of an epoch, both counted from 0."""
     process = run("tests/programs/train_until_killed.py", [script, str(epoch), str(batch), *arguments], folder)
     assert process.returncode == -signal.SIGKILL, process.stderr
+
+
+def call_until_killed(main: Callable, epoch: int, batch: int, arguments: list[str], monkeypatch) -> None:
+    """Call a script in this process; no code of it handles what ends it after a batch of an epoch, counted from 0."""
+    on_train_batch_end = Checkpoint.on_train_batch_end
+
+    def killed_after_batch(checkpoint, number, logs=None):
+        on_train_batch_end(checkpoint, number, logs)
+        if (checkpoint.progress["epoch"], checkpoint.progress["batch"]) == (epoch, batch):
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpoint, "on_train_batch_end", killed_after_batch)
+        main(arguments)
 
 
 def progress_of(checkpoint) -> tuple[int, int]:

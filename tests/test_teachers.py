@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from interrupted_runs import run_until_killed
+from interrupted_runs import call_until_killed
 from scripts import assert_one_error
 
 import fine_tuning
@@ -295,10 +295,10 @@ class TestScript:
         assert load_model("student.keras").metadata["test"]
 
     @pytest.mark.slow
-    def test_a_killed_run_resumes(self, arguments, tiny_model, tmp_path):
+    def test_a_killed_run_resumes(self, arguments, tiny_model, monkeypatch):
         options = ["--teachers", str(tiny_model), "--teacher-temperature", "3", "--hard-label-weight", "0.5"]
         options += ["--mixtures", "30", "--epochs", "2", "--output", "student.keras", "--no-xla", "--unfreeze", "1"]
-        run_until_killed("fine_tuning", 1, 1, [*arguments, *options], tmp_path)
+        call_until_killed(fine_tuning.main, 1, 1, [*arguments, *options], monkeypatch)
         assert fine_tuning.main(["--resume"]) == 0
         resumed = load_model("student.keras").get_weights()
         assert fine_tuning.main([*arguments, *options]) == 0
