@@ -23,7 +23,7 @@ def train(folder, processes, *, step=0, process=0, number=0, devices=1, **option
         "run_folder": str(folder),
         "epochs": 1,
         "max_steps": STEPS,
-        "batch_size": 16,
+        "batch_size": 12,
         "distributed": True,
     } | options
     command = [TRAIN, json.dumps(settings), str(step), str(process), str(int(number))]
@@ -73,7 +73,7 @@ def test_a_signal_to_one_process_ends_all_with_the_state_saved(interrupted):
 
 def test_a_run_goes_on_with_more_processes_and_ends_as_in_one(alone, interrupted):
     folder = interrupted[0]
-    main, *others = train(folder, 4, resume=True)
+    main, *others = train(folder, 3, resume=True)
     history = history_of(main)
     for name, values in alone[1].items():
         assert history[name] == pytest.approx(values, rel=1e-4), name

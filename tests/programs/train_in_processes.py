@@ -2,31 +2,35 @@
 
 Arguments: options of pretrain.py as JSON, by the names of their fields; a step, a process and a signal that this
 process sends to itself after this step, 0 for none. In the run folder, `gradient.npz` contains the gradient of the
-first batch, if the run is not resumed, and `trained.npz` the weights in the end.
+first batch, if the run is neither resumed nor killed, and `trained.npz` the weights in the end.
 """
 
 import dataclasses
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import keras
-import numpy as np
-from tiny_models import masked_lm
+from system.libraries import without_extras_of_keras
 
-from pretrain import PLAN
-from recipes.runs.run_data import masker_of
-from system.command_line import exits_with_status
-from text.packing.packed_rows import PackedCorpus, PackedRows
-from training.engine.batches.epoch_batches import MaskedBatches
-from training.engine.checkpoint import Checkpoint
-from training.engine.distribution.processes import goes_on_alone, is_main, joined
-from training.engine.distribution.replicas import local_rows, replica
-from training.masked_lm import objectives, pretrain, sampled_masked_lm
+with without_extras_of_keras():
+    import keras
+    import numpy as np
+    from tiny_models import masked_lm
+
+    from pretrain import PLAN
+    from recipes.runs.run_data import masker_of
+    from system.command_line import exits_with_status
+    from text.packing.packed_rows import PackedCorpus, PackedRows
+    from training.engine.batches.epoch_batches import MaskedBatches
+    from training.engine.checkpoint import Checkpoint
+    from training.engine.distribution.processes import goes_on_alone, is_main, joined
+    from training.engine.distribution.replicas import local_rows, replica
+    from training.masked_lm import objectives, pretrain, sampled_masked_lm
 
 LENGTH, VOCABULARY = 16, 200
 
@@ -76,7 +80,7 @@ def main(argv):
         first = MaskedBatches(
             corpus.train, masker, plan.batch_size, mask_seed=0, seed=0, targets_as_input=True, last_batch=1
         )
-        if not plan.resume:
+        if not plan.resume and int(number) != signal.SIGKILL:
             gradient = gradient_of(model, first, plan)
             if is_main():
                 np.savez(folder / "gradient.npz", *gradient)
