@@ -11,8 +11,8 @@ from tiny import tokenizer_of
 from system.errors import InputError
 from text.dataset.draws import split_rows, stratified_split, train_test_split
 from text.dataset.options import DataOptions
-from text.dataset.saving import write_rows
-from text.dataset.splits import load_splits, print_splits
+from text.dataset.saving import print_splits, write_rows
+from text.dataset.splits import load_splits
 from text.sources import read_labelled
 from text.tokens.windows import encode_windows
 

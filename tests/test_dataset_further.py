@@ -10,8 +10,8 @@ from tiny import tokenizer_of
 
 from system.errors import InputError
 from text.dataset.options import DataOptions
-from text.dataset.saving import save_splits
-from text.dataset.splits import load_splits, print_splits
+from text.dataset.saving import print_splits, save_splits
+from text.dataset.splits import load_splits
 
 TOKENIZER = tokenizer_of(("好", "差", "中", *"0123456789"))
 WORDS = "差好中"

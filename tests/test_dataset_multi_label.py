@@ -13,8 +13,8 @@ from system.errors import InputError
 from text.dataset.draws import split_rows
 from text.dataset.labelled_texts import LabelOptions
 from text.dataset.options import DataOptions
-from text.dataset.saving import save_splits, write_rows
-from text.dataset.splits import load_splits, print_splits, read_rows
+from text.dataset.saving import print_splits, save_splits, write_rows
+from text.dataset.splits import load_splits, read_rows
 from text.labels import LabelSet
 from text.sources import read_labelled
 

@@ -14,8 +14,8 @@ from system.errors import InputError
 from text.dataset.draws import rows_of_splits
 from text.dataset.options import DataOptions
 from text.dataset.origins import DATASET, TEST, VALIDATION, Origins
-from text.dataset.saving import save_splits
-from text.dataset.splits import load_splits, print_splits, read_rows
+from text.dataset.saving import print_splits, save_splits
+from text.dataset.splits import load_splits, read_rows
 from text.sources import read_labelled
 
 TOKENIZER = tokenizer_of(("好", "差", "中", *"0123456789"))

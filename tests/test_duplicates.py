@@ -13,7 +13,8 @@ from text.dataset.duplicates import describe_duplicates, drop_duplicates, letter
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.options import DataOptions
 from text.dataset.origins import Origins
-from text.dataset.splits import load_splits, print_splits, read_rows
+from text.dataset.saving import print_splits
+from text.dataset.splits import load_splits, read_rows
 from text.labels import LabelSet
 from text.sources import read_labelled
 

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from system.errors import InputError
 from text.dataset.labelled_texts import LabelOptions
-from text.dataset.row_labels import index_rows, row_labels
+from text.dataset.labels.row_labels import index_rows, row_labels
 from text.labels import CONTROL_CHARACTERS, SEPARATOR, UNDECIDED_NAME
 from text.sources import read_labelled
 

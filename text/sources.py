@@ -12,8 +12,8 @@ from system.errors import InputError
 from system.output.display import progress
 from system.output.logs import printable_logger
 from text.dataset.labelled_texts import LabelledTexts, LabelOptions, hash_of
+from text.dataset.labels.row_labels import index_rows, row_labels
 from text.dataset.origins import DATASET, OPTION_OF, TEST, VALIDATION, Origins
-from text.dataset.row_labels import index_rows, row_labels
 from text.hub_datasets import HubId, open_folder, open_hub, parse_hub_id, split_name
 from text.labels import UNUSABLE
 from text.tables.kinds import TABLE_SUFFIXES, TEXT_SUFFIXES, open_table

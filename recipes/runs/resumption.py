@@ -6,6 +6,7 @@ from pathlib import Path
 
 from network.pretrained import pretrained_sha256
 from recipes.runs.run_folder import CHECKPOINT_NAME
+from system.files import sha256_of_file
 from text.corpus import fingerprints
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.splits import Split, Splits
@@ -48,9 +49,13 @@ def data_sha256(labelled: LabelledTexts, pretrained: str, other_data: Sequence[s
 
 
 def further_fingerprints(plan: FineTuningPlan, further: Sequence[LabelledTexts]) -> list[str]:
-    """Return what differs if the further sets, or the files of `--exclude` or `--prune-vocab`, are others."""
+    """Return what differs if the further sets, the corrected labels, or the texts of some options are others.
+
+    These options are `--exclude` and `--prune-vocab`.
+    """
     of_sets = [f"{labelled.weight} {labelled.sha256}" for labelled in further]
     groups = [group for labelled in further for group in labelled.groups or ()]
     options = {"--exclude": plan.exclude, "--prune-vocab": plan.prune_vocab}
     files = [each for name, sources in options.items() for each in fingerprints(sources, name)]
-    return [*of_sets, *groups, *files]
+    corrections = [sha256_of_file(plan.label_corrections)] if plan.label_corrections else []
+    return [*of_sets, *groups, *files, *corrections]

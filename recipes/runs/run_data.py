@@ -5,7 +5,8 @@ from typing import Any
 from network.bert import BertMaskedLM, BertModel
 from recipes.runs.pruning import prune_vocabulary
 from system.errors import InputError
-from text.dataset.splits import Splits, load_splits, print_splits
+from text.dataset.saving import print_splits
+from text.dataset.splits import Splits, load_splits
 from text.packing.packed_rows import PackedCorpus
 from text.packing.packing import pack_corpus
 from text.tokens.cleaning import cleanings_of

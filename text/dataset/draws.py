@@ -10,6 +10,7 @@ from system.errors import InputError
 from system.libraries import disable_telemetry
 from text.dataset.duplicates import Rows, describe_duplicates, drop_duplicates, leave_out_evaluated
 from text.dataset.labelled_texts import LABELS_SHOWN, MIN_ROWS_OF_LABEL, LabelledTexts
+from text.dataset.labels.corrections import Corrections, corrected
 from text.dataset.options import DataOptions
 from text.dataset.origins import DATASET, TEST, VALIDATION
 
@@ -18,12 +19,21 @@ VALIDATION_FRACTION = 0.1
 
 
 class SplitRows(NamedTuple):
-    """The usable rows of each split of a data set, as indices, and lines about texts that occur more than once."""
+    """The usable rows of each split of a data set, as indices, and lines about texts that occur more than once.
+
+    `labels` are those of all rows as corrected, otherwise as in `text.dataset.labelled_texts.LabelledTexts`.
+    """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     duplicates: tuple[str, ...]
+    labels: np.ndarray
+
+    @property
+    def by_split(self) -> Rows:
+        """The rows of the three splits, by their names."""
+        return {"training": self.train, "validation": self.validation, "test": self.test}
 
 
 def rows_of_splits(labelled: LabelledTexts, options: DataOptions, seed: int = SPLIT_SEED) -> SplitRows:
@@ -46,6 +56,7 @@ def rows_of_sets(
     seed: int = SPLIT_SEED,
     *,
     excluded: Iterable[str] | None = None,
+    corrections: Corrections | None = None,
 ) -> list[SplitRows]:
     """Return the same for several sets, each of which is split on its own.
 
@@ -55,16 +66,19 @@ def rows_of_sets(
         seed: seed of the draws.
         excluded: texts that are left out of training and validation, as are the test texts of all sets; None for
             neither.
+        corrections: the labels to correct after the draws, which are the same with and without them.
 
     Raises:
         InputError: there are too few rows, or a split of the first set lacks one of the labels.
     """
+    sets = list(sets)
     fold = "" if options.folds is None else f"fold {options.fold} of {options.folds}: "
     rows_of_each, lines_of_each = [], []
-    for labelled in sets:
-        is_first = labelled is sets[0]
+    for number, labelled in enumerate(sets):
+        is_first = number == 0
         with _explained_shortage(labelled, fold if is_first else ""):
             rows = _drawn_rows(labelled, options, seed, in_folds=is_first and options.folds is not None)
+            sets[number] = labelled = corrected(labelled, rows, corrections)
             rows, lines = drop_duplicates(labelled, rows) if options.drop_duplicates else (rows, [])
         rows_of_each.append(rows)
         lines_of_each.append(lines)
@@ -76,7 +90,10 @@ def rows_of_sets(
     if not options.drop_duplicates:
         for labelled, rows, lines in zip(sets, rows_of_each, lines_of_each, strict=True):
             lines += describe_duplicates(labelled, rows)
-    return [SplitRows(*rows.values(), tuple(lines)) for rows, lines in zip(rows_of_each, lines_of_each, strict=True)]
+    return [
+        SplitRows(*rows.values(), tuple(lines), labelled.labels)
+        for labelled, rows, lines in zip(sets, rows_of_each, lines_of_each, strict=True)
+    ]
 
 
 @contextlib.contextmanager
@@ -170,7 +187,7 @@ def fold_rows(labelled: LabelledTexts, folds: int, fold: int, seed: int = SPLIT_
     """
     rows = _usable_rows(labelled, DATASET)
     shuffled = np.random.default_rng(seed).permutation(rows)
-    by_stratum = shuffled[np.argsort(_strata(labelled)[shuffled], kind="stable")]
+    by_stratum = shuffled[np.argsort(strata_of(labelled)[shuffled], kind="stable")]
     # Dealt out like cards, one stratum after the other.
     test = np.sort(by_stratum[fold::folds])
     return np.setdiff1d(rows, test, assume_unique=True), test
@@ -186,8 +203,8 @@ def _missing_labels(labelled: LabelledTexts, rows: np.ndarray) -> list[int]:
 def _stratified_split(
     labelled: LabelledTexts, rows: np.ndarray, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows by `_strata` as `stratified_split` does; if a text may have several labels, the kept rows have all."""
-    kept, set_aside = stratified_split(_strata(labelled), rows, fraction, seed)
+    """Split rows by `strata_of` as `stratified_split` does; with several labels a text, the kept rows have all."""
+    kept, set_aside = stratified_split(strata_of(labelled), rows, fraction, seed)
     if not labelled.label_set.multi_label:
         return kept, set_aside
     # All rows of a label may belong to strata of rarer labels, and be set aside by chance.
@@ -198,8 +215,8 @@ def _stratified_split(
     return rows[np.isin(rows, kept)], set_aside
 
 
-def _strata(labelled: LabelledTexts) -> np.ndarray:
-    """Return what to stratify by, for each row: its label, or its group and label.
+def strata_of(labelled: LabelledTexts) -> np.ndarray:
+    """Return what to stratify by, for each row, (rows,): its label, or its group and label.
 
     Of several labels it is the rarest one, because the others are frequent enough to be everywhere.
     """

@@ -33,7 +33,7 @@ def leave_out(documents: Iterable[str], known_texts: Iterable[str]) -> Iterator[
     Documents are compared by their letters and digits only.
     """
     known = _digests_with_lines(known_texts)
-    return (text for text in documents if _digest(letters(text)) not in known)
+    return (text for text in documents if text_digest(text) not in known)
 
 
 def _digests_with_lines(texts: Iterable[str]) -> set[bytes]:
@@ -41,7 +41,7 @@ def _digests_with_lines(texts: Iterable[str]) -> set[bytes]:
     digests = set()
     for text in texts:
         lines = (letters(line) for line in text.splitlines())
-        digests |= {_digest(letters(text)), *(_digest(line) for line in lines if len(line) >= SHORTEST_LINE)}
+        digests |= {text_digest(text), *(_digest(line) for line in lines if len(line) >= SHORTEST_LINE)}
     return digests
 
 
@@ -50,10 +50,15 @@ def _digest(letters_of_text: str) -> bytes:
     return hashlib.blake2b(letters_of_text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
+def text_digest(text: str) -> bytes:
+    """Return 16 bytes that are equal for texts with the same letters and digits, see `letters`."""
+    return _digest(letters(text))
+
+
 def text_ids(texts: Iterable[str]) -> np.ndarray:
     """Return a number for each text, int64, (texts,): the same for texts with the same letters and digits."""
     numbers = {}
-    digests = (_digest(letters(text)) for text in texts)
+    digests = (text_digest(text) for text in texts)
     return np.array([numbers.setdefault(each, len(numbers)) for each in digests], np.int64)
 
 
@@ -128,7 +133,7 @@ def leave_out_evaluated(
         kept, counts = dict(rows), Counter()
         for split, reasons in (("training", everywhere | elsewhere), ("validation", everywhere)):
             texts = (labelled.texts[row] for row in rows[split])
-            digests = (_digest(letters(text)) for text in progress(texts, "comparing", " texts", len(rows[split])))
+            digests = (text_digest(text) for text in progress(texts, "comparing", " texts", len(rows[split])))
             found = [next((reason for reason in reasons if digest in reasons[reason]), None) for digest in digests]
             kept[split] = rows[split][np.array([reason is None for reason in found], bool)]
             counts.update(filter(None, found))
@@ -143,7 +148,7 @@ def leave_out_evaluated(
 
 def _digests(labelled: LabelledTexts, rows: Rows, split: str) -> set[bytes]:
     """Return the digests of the texts of a split."""
-    return {_digest(letters(labelled.texts[row])) for row in rows[split]}
+    return {text_digest(labelled.texts[row]) for row in rows[split]}
 
 
 def _all(rows: Rows) -> np.ndarray:

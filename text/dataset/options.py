@@ -130,6 +130,13 @@ class DataOptions:
         help="CSV file with the columns label and new_label, to rename or merge labels; an empty new label leaves out "
         "the rows of a label, or with --multi-label the label",
     )
+    label_corrections: str | None = _labels(
+        None,
+        metavar="FILE",
+        help="labels to correct in training and validation, by text: a CSV, TSV, JSONL or Parquet file with the "
+        "columns text and corrected_label, such as the label_audit.csv of --audit-labels after a reader has filled it "
+        "in; an empty corrected_label changes nothing, and with --multi-label | alone means no label",
+    )
     drop_duplicates: bool = _splits(
         False,
         help="leave out repeated texts, and from training and validation also texts that occur in a later split or "

@@ -1,7 +1,8 @@
-"""The splits of a data set for others: as CSV files, and as what a model file says about them."""
+"""The splits of a data set for others: at the terminal, as CSV files, and as what a model file says about them."""
 
 import csv
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +10,73 @@ import numpy as np
 from system.command_line import option_name
 from system.errors import InputError
 from system.files import check_writable, write_atomically
+from system.output.display import show
 from text.dataset.draws import split_rows
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.options import DataOptions
 from text.dataset.origins import DATASET, VALIDATION
-from text.dataset.splits import Splits
-from text.labels import SENTIMENT
+from text.dataset.splits import Split, Splits, short_names
+from text.labels import SENTIMENT, describe_labels
 from text.sources import source_name
+from text.tokens.windows import Windows
+
+
+def print_splits(splits: Splits) -> None:
+    """Print how many texts each split has, which rows are unusable, and which texts occur more than once."""
+    names = short_names(splits.sets)
+    for name, labelled in zip(names, splits.sets, strict=True):
+        weight = f" (weight {labelled.weight:g})" if labelled.weight != 1 else ""
+        show(f"{name}{weight}: {labelled.describe_problems()}")
+        for part, official in list(labelled.origins.names.items())[1:]:
+            show(f"{official}: {labelled.describe_problems(part=part)}")
+        is_first = labelled is splits.labelled
+        described = labelled.describe_rare_labels() if is_first else labelled.describe_rare_labels("other", name)
+        if described:
+            show(described)
+    if splits.corrections:
+        show(splits.corrections.line)
+    everywhere, here = (" (all sets)", f" ({names[0]})") if splits.further else ("", "")
+    show(f"training{everywhere}: {_described(splits.train)}")
+    show(f"validation{everywhere}: {_described(splits.validation)}")
+    show(f"test{here}: {_described(splits.test)}")
+    for name, each in zip(names[1:], splits.further, strict=True):
+        described = _described(each.test) if each.test.texts else "no texts"
+        show(f"{name}: {each.num_train:,} texts for training, {each.num_validation:,} for validation")
+        show(f"test ({name}): {described}")
+    for line in splits.duplicates:
+        show(line)
+
+
+def _described(split: Split) -> str:
+    """Return how many texts a split has, with their labels and windows."""
+    return (
+        f"{len(split.texts):,} texts, {describe_labels(split.label_set, split.labels)}, "
+        f"{len(split.windows.input_ids):,} windows, {split.windows.is_truncated.sum():,} texts truncated"
+        + _unread(split.windows)
+        + _counted_blank(split.windows)
+    )
+
+
+def _counted_blank(windows: Windows) -> str:
+    """Return how many texts have no token, such as those that --clean empties; "" if all have one."""
+    count = (windows.num_tokens == 0).sum()
+    return f", {count:,} without a token" if count else ""
+
+
+def _unread(windows: Windows) -> str:
+    """Return which fraction of the tokens no window holds, if there are any."""
+    fraction = windows.unread_fraction
+    if not fraction:
+        return ""
+    return (
+        f", {fraction:.1%} of the tokens not read" if fraction >= 0.001 else ", less than 0.1% of the tokens not read"
+    )
 
 
 def save_splits(splits: Splits, options: DataOptions) -> None:
     """Write the rows of the training and the validation split to train.csv, those of the test split to test.csv.
 
-    The rows of an official validation file go to validation.csv instead.
+    Labels are written as corrected. The rows of an official validation file go to validation.csv instead.
 
     Raises:
         InputError: a file would overwrite a source of the data.
@@ -48,6 +103,7 @@ def save_splits(splits: Splits, options: DataOptions) -> None:
             )
     for path in paths:
         check_writable(path)
+    labelled = replace(labelled, labels=splits.rows[0].labels)
     for rows, path in zip(tables.values(), paths, strict=True):
         write_rows(labelled, rows, path)
         print(f"{len(rows):,} rows saved to {path}")
@@ -74,11 +130,13 @@ def described_data(splits: Splits) -> dict:
     described = [
         {"name": source_name(labelled.name), "rows": len(labelled.texts), "sha256": labelled.sha256}
         | {part: name for part, name in labelled.origins.names.items() if part != DATASET}
-        for labelled in (splits.labelled, *(each.labelled for each in splits.further))
+        for labelled in splits.sets
     ]
     data, *further = described
     if further:
         data["also"] = [
             of_set | {"weight": each.labelled.weight} for of_set, each in zip(further, splits.further, strict=True)
         ]
+    if applied := splits.corrections:
+        data["corrections"] = {"name": applied.name, "rows": applied.num_rows, "sha256": applied.sha256}
     return data

@@ -8,20 +8,22 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from system.errors import InputError
-from system.output.display import progress, show
+from system.output.display import progress
 from text.corpus import iter_texts
-from text.dataset.draws import SPLIT_SEED, rows_of_sets
+from text.dataset.draws import SPLIT_SEED, SplitRows, rows_of_sets
 from text.dataset.labelled_texts import LabelledTexts
+from text.dataset.labels.corrections import Applied, effect_of, read_corrections
+from text.dataset.labels.row_labels import label_options_of
 from text.dataset.options import DataOptions
 from text.dataset.origins import DATASET, OPTION_OF, TEST, VALIDATION, groups_of_sets, unique_names
-from text.dataset.row_labels import label_options_of
-from text.labels import SENTIMENT, LabelSet, describe_labels
+from text.labels import SENTIMENT, LabelSet
 from text.sources import Reading, read_further, read_labelled, source_name
 from text.tokens.cleaning import cleaned_texts, cleanings_of
 from text.tokens.window_settings import WindowSettings
 from text.tokens.windows import Windows, encode_windows
 
-_Part = tuple[LabelledTexts, np.ndarray, np.ndarray | None]  # some rows of a set, and the groups of all of its rows
+# Some rows of a set, and the labels and the groups of all of its rows.
+_Part = tuple[LabelledTexts, np.ndarray, np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,14 @@ class Splits:
     """A data set and its three splits.
 
     Attributes:
-        labelled: the rows of the data set.
+        labelled: the rows of the data set, with the labels of its source.
         train: the training texts, those of further sets too.
         validation: the validation texts, those of further sets too.
         test: the test texts of the data set itself.
         duplicates: lines about texts that occur more than once.
         further: the further sets, with their test texts.
+        rows: the rows of each set, the data set itself first, with their corrected labels.
+        corrections: the effect of corrected labels; None without a file of them.
     """
 
     labelled: LabelledTexts
@@ -96,11 +100,18 @@ class Splits:
     test: Split
     duplicates: tuple[str, ...] = ()
     further: tuple[FurtherSet, ...] = ()
+    rows: tuple[SplitRows, ...] = ()
+    corrections: Applied | None = None
 
     @property
     def label_set(self) -> LabelSet:
         """The labels of the data set."""
         return self.train.label_set
+
+    @property
+    def sets(self) -> tuple[LabelledTexts, ...]:
+        """The rows of each set, the data set itself first."""
+        return self.labelled, *(each.labelled for each in self.further)
 
     @property
     def tests(self) -> tuple[Split, ...]:
@@ -147,22 +158,26 @@ def load_splits(
     excluded = excluded_texts(options) if options.also or options.exclude else None
     labelled = read_rows(options)
     sets = (labelled, *read_further_sets(options, labelled))
-    rows = rows_of_sets(sets, options, split_seed, excluded=excluded)
-    groups = _groups(sets)
+    corrections = None
+    if options.label_corrections:
+        corrections = read_corrections(options.label_corrections, labelled.label_set, options.text_column)
+    rows = rows_of_sets(sets, options, split_seed, excluded=excluded, corrections=corrections)
+    labels, groups = [each.labels for each in rows], _groups(sets)
 
     def split(*parts: _Part) -> Split:
         return _split(parts, tokenizer, max_seq_len, options.windows)
 
-    train = split(*zip(sets, [each.train for each in rows], groups, strict=True))
-    validation = split(*zip(sets, [each.validation for each in rows], groups, strict=True))
-    test, *further_tests = map(split, zip(sets, [each.test for each in rows], groups, strict=True))
+    train = split(*zip(sets, [each.train for each in rows], labels, groups, strict=True))
+    validation = split(*zip(sets, [each.validation for each in rows], labels, groups, strict=True))
+    test, *further_tests = map(split, zip(sets, [each.test for each in rows], labels, groups, strict=True))
     further = tuple(
         FurtherSet(each, len(of_set.train), len(of_set.validation), test_of_set)
         for each, of_set, test_of_set in zip(sets[1:], rows[1:], further_tests, strict=True)
     )
-    starts = [f"{name}: " for name in _short_names(sets)] if further else [""]
+    starts = [f"{name}: " for name in short_names(sets)] if further else [""]
     lines = [start + line for start, of_set in zip(starts, rows, strict=True) for line in of_set.duplicates]
-    return Splits(labelled, train, validation, test, tuple(lines), further)
+    applied = effect_of(corrections, sets, [each.by_split for each in rows], labels) if corrections else None
+    return Splits(labelled, train, validation, test, tuple(lines), further, tuple(rows), applied)
 
 
 def read_rows(options: DataOptions) -> LabelledTexts:
@@ -220,7 +235,8 @@ def _groups(sets: Sequence[LabelledTexts]) -> list[np.ndarray | None]:
     return groups_of_sets([each.name for each in sets], [each.groups or [""] * len(each.texts) for each in sets])
 
 
-def _short_names(sets: Sequence[LabelledTexts]) -> list[str]:
+def short_names(sets: Sequence[LabelledTexts]) -> list[str]:
+    """Return the names of data sets for messages: without folders, unless two would be the same."""
     sources = [each.name for each in sets]
     return unique_names(sources, [source_name(source) for source in sources])
 
@@ -231,67 +247,16 @@ def _split(parts: Sequence[_Part], tokenizer: Tokenizer, max_seq_len: int, windo
     Args:
         parts: the rows of each set.
     """
-    texts = [labelled.texts[row] for labelled, rows, _ in parts for row in rows]
-    weights = np.concatenate([np.full(len(rows), labelled.weight, np.float32) for labelled, rows, _ in parts])
+    texts = [labelled.texts[row] for labelled, rows, *_ in parts for row in rows]
+    weights = np.concatenate([np.full(len(rows), labelled.weight, np.float32) for labelled, rows, *_ in parts])
     label_set = parts[0][0].label_set
     return Split(
         texts,
-        np.concatenate([label_set.targets(labelled.labels[rows]) for labelled, rows, _ in parts]),
+        np.concatenate([label_set.targets(labels[rows]) for _, rows, labels, _ in parts]),
         encode_windows(tokenizer, progress(texts, "tokenizing", " texts", len(texts)), max_seq_len, window_settings),
-        None if parts[0][2] is None else np.concatenate([groups[rows] for _, rows, groups in parts]),
+        None if parts[0][3] is None else np.concatenate([groups[rows] for _, rows, _, groups in parts]),
         label_set,
         parts[0][1] if len(parts) == 1 else None,
         cleaned_texts(tokenizer, texts) if cleanings_of(tokenizer) else None,
         None if (weights == 1).all() else weights,
-    )
-
-
-def print_splits(splits: Splits) -> None:
-    """Print how many texts each split has, which rows are unusable, and which texts occur more than once."""
-    sets = [splits.labelled, *(each.labelled for each in splits.further)]
-    names = _short_names(sets)
-    for name, labelled in zip(names, sets, strict=True):
-        weight = f" (weight {labelled.weight:g})" if labelled.weight != 1 else ""
-        show(f"{name}{weight}: {labelled.describe_problems()}")
-        for part, official in list(labelled.origins.names.items())[1:]:
-            show(f"{official}: {labelled.describe_problems(part=part)}")
-        is_first = labelled is splits.labelled
-        described = labelled.describe_rare_labels() if is_first else labelled.describe_rare_labels("other", name)
-        if described:
-            show(described)
-    everywhere, here = (" (all sets)", f" ({names[0]})") if splits.further else ("", "")
-    show(f"training{everywhere}: {_described(splits.train)}")
-    show(f"validation{everywhere}: {_described(splits.validation)}")
-    show(f"test{here}: {_described(splits.test)}")
-    for name, each in zip(names[1:], splits.further, strict=True):
-        described = _described(each.test) if each.test.texts else "no texts"
-        show(f"{name}: {each.num_train:,} texts for training, {each.num_validation:,} for validation")
-        show(f"test ({name}): {described}")
-    for line in splits.duplicates:
-        show(line)
-
-
-def _described(split: Split) -> str:
-    """Return how many texts a split has, with their labels and windows."""
-    return (
-        f"{len(split.texts):,} texts, {describe_labels(split.label_set, split.labels)}, "
-        f"{len(split.windows.input_ids):,} windows, {split.windows.is_truncated.sum():,} texts truncated"
-        + _unread(split.windows)
-        + _counted_blank(split.windows)
-    )
-
-
-def _counted_blank(windows: Windows) -> str:
-    """Return how many texts have no token, such as those that --clean empties; "" if all have one."""
-    count = (windows.num_tokens == 0).sum()
-    return f", {count:,} without a token" if count else ""
-
-
-def _unread(windows: Windows) -> str:
-    """Return which fraction of the tokens no window holds, if there are any."""
-    fraction = windows.unread_fraction
-    if not fraction:
-        return ""
-    return (
-        f", {fraction:.1%} of the tokens not read" if fraction >= 0.001 else ", less than 0.1% of the tokens not read"
     )

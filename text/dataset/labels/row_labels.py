@@ -68,7 +68,7 @@ def row_labels(
         return _labels_of_columns(values, columns)
     value = values.get(columns[0])
     if options.multi_label:
-        return _labels_in_cell(value, options.separator)
+        return labels_in_cell(value, options.separator)
     if isinstance(value, list | dict):
         return [], SEVERAL_VALUES if isinstance(value, list) else NOT_ONE_VALUE
     label = label_text(value)
@@ -87,7 +87,13 @@ def _labels_of_columns(values: Mapping[str, object], columns: Sequence[str]) -> 
     return labels, None
 
 
-def _labels_in_cell(value: object, separator: str) -> tuple[list[str], str | None]:
+def labels_in_cell(value: object, separator: str) -> tuple[list[str], str | None]:
+    """Return the labels of a cell, each once, and why they cannot be used, or None if they can.
+
+    Args:
+        value: labels joined by the separator, or a list of labels.
+        separator: what separates them.
+    """
     if isinstance(value, dict):
         return [], NOT_A_LIST
     if not isinstance(value, list | tuple):
