@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluation.metrics import classification_metrics
 from evaluation.multi_label import best_thresholds
+from system.output.display import progress
 from text.dataset.splits import joined_text_weights
 from text.labels import LabelSet
 
@@ -118,7 +119,7 @@ def baseline_test_logits(splits: Splits) -> TestedBaseline:
     label_set, train, validation = splits.test.label_set, splits.train, splits.validation
     max_features = _max_features(len(label_set.names))
     vectorizer = CountVectorizer(**CHARACTERS, max_features=max_features, dtype=np.float64)
-    counts = vectorizer.fit_transform([*_texts_of(train), *_texts_of(validation)])
+    counts = vectorizer.fit_transform([*texts_of(train), *texts_of(validation)])
     class_weight = threshold = None
     if not label_set.is_binary:
         num_train = len(train.texts)
@@ -128,13 +129,46 @@ def baseline_test_logits(splits: Splits) -> TestedBaseline:
     tfidf = TfidfTransformer()
     labels = np.concatenate([train.labels, validation.labels])
     known = tfidf.fit_transform(counts)
-    features = tfidf.transform(vectorizer.transform([text for test in splits.tests for text in _texts_of(test)]))
+    features = tfidf.transform(vectorizer.transform([text for test in splits.tests for text in texts_of(test)]))
     text_weights = joined_text_weights((train, validation))
     logits = _fitted_logits(label_set, known, labels, features, class_weight, text_weights)
     return TestedBaseline(logits, class_weight, threshold)
 
 
-def _texts_of(split: Split) -> list[str]:
+def out_of_fold_baseline_logits(
+    label_set: LabelSet,
+    texts: Sequence[str],
+    labels: np.ndarray,
+    folds: np.ndarray,
+    text_weights: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the logits of each text, (texts, outputs), from a baseline that was trained on the texts of other folds.
+
+    Args:
+        labels: (texts,), or 1 where a text has a label, else 0, (texts, labels).
+        folds: the fold of each text, (texts,); at least two different ones.
+        text_weights: the weight of each text, (texts,); None for the same.
+
+    Raises:
+        ValueError: from scikit-learn, for texts without a single character.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(**CHARACTERS, max_features=_max_features(len(label_set.names)))
+    features = vectorizer.fit_transform(progress(texts, "counting characters", " texts"))
+    logits = np.empty((len(texts), label_set.num_outputs))
+    for fold in progress(np.unique(folds), "TF-IDF: predicting each fold from the others", " folds"):
+        others, held_out = folds != fold, folds == fold
+        known = labels[others]
+        if not label_set.multi_label and len(np.unique(known)) == 1:
+            logits[held_out] = np.where(label_set.targets(known[:1]) == 1, -ABSENT_LABEL_LOGIT, ABSENT_LABEL_LOGIT)
+            continue
+        weights = None if text_weights is None else text_weights[others]
+        logits[held_out] = _fitted_logits(label_set, features[others], known, features[held_out], None, weights)
+    return logits
+
+
+def texts_of(split: Split) -> list[str]:
     """Return the texts of a split, cleaned as the model cleans them."""
     return split.texts if split.cleaned is None else split.cleaned
 

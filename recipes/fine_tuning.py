@@ -27,6 +27,7 @@ from network.model_file import save_model
 from recipes.report.of_training import write_training_report
 from recipes.runs.distillation.states import load_state_teacher
 from recipes.runs.distillation.teachers import soft_label_splits, taught_splits
+from recipes.runs.label_audit import audit_labels, check_audit
 from recipes.runs.resumption import checkpoint_of
 from recipes.runs.run_data import load_data, load_masked_text
 from recipes.runs.run_folder import environment, finish_run, owned_output, previous_model_remark, run_in_folder
@@ -96,13 +97,12 @@ def fine_tune(
 
 
 def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTuningResult | None:
-    own_files = (plan.backbone_output or plan.output, plan.save_soft_labels, plan.report)
-    for path in (*own_files, Path(plan.report_folder, plot_name)):
-        if path is not None and is_main():
-            check_writable(path)
+    _check_outputs(plan, plot_name)
     keras.utils.set_random_seed(plan.seed)
     pretrained, splits = load_data(plan, load_pretrained(plan))
     classifier = new_classifier(plan, pretrained, splits.label_set)
+    if plan.audit_labels and not plan.resume:  # an interrupted run has made its audit
+        audit_labels(plan, splits, classifier, pretrained)
     if plan.save_splits and is_main():
         save_splits(splits, plan)
     classifier.summary()
@@ -155,6 +155,16 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
         finish_run(plan.run_folder)
     print(f"{_model_files(plan)}; {_report_files(plan, plot_name)}{previous}")
     return result
+
+
+def _check_outputs(plan: FineTuningPlan, plot_name: str) -> None:
+    """Check that the files of a run can be written, before the work whose results they will hold."""
+    own_files = (plan.backbone_output or plan.output, plan.save_soft_labels, plan.report)
+    for path in (*own_files, Path(plan.report_folder, plot_name)):
+        if path is not None and is_main():
+            check_writable(path)
+    if plan.audit_labels and not plan.resume:
+        check_audit(plan)
 
 
 def train_basic(plan: FineTuningPlan) -> FineTuningResult:

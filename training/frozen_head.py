@@ -10,6 +10,7 @@ import numpy as np
 
 from network.bert import BertClassifier
 from network.heads import ClassificationLogits
+from system.output.display import progress
 from text.dataset.splits import Split
 from text.labels import LabelSet
 from training.engine.batches.epoch_batches import LabelledBatches
@@ -21,6 +22,8 @@ from training.logistic_regression import Head, LabelledFeatures, SoftTargets, fi
 from training.objectives.balancing import balance
 from training.objectives.distillation import joined, soft_targets_of
 from training.plans.fine_tuning import FineTuningPlan
+
+WINDOWS_AT_ONCE = 4096  # a few seconds of work for a small network, and a whole number of batches
 
 
 def feature_extractor(classifier: BertClassifier) -> keras.Model:
@@ -60,6 +63,22 @@ def train_head(
     return _train_in_epochs(classifier, texts, plan, validate_head, checkpoint, resume=resume)
 
 
+def text_features(extractor: keras.Model, split: Split) -> np.ndarray:
+    """Return the features of each text, (texts, d_model): the mean of those of its windows. Show the progress.
+
+    Args:
+        extractor: see `feature_extractor`.
+        split: the texts.
+    """
+    inputs = split.windows.inputs
+    starts = range(0, len(split.windows.input_ids), WINDOWS_AT_ONCE)
+    parts = [
+        predict(extractor, {name: ids[start : start + WINDOWS_AT_ONCE] for name, ids in inputs.items()})
+        for start in progress(starts, "computing features", f" times {WINDOWS_AT_ONCE:,} windows")
+    ]
+    return split.windows.mean(np.concatenate(parts))
+
+
 def features_of(extractor: keras.Model, splits: Sequence[Split], plan: FineTuningPlan) -> LabelledFeatures:
     """Return the features of all texts of some splits.
 
@@ -68,7 +87,7 @@ def features_of(extractor: keras.Model, splits: Sequence[Split], plan: FineTunin
         splits: the texts.
         plan: the settings; with balanced sampling the weight of a text is how often it is drawn.
     """
-    features = np.concatenate([split.windows.mean(predict(extractor, split.windows.inputs)) for split in splits])
+    features = np.concatenate([text_features(extractor, split) for split in splits])
     targets = np.concatenate([split.targets for split in splits])
     labels = splits[0].label_set
     weights, frequencies = balance(labels, splits, plan)
@@ -166,13 +185,13 @@ def _train_in_epochs(
 
     In the end the whitening is folded into the head, so that the form of the classifier does not change.
     """
-    mean, whitening = _whitening(texts.features)
+    mean, matrix = whitening(texts.features)
     head = classifier.get_layer("classification_output")
     inputs = keras.Input((len(mean),), name="whitened_features")
     head_model = keras.Model(inputs, ClassificationLogits(head)(inputs), name="classification_head")
     batches_of = functools.partial(
         LabelledBatches,
-        (texts.features - mean) @ whitening,
+        (texts.features - mean) @ matrix,
         joined(texts.targets, *texts.soft[:2]) if texts.soft else texts.targets,
         plan.batch_size,
         weights=texts.weights,
@@ -182,7 +201,7 @@ def _train_in_epochs(
 
     def trained() -> Head:
         kernel, bias = head.get_weights()
-        kernel = whitening @ kernel
+        kernel = matrix @ kernel
         return Head(kernel, bias - mean @ kernel)
 
     history = fit(
@@ -201,7 +220,7 @@ def _train_in_epochs(
     return history
 
 
-def _whitening(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def whitening(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean, (d,), and the matrix, (d, d), that make `features`, (n, d), uncorrelated, with variance 1."""
     mean = features.mean(0)
     variances, directions = np.linalg.eigh(np.cov(features, rowvar=False))

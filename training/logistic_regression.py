@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 
+from system.output.display import progress
 from text.labels import LabelSet
 
 FOLDS = 5
@@ -181,12 +182,38 @@ def fit_cross_validated(texts: LabelledFeatures, starts: Sequence[Start], seed: 
     for fold in np.unique(folds):
         others, held_out = texts.part(folds != fold), texts.part(folds == fold)
         for index, start in enumerate(starts):
-            held_to, head = start(others), None
-            for number, penalty in enumerate(PENALTIES):
-                head = fit(others, held_to, penalty, begin=head)
+            for number, head in enumerate(_heads_by_penalty(others, start)):
                 losses[index, number] += held_out.importance @ losses_of(held_out, head)[0]
     index, number = np.unravel_index(losses.argmin(), losses.shape)
     return fit(texts, starts[index](texts), PENALTIES[number]), int(index), PENALTIES[number]
+
+
+def out_of_fold_logits(texts: LabelledFeatures, folds: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the logits of each text from a head that was fitted to the other folds, (texts, outputs); its penalty.
+
+    The head is held to `prior`. The penalty is the same in all folds: the one with the lowest loss of these logits.
+
+    Args:
+        texts: the texts, with features of a mean standard deviation of about 1.
+        folds: the fold of each text, (texts,); at least two different ones.
+    """
+    logits = np.zeros((len(PENALTIES), *texts.targets.shape))
+    losses = np.zeros(len(PENALTIES))
+    for fold in progress(np.unique(folds), "predicting each fold from the others", " folds"):
+        others, held_out = texts.part(folds != fold), texts.part(folds == fold)
+        for number, head in enumerate(_heads_by_penalty(others, prior)):
+            logits[number, folds == fold] = head.logits(held_out.features)
+            losses[number] += held_out.importance @ losses_of(held_out, head)[0]
+    best = losses.argmin()
+    return logits[best], PENALTIES[best]
+
+
+def _heads_by_penalty(texts: LabelledFeatures, start: Start) -> Iterator[Head]:
+    """Yield the head that is fitted to texts with each of `PENALTIES`."""
+    held_to, head = start(texts), None
+    for penalty in PENALTIES:
+        head = fit(texts, held_to, penalty, begin=head)
+        yield head
 
 
 def _folds(texts: LabelledFeatures, seed: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from system.errors import InputError, first_line
 from text.dataset.labelled_texts import LabelledTexts, listed_labels
 from text.dataset.options import DataOptions
 from text.dataset.origins import DATASET, TEST
-from text.dataset.row_labels import label_options_of
+from text.dataset.labels.row_labels import label_options_of
 from text.labels import SENTIMENT, LabelSet
 from text.sources import Reading, read_for_model
 

@@ -23,8 +23,9 @@ from training.plans.training_options import TrainingOptions
 
 _study, _result = (functools.partial(option, group=heading) for heading in ("studies", "result"))
 NUM_POSSIBLE_SEEDS = 2**32
+MOST_DOUBTED = 200  # rows that a person reads in an hour
 # The options that name what a run reads, and the models that it writes.
-DATA_FILES = ("dataset", "validation_dataset", "test_dataset", "also", "exclude", "label_map")
+DATA_FILES = ("dataset", "validation_dataset", "test_dataset", "also", "exclude", "label_map", "label_corrections")
 TRAINING_FILES = (
     "unlabelled",
     "teachers",
@@ -84,7 +85,21 @@ class FineTuningPlan(TrainingOptions, DataOptions):
         "thresholds, the calibration, and the words that caused mistakes",
     )
     language: str | None = _result(
-        None, choices=LANGUAGES, help="language of --report: Chinese or English", unset="that of the locale"
+        None,
+        choices=LANGUAGES,
+        help="language of --report and --audit-labels: Chinese or English",
+        unset="that of the locale",
+    )
+    audit_labels: int | None = _result(
+        None,
+        type=positive_int,
+        nargs="?",
+        const=MOST_DOUBTED,
+        metavar="N",
+        help="before the training, list the N training and validation rows whose labels are most in doubt in "
+        "label_audit.html and label_audit.csv in --report-folder; its column corrected_label is for "
+        f"--label-corrections. Without N: {MOST_DOUBTED}. With --dry-run, nothing is trained",
+        unset="no audit",
     )
     run_folder: str = _result(
         "runs/fine_tuning", metavar="FOLDER", help="folder for run.json, the checkpoint and the runs of a study"
@@ -113,6 +128,8 @@ class FineTuningPlan(TrainingOptions, DataOptions):
         self.check_data(typed)
         self.check_training(typed)
         self._check_balance()
+        if self.audit_labels and self.distributed:
+            raise InputError("--distributed trains only: audit the labels before, without it and with --dry-run")
         if self.save_soft_labels:
             self._check_saved_soft_labels(Path(self.save_soft_labels))
         if self.report is not None:
@@ -165,6 +182,11 @@ class FineTuningPlan(TrainingOptions, DataOptions):
             raise InputError(f"{' and '.join(map(option_name, several))} cannot be combined: leave out all but one")
         if self.distributed:
             raise InputError(f"--distributed trains one model: leave out {option_name(self.study)}")
+        if self.audit_labels:
+            raise InputError(
+                f"{option_name(self.study)} would audit the labels once for each model: leave out --audit-labels, and "
+                "audit them before by a command of its own, with --dry-run"
+            )
         for name in ("output", "backbone_output", "report_folder", "report"):
             if name in typed:
                 raise InputError(

@@ -1,0 +1,234 @@
+"""The audit of labels by fine_tuning.py: it finds labels that were flipped, its files come back as corrections."""
+
+import csv
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from interrupted_runs import InterruptAfter
+from scripts import assert_one_error, call
+
+import fine_tuning
+import training.engine.loop
+from network.bert import BertClassifier
+from network.model_file import load_model
+from recipes.runs.label_audit import PAGE_NAME, TABLE_NAME
+from recipes.runs.resumption import further_fingerprints
+from system.files import sha256_of_file
+from text.sources import read_labelled
+
+GOOD = ("房间干净", "服务热情", "早餐丰富", "位置方便", "值得推荐", "环境安静", "性价比高", "下次还来")
+BAD = ("房间很脏", "服务很差", "早餐难吃", "位置偏僻", "不会再来", "隔音太差", "价格太贵", "非常失望")
+TOPICS = {
+    "房间": ("床很软", "被子干净", "窗户很大", "地毯很新"),
+    "早餐": ("粥很香", "面包新鲜", "水果很多", "牛奶很热"),
+    "交通": ("地铁很近", "打车容易", "离机场远", "停车免费"),
+}
+
+
+def sentences(phrases, count, seed):
+    """Return texts of three phrases each, all of them different."""
+    generator, texts = np.random.default_rng(seed), {}
+    while len(texts) < count:
+        texts["，".join(generator.choice(phrases, 3, replace=False)) + "。"] = None
+    return list(texts)
+
+
+def write_table(path, rows, columns=("text", "label")):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+
+
+def read_table(path):
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_reviews(path, flipped=8):
+    """Write 240 reviews, of which the first ones have the wrong label; return the texts of these."""
+    rows = [(text, 1) for text in sentences(GOOD, 120, 0)] + [(text, 0) for text in sentences(BAD, 120, 1)]
+    rows = [rows[index] for index in np.random.default_rng(2).permutation(len(rows))]
+    rows = [(text, 1 - label if row < flipped else label) for row, (text, label) in enumerate(rows)]
+    write_table(path, rows)
+    return {text for text, _ in rows[:flipped]}
+
+
+def audit(folder, pretrained, *options):
+    arguments = ["--dataset", "reviews.csv", "--pretrained", str(pretrained), "--audit-labels", *options]
+    return call(fine_tuning.main, arguments, folder)
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory, tiny_pretrained):
+    """The folder of an audit of reviews, the texts with flipped labels, and what was printed."""
+    folder = tmp_path_factory.mktemp("audited")
+    flipped = write_reviews(folder / "reviews.csv")
+    process = audit(folder, tiny_pretrained, "--dry-run")
+    assert process.returncode == 0, process.stderr
+    return folder, flipped, process.stdout
+
+
+def learnt_texts(folder, **options):
+    """Return the texts of the training and of the validation split of reviews.csv."""
+    from text.dataset.draws import rows_of_splits
+    from text.dataset.options import DataOptions
+    from text.dataset.splits import read_rows
+
+    plan = DataOptions(dataset=str(folder / "reviews.csv"), test_size=1 / 6, **options)
+    labelled = read_rows(plan)
+    rows = rows_of_splits(labelled, plan)
+    return {labelled.texts[row] for row in (*rows.train, *rows.validation)}
+
+
+def test_the_flipped_labels_come_first(audited):
+    folder, flipped, printed = audited
+    rows = read_table(folder / TABLE_NAME)
+    expected = flipped & learnt_texts(folder)
+    assert {row["text"] for row in rows[: len(expected)]} == expected
+    labelled = read_labelled(folder / "reviews.csv")
+    for row in rows:
+        assert labelled.texts[int(row["row"]) - 2] == row["text"]
+        assert {row["label"], row["suggested_label"]} == {"正面", "负面"}
+        assert 0 <= float(row["probability"]) < 0.5
+        assert (row["source"], row["corrected_label"]) == ("reviews.csv", "")
+    assert f"label audit: another label is more probable for {len(rows)} of 200 " in printed
+    assert "dry run: nothing was trained" in printed
+
+
+def test_no_test_row_is_listed(audited):
+    folder, _, _ = audited
+    assert {row["text"] for row in read_table(folder / TABLE_NAME)} <= learnt_texts(folder)
+
+
+def test_the_page_has_the_same_rows(audited):
+    folder, _, _ = audited
+    page = (folder / PAGE_NAME).read_text(encoding="utf-8")
+    assert all(row["text"] in page for row in read_table(folder / TABLE_NAME))
+    assert "<script" not in page
+
+
+def test_corrected_labels_are_learnt_and_recorded(audited, tmp_path, tiny_pretrained, monkeypatch):
+    """What a reader fills in comes back: the model file names the file, and a second audit has fewer doubts."""
+    folder, flipped, _ = audited
+    rows = read_table(folder / TABLE_NAME)
+    expected = flipped & learnt_texts(folder)
+    for row in rows:
+        row["corrected_label"] = row["suggested_label"] if row["text"] in expected else ""
+    checked = tmp_path / "checked.csv"
+    write_table(checked, [row.values() for row in rows], rows[0])
+    monkeypatch.chdir(tmp_path)
+    options = ["--dataset", str(folder / "reviews.csv"), "--pretrained", str(tiny_pretrained)]
+    assert fine_tuning.main([*options, "--label-corrections", "checked.csv", "--audit-labels", "5"]) == 0
+    assert not {row["text"] for row in read_table(TABLE_NAME)} & expected
+    data = load_model(Path("mini_bert_sentiment_classifier.keras"), BertClassifier).metadata["data"]
+    assert data["corrections"] == {"name": "checked.csv", "rows": len(expected), "sha256": sha256_of_file(checked)}
+
+
+def test_what_a_reader_has_filled_in_is_not_overwritten(audited, tmp_path, tiny_pretrained):
+    write_reviews(tmp_path / "reviews.csv")
+    rows = read_table(audited[0] / TABLE_NAME)
+    rows[0]["corrected_label"] = "正面"
+    write_table(tmp_path / TABLE_NAME, [row.values() for row in rows], rows[0])
+    before = (tmp_path / TABLE_NAME).read_bytes()
+    process = audit(tmp_path, tiny_pretrained, "--dry-run")
+    assert process.returncode == 1
+    assert_one_error(process.stderr, "has 1 corrected labels", "rename it")
+    assert (tmp_path / TABLE_NAME).read_bytes() == before
+
+
+def test_copies_with_another_label_are_listed(tmp_path, tiny_pretrained):
+    write_reviews(tmp_path / "reviews.csv", flipped=0)
+    labelled = read_labelled(tmp_path / "reviews.csv")
+    copied = next(row for row in range(240) if labelled.texts[row] in learnt_texts(tmp_path))
+    rows = list(zip(labelled.texts, labelled.labels.tolist(), strict=True))
+    write_table(tmp_path / "train.csv", [*rows, (f"{rows[copied][0]}！", 1 - rows[copied][1])])
+    write_table(tmp_path / "test.csv", [("别的很好", 1), ("别的很差", 0)])
+    arguments = ["--dataset", "train.csv", "--test-dataset", "test.csv", "--pretrained", str(tiny_pretrained)]
+    process = call(fine_tuning.main, [*arguments, "--audit-labels", "--dry-run"], tmp_path)
+    assert "2 have a copy with another label" in process.stdout
+    reasons = {int(row["row"]): row["reason"] for row in read_table(tmp_path / TABLE_NAME)}
+    assert f"train.csv, {copied + 2}" in reasons[242]
+    assert "train.csv, 242" in reasons[copied + 2]
+
+
+def test_of_three_labels_and_of_several_labels_a_text(tmp_path, tiny_pretrained):
+    rows = [(text, topic) for topic, phrases in TOPICS.items() for text in sentences(phrases * 5, 20, len(topic))]
+    rows = [(f"{text}{number}", topic) for number, (text, topic) in enumerate(rows)]
+    names = list(TOPICS)
+    wrong = dict.fromkeys((0, 25, 50))
+    for row in wrong:
+        text, topic = rows[row]
+        rows[row] = (text, names[names.index(topic) - 1])
+    write_table(tmp_path / "topics.csv", rows)
+    write_table(tmp_path / "test.csv", [("床很软", "房间"), ("粥很香", "早餐"), ("地铁很近", "交通")])
+    arguments = ["--dataset", "topics.csv", "--test-dataset", "test.csv", "--pretrained", str(tiny_pretrained)]
+    for several in ([], ["--multi-label"]):
+        process = call(fine_tuning.main, [*arguments, *several, "--audit-labels", "--dry-run"], tmp_path)
+        assert process.returncode == 0, process.stderr
+        found = read_table(tmp_path / TABLE_NAME)
+        assert {int(row["row"]) - 2 for row in found[:3]} == set(wrong)
+        assert all(row["suggested_label"] != row["label"] for row in found)
+
+
+def test_further_sets_are_audited_too(tmp_path, tiny_pretrained):
+    write_reviews(tmp_path / "reviews.csv", flipped=0)
+    rows = [(text, 1) for text in sentences(GOOD, 60, 5)] + [(text, 0) for text in sentences(BAD, 60, 6)]
+    known = set(read_labelled(tmp_path / "reviews.csv").texts)
+    rows = [row for row in rows if row[0] not in known]
+    rows[:6] = [(text, 1 - label) for text, label in rows[:6]]
+    write_table(tmp_path / "others.csv", rows)
+    process = audit(tmp_path, tiny_pretrained, "--also", "others.csv", "--dry-run")
+    assert process.returncode == 0, process.stderr
+    found = read_table(tmp_path / TABLE_NAME)
+    assert {(row["source"], int(row["row"]) < 8) for row in found[:4]} == {("others.csv", True)}
+
+
+def test_a_fine_tuned_model_may_have_seen_the_labels(audited, tmp_path, tiny_model):
+    write_reviews(tmp_path / "reviews.csv")
+    process = audit(tmp_path, tiny_model, "--dry-run")
+    assert process.returncode == 0
+    assert "its features may have seen their labels" in process.stderr
+
+
+@pytest.mark.parametrize("study", [["--seeds", "2"], ["--folds", "3"], ["--grid", "epochs=1,2"]])
+def test_a_study_audits_nothing(study, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        fine_tuning.main(["--audit-labels", *study])
+    assert "leave out --audit-labels" in capsys.readouterr().err
+
+
+def test_too_few_texts_are_refused(tmp_path, tiny_pretrained):
+    write_table(tmp_path / "reviews.csv", [(text, row % 2) for row, text in enumerate(sentences(GOOD, 8, 0))])
+    process = audit(tmp_path, tiny_pretrained, "--dry-run")
+    assert process.returncode == 1
+    assert_one_error(process.stderr, "--audit-labels needs 10 different texts")
+
+
+def test_the_fingerprint_is_that_of_the_corrections(tmp_path):
+    path = tmp_path / "checked.csv"
+    found = []
+    for label in ("1", "0"):
+        write_table(path, [("房间", label)], ("text", "corrected_label"))
+        found.append(further_fingerprints(dataclasses.replace(fine_tuning.PLAN, label_corrections=str(path)), []))
+    assert found[0] != found[1]
+
+
+@pytest.mark.slow
+def test_a_run_is_not_resumed_with_other_corrections(tmp_path, monkeypatch, capsys, tiny_pretrained):
+    monkeypatch.chdir(tmp_path)
+    flipped = sorted(write_reviews(tmp_path / "reviews.csv") & learnt_texts(tmp_path))
+    write_table("checked.csv", [(flipped[0], "1")], ("text", "corrected_label"))
+    options = ["--dataset", "reviews.csv", "--label-corrections", "checked.csv", "--pretrained", str(tiny_pretrained)]
+    with monkeypatch.context() as patch:
+        patch.setattr(training.engine.loop, "print_epoch", InterruptAfter(epochs=2))
+        assert fine_tuning.main([*options, "--epochs", "3", "--audit-labels"]) == 130
+    audit_time = os.stat(TABLE_NAME).st_mtime_ns
+    write_table("checked.csv", [(flipped[0], "0")], ("text", "corrected_label"))
+    capsys.readouterr()
+    assert fine_tuning.main(["--resume"]) == 1
+    assert_one_error(capsys.readouterr().err, "the data has changed since the run was interrupted")
+    write_table("checked.csv", [(flipped[0], "1")], ("text", "corrected_label"))
+    assert fine_tuning.main(["--resume"]) == 0
+    assert os.stat(TABLE_NAME).st_mtime_ns == audit_time, "a resumed run audits again"

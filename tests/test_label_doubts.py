@@ -1,0 +1,52 @@
+"""The page of a label audit: escaped texts, no script, English or Chinese."""
+
+import locale
+
+import pytest
+
+from evaluation.report.label_doubts import DoubtedRow, label_audit_page, local_language, reasons_in
+
+ROW = DoubtedRow("<b>.csv", 1234, "<script>alert(1)</script> & 房间\n很好", "负面", '"正面"', 0.0123, "<i>")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_texts_are_escaped_and_there_is_no_script(language):
+    page = label_audit_page([ROW], 5000, 321, "label_audit.csv", language)
+    assert f'<html lang="{language}">' in page
+    assert "<script" not in page and "<i>" not in page and "<b>" not in page
+    for shown in (
+        "&lt;script&gt;alert(1)&lt;/script&gt; &amp; 房间\n很好",
+        "1,234",
+        "0.012",
+        "5,000",
+        "321",
+        "label_audit.csv",
+    ):
+        assert shown in page
+    assert "$" not in page
+
+
+def test_reasons():
+    assert reasons_in("en", is_doubted=True, copy=None, label_of_copy="") == "other rows suggest another label"
+    both = reasons_in("en", is_doubted=True, copy="a.csv, 12", label_of_copy="正面")
+    assert both == "the same text has the label 正面 in a.csv, 12; other rows suggest another label"
+    assert (
+        reasons_in("zh", is_doubted=False, copy="a.csv, 12", label_of_copy="正面")
+        == "相同的文本在 a.csv, 12 的标签是 正面"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [
+        ("zh_CN", "zh"),
+        ("zh_HK", "zh"),
+        ("Chinese (Simplified)_China", "zh"),
+        ("en_US", "en"),
+        ("C", "en"),
+        (None, "en"),
+    ],
+)
+def test_the_language_is_that_of_the_locale(monkeypatch, name, language):
+    monkeypatch.setattr(locale, "getlocale", lambda: (name, "UTF-8"))
+    assert local_language() == language
