@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from small_splits import SmallSplit
 
-from evaluation.baseline import TEACHER_CHARACTERS, baseline_logits, baseline_test_logits, fit_tfidf_baseline
+from evaluation.baseline import (
+    TEACHER_CHARACTERS,
+    baseline_logits,
+    baseline_test_logits,
+    fit_tfidf_baseline,
+    out_of_fold_baseline_logits,
+)
 from evaluation.metrics import classification_metrics
 from evaluation.multi_label import best_thresholds
 from text.dataset.splits import Splits
@@ -247,3 +253,23 @@ def test_published_split_with_whole_texts(hotel_split):
 @pytest.mark.slow
 def test_published_split_with_what_64_tokens_see(hotel_split):
     assert baseline_metrics(*hotel_split, max_characters=62)["accuracy"] == pytest.approx(0.865, abs=0.003)
+
+
+class TestOutOfFold:
+    def test_each_text_is_predicted_from_the_other_folds(self):
+        """With one text a label, that of the other fold decides, whatever the text's own label."""
+        texts = ["很好", "很差", "很好！", "很差！"]
+        labels, folds = np.array([1, 0, 0, 1]), np.array([0, 0, 1, 1])
+        logits = out_of_fold_baseline_logits(SENTIMENT, texts, labels, folds)
+        assert (logits[:, 0] > 0).tolist() == [False, True, True, False]
+
+    @pytest.mark.parametrize("label_set", [SENTIMENT, TOPICS, LabelSet(TOPICS.names, multi_label=True)])
+    def test_a_fold_may_have_the_only_texts_of_a_label(self, label_set):
+        labels, folds = np.array([0, 0, 0, 1]), np.array([0, 1, 0, 1])
+        if label_set.multi_label:
+            labels = np.eye(4, dtype=int)[labels]
+        logits = out_of_fold_baseline_logits(label_set, REVIEWS[:4], labels, folds)
+        assert logits.shape == (4, label_set.num_outputs)
+        probabilities = label_set.probabilities(logits)
+        assert np.isfinite(probabilities).all()
+        assert probabilities[3, 1] < 1e-6

@@ -51,8 +51,8 @@ def test_only_training_and_validation_rows_are_corrected(tmp_path):
     assert labels_after(labelled, None) == [0] * 8
     effect = effect_of(corrections, [labelled], [ROWS], [corrected(labelled, ROWS, corrections).labels])
     assert effect.num_rows == 2
-    assert "2 labels of training and validation corrected" in effect.line
-    assert "1 rows left alone because they are test rows" in effect.line
+    assert "labels corrected in training and validation: 2;" in effect.line
+    assert "left alone because they are test rows: 1" in effect.line
     assert "not in the data" not in effect.line
 
 
@@ -131,7 +131,7 @@ def test_texts_that_are_not_in_the_data_are_counted_and_a_file_of_them_alone_is_
         corrections = corrections_of(tmp_path, rows)
         return effect_of(corrections, [labelled], [ROWS], [corrected(labelled, ROWS, corrections).labels])
 
-    assert "1 texts are not in the data, first: row 3" in effect([("文1", "1"), ("别的", "1")]).line
+    assert "texts that are not in the data: 1, first: row 3" in effect([("文1", "1"), ("别的", "1")]).line
     with pytest.raises(InputError, match="none of its texts is in the data"):
         effect([("别的", "1"), ("更多", "0")])
 

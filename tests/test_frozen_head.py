@@ -16,6 +16,7 @@ from text.labels import SENTIMENT, LabelSet
 from text.tokens.window_settings import NUM_SPECIAL_TOKENS
 from text.tokens.windows import Windows
 from training.classification import document_logits, train_classifier
+from training.frozen_head import WINDOWS_AT_ONCE, feature_extractor, text_features
 from training.logistic_regression import Head
 from training.plans.training_options import FEW_TEXTS
 
@@ -140,3 +141,12 @@ def test_with_many_texts_the_network_starts_with_the_kept_head():
     classifier = classifier_of(unfreeze=1)
     train(classifier, splits_of(rows=FEW_TEXTS), kept=kept, epochs=1)
     np.testing.assert_allclose(head_of(classifier).kernel, kept.kernel, atol=1e-6)
+
+
+def test_the_features_of_many_windows_are_those_of_few():
+    split = split_of(WINDOWS_AT_ONCE + 3, seed=5)
+    extractor = feature_extractor(classifier_of())
+    features = text_features(extractor, split)
+    few = extractor.predict({name: ids[-5:] for name, ids in split.windows.inputs.items()}, verbose=0)
+    np.testing.assert_allclose(features[-5:], few, atol=1e-5)
+    assert features.shape == (WINDOWS_AT_ONCE + 3, CONFIG.d_model)

@@ -14,6 +14,7 @@ from training.logistic_regression import (
     fit,
     fit_cross_validated,
     losses_of,
+    out_of_fold_logits,
     prior,
 )
 
@@ -179,3 +180,26 @@ class TestCrossValidation:
             loss = -np.log(probabilities[np.arange(len(truth)), truth]).mean()
         name = "binary_accuracy" if labels.is_binary else "accuracy"
         assert texts.metrics(head) == pytest.approx({"loss": loss, name: right.mean()})
+
+
+class TestOutOfFold:
+    @KINDS
+    def test_each_text_is_predicted_from_the_other_folds(self, labels):
+        texts, folds = texts_of(labels), np.arange(40) % 4
+        logits, penalty = out_of_fold_logits(texts, folds)
+        assert penalty in PENALTIES
+        for fold in range(4):
+            others = texts.part(folds != fold)
+            expected = fit(others, prior(others), penalty).logits(texts.features[folds == fold])
+            np.testing.assert_allclose(logits[folds == fold], expected, atol=0.01)
+
+    def test_the_penalty_has_the_lowest_loss_of_these_logits(self):
+        texts = texts_of(SENTIMENT, 60)
+        folds = np.arange(60) % 3
+
+        def loss(penalty):
+            parts = [(texts.part(folds != fold), texts.part(folds == fold)) for fold in range(3)]
+            return sum(losses_of(held_out, fit(known, prior(known), penalty))[0].sum() for known, held_out in parts)
+
+        _, chosen = out_of_fold_logits(texts, folds)
+        assert loss(chosen) == pytest.approx(min(map(loss, PENALTIES)), rel=1e-4)

@@ -22,6 +22,7 @@ from text.dataset.splits import Splits, joined_text_weights, short_names
 from text.labels import SEPARATOR, LabelSet
 from text.tables.kinds import open_format, open_table
 from text.tables.problems import is_blank
+from text.tables.rows import utf8
 from training.frozen_head import feature_extractor, text_features, whitening
 from training.logistic_regression import LabelledFeatures, out_of_fold_logits
 from training.plans.fine_tuning import FineTuningPlan
@@ -195,8 +196,8 @@ def _write_audit(rows: Sequence[DoubtedRow], audited: int, doubted: int, plan: F
         language: "en" or "zh".
     """
     folder = Path(plan.report_folder)
-    with write_atomically(folder / PAGE_NAME) as file:
-        file.write(label_audit_page(rows, audited, doubted, TABLE_NAME, language))
+    with write_atomically(folder / PAGE_NAME, "wb") as file:
+        file.write(utf8(label_audit_page(rows, audited, doubted, TABLE_NAME, language)))
     cells = [
         (row.source, row.number, row.text, row.label, row.suggested, f"{row.probability:.4f}", row.reasons, "")
         for row in rows

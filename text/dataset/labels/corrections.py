@@ -199,9 +199,9 @@ def effect_of(
             f"--label-corrections {corrections.path}: none of its texts is in the data, the first is that of row "
             f"{unknown[0]:,}; name the file for this data set"
         )
-    line = f"{name}: {changed:,} labels of training and validation corrected"
+    line = f"{name}: labels corrected in training and validation: {changed:,}"
     if tested:
-        line += f"; {tested:,} rows left alone because they are test rows"
+        line += f"; left alone because they are test rows: {tested:,}"
     if unknown:
-        line += f"; {len(unknown):,} texts are not in the data, first: row {min(unknown):,}"
+        line += f"; texts that are not in the data: {len(unknown):,}, first: row {min(unknown):,}"
     return Applied(name, corrections.sha256, changed, line)
