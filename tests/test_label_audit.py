@@ -17,6 +17,9 @@ from network.model_file import load_model
 from recipes.runs.label_audit import PAGE_NAME, TABLE_NAME
 from recipes.runs.resumption import further_fingerprints
 from system.files import sha256_of_file
+from text.dataset.draws import rows_of_splits
+from text.dataset.options import DataOptions
+from text.dataset.splits import read_rows
 from text.sources import read_labelled
 
 GOOD = ("房间干净", "服务热情", "早餐丰富", "位置方便", "值得推荐", "环境安静", "性价比高", "下次还来")
@@ -72,10 +75,6 @@ def audited(tmp_path_factory, tiny_pretrained):
 
 def learnt_texts(folder, **options):
     """Return the texts of the training and of the validation split of reviews.csv."""
-    from text.dataset.draws import rows_of_splits
-    from text.dataset.options import DataOptions
-    from text.dataset.splits import read_rows
-
     plan = DataOptions(dataset=str(folder / "reviews.csv"), test_size=1 / 6, **options)
     labelled = read_rows(plan)
     rows = rows_of_splits(labelled, plan)
@@ -109,6 +108,7 @@ def test_the_page_has_the_same_rows(audited):
     assert "<script" not in page
 
 
+@pytest.mark.slow
 def test_corrected_labels_are_learnt_and_recorded(audited, tmp_path, tiny_pretrained, monkeypatch):
     """What a reader fills in comes back: the model file names the file, and a second audit has fewer doubts."""
     folder, flipped, _ = audited

@@ -97,7 +97,7 @@ def audit_labels(plan: FineTuningPlan, splits: Splits, classifier: BertClassifie
     is_doubted = (doubts.suggested != labels).reshape(len(texts), -1).any(axis=1)
     chosen = _chosen(doubts.scores, is_doubted, plan.audit_labels)
     contradicting = _chosen(doubts.scores, copies >= 0, plan.audit_labels)
-    chosen += [index for index in contradicting if index not in set(chosen)]
+    chosen = [*dict.fromkeys([*chosen, *contradicting])]
     language = local_language()
 
     def doubted_row(index: int) -> DoubtedRow:
