@@ -13,7 +13,7 @@ from scripts import assert_one_error, call
 import fine_tuning
 import training.engine.loop
 from network.bert import BertClassifier
-from network.model_file import load_model
+from network.model_file import load_model, save_model
 from recipes.runs.label_audit import PAGE_NAME, TABLE_NAME
 from recipes.runs.resumption import further_fingerprints
 from system.files import sha256_of_file
@@ -65,12 +65,12 @@ def audit(folder, pretrained, *options):
 
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory, tiny_pretrained):
-    """The folder of an audit of reviews, the texts with flipped labels, and what was printed."""
+    """The folder of an audit of reviews, the texts with flipped labels, and what was printed to both streams."""
     folder = tmp_path_factory.mktemp("audited")
     flipped = write_reviews(folder / "reviews.csv")
     process = audit(folder, tiny_pretrained, "--dry-run")
     assert process.returncode == 0, process.stderr
-    return folder, flipped, process.stdout
+    return folder, flipped, process.stdout, process.stderr
 
 
 def learnt_texts(folder, **options):
@@ -82,7 +82,7 @@ def learnt_texts(folder, **options):
 
 
 def test_the_flipped_labels_come_first(audited):
-    folder, flipped, printed = audited
+    folder, flipped, printed, _ = audited
     rows = read_table(folder / TABLE_NAME)
     expected = flipped & learnt_texts(folder)
     assert {row["text"] for row in rows[: len(expected)]} == expected
@@ -97,12 +97,12 @@ def test_the_flipped_labels_come_first(audited):
 
 
 def test_no_test_row_is_listed(audited):
-    folder, _, _ = audited
+    folder, *_ = audited
     assert {row["text"] for row in read_table(folder / TABLE_NAME)} <= learnt_texts(folder)
 
 
 def test_the_page_has_the_same_rows(audited):
-    folder, _, _ = audited
+    folder, *_ = audited
     page = (folder / PAGE_NAME).read_text(encoding="utf-8")
     assert all(row["text"] in page for row in read_table(folder / TABLE_NAME))
     assert "<script" not in page
@@ -111,7 +111,7 @@ def test_the_page_has_the_same_rows(audited):
 @pytest.mark.slow
 def test_corrected_labels_are_learnt_and_recorded(audited, tmp_path, tiny_pretrained, monkeypatch):
     """What a reader fills in comes back: the model file names the file, and a second audit has fewer doubts."""
-    folder, flipped, _ = audited
+    folder, flipped, *_ = audited
     rows = read_table(folder / TABLE_NAME)
     expected = flipped & learnt_texts(folder)
     for row in rows:
@@ -185,11 +185,24 @@ def test_further_sets_are_audited_too(tmp_path, tiny_pretrained):
     assert {(row["source"], int(row["row"]) < 8) for row in found[:4]} == {("others.csv", True)}
 
 
-def test_a_fine_tuned_model_may_have_seen_the_labels(audited, tmp_path, tiny_model):
+def test_a_fine_tuned_model_may_have_seen_the_labels(tmp_path, tiny_model):
     write_reviews(tmp_path / "reviews.csv")
-    process = audit(tmp_path, tiny_model, "--dry-run")
-    assert process.returncode == 0
-    assert "its features may have seen their labels" in process.stderr
+    model = load_model(tiny_model)
+    data = {"name": "others.csv", "sha256": "0", "also": [{"name": "reviews.csv", "sha256": "1"}]}
+    for sha256, words in (
+        ("1", "was fine-tuned (others.csv, reviews.csv)"),
+        (read_labelled(tmp_path / "reviews.csv").sha256, "was fine-tuned on these data"),
+    ):
+        data["also"][0]["sha256"] = sha256
+        model.metadata |= {"data": data}
+        save_model(model, tmp_path / "classifier.keras")
+        process = audit(tmp_path, tmp_path / "classifier.keras", "--dry-run")
+        assert process.returncode == 0, process.stderr
+        assert words in process.stderr
+
+
+def test_the_model_of_a_pre_training_has_seen_none(audited):
+    assert "fine-tuned" not in audited[3]
 
 
 @pytest.mark.parametrize("study", [["--seeds", "2"], ["--folds", "3"], ["--grid", "epochs=1,2"]])

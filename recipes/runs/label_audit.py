@@ -1,7 +1,7 @@
 """The audit of labels: which rows of training and validation probably have a wrong one, as a page and as a table."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,7 +85,7 @@ def audit_labels(plan: FineTuningPlan, splits: Splits, classifier: BertClassifie
         InputError: there are too few texts.
         OutputError: a file cannot be written.
     """
-    if known := _seen_labels(plan, pretrained):
+    if known := _seen_labels(plan, splits, pretrained):
         say(known)
     texts, labels = [*splits.train.texts, *splits.validation.texts], _labels(splits)
     ids, label_set, rows = text_ids(texts), splits.label_set, _audited_rows(splits)
@@ -120,13 +120,23 @@ def audit_labels(plan: FineTuningPlan, splits: Splits, classifier: BertClassifie
     )
 
 
-def _seen_labels(plan: FineTuningPlan, pretrained: BertModel) -> str:
+def _seen_labels(plan: FineTuningPlan, splits: Splits, pretrained: BertModel) -> str:
     """Return a warning where the backbone has learnt from labels, perhaps those of this audit; else ""."""
-    if not (isinstance(pretrained, BertClassifier) or "fine_tuned_on" in pretrained.metadata):
+    learnt = pretrained.metadata.get("data" if isinstance(pretrained, BertClassifier) else "fine_tuned_on")
+    if learnt is None and not isinstance(pretrained, BertClassifier):
         return ""
+    further = learnt.get("also") if isinstance(learnt, Mapping) else None  # a file may hold anything there
+    sets = [learnt, *further] if isinstance(further, list | tuple) else [learnt]
+    sets = [each for each in sets if isinstance(each, Mapping)]
+    if {each.get("sha256") for each in sets} & {labelled.sha256 for labelled in splits.sets}:
+        return (
+            f"note: {plan.pretrained} was fine-tuned on these data: its features have seen their labels, and a wrong "
+            "one may look right. Audit with a model that has not learnt them"
+        )
+    names = ", ".join(str(each.get("name")) for each in sets) or "unknown data"
     return (
-        f"note: {plan.pretrained} was fine-tuned. If it has learnt from these rows, its features may have seen their "
-        "labels, and a wrong label may look right: audit with the pre-trained model that it was made from"
+        f"note: {plan.pretrained} was fine-tuned ({names}). A wrong label may look right to it in a row whose label it "
+        "has learnt; if such rows may be in these data, audit with another model"
     )
 
 
