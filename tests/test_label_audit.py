@@ -126,6 +126,13 @@ def test_corrected_labels_are_learnt_and_recorded(audited, tmp_path, tiny_pretra
     assert data["corrections"] == {"name": "checked.csv", "rows": len(expected), "sha256": sha256_of_file(checked)}
 
 
+def test_the_language_is_that_of_the_option(tmp_path, tiny_pretrained):
+    write_reviews(tmp_path / "reviews.csv")
+    assert audit(tmp_path, tiny_pretrained, "--dry-run", "--language", "zh").returncode == 0
+    assert '<html lang="zh">' in (tmp_path / PAGE_NAME).read_text(encoding="utf-8")
+    assert {row["reason"] for row in read_table(tmp_path / TABLE_NAME)} == {"其他行支持另一个标签"}
+
+
 def test_what_a_reader_has_filled_in_is_not_overwritten(audited, tmp_path, tiny_pretrained):
     write_reviews(tmp_path / "reviews.csv")
     rows = read_table(audited[0] / TABLE_NAME)

@@ -1,10 +1,8 @@
 """The page of a label audit: escaped texts, no script, English or Chinese."""
 
-import locale
-
 import pytest
 
-from evaluation.report.label_doubts import DoubtedRow, label_audit_page, local_language, reasons_in
+from evaluation.report.label_doubts import DoubtedRow, label_audit_page, reasons_in
 
 ROW = DoubtedRow("<b>.csv", 1234, "<script>alert(1)</script> & 房间\n很好", "负面", '"正面"', 0.0123, "<i>")
 
@@ -34,19 +32,3 @@ def test_reasons():
         reasons_in("zh", is_doubted=False, copy="a.csv, 12", label_of_copy="正面")
         == "相同的文本在 a.csv, 12 的标签是 正面"
     )
-
-
-@pytest.mark.parametrize(
-    ("name", "language"),
-    [
-        ("zh_CN", "zh"),
-        ("zh_HK", "zh"),
-        ("Chinese (Simplified)_China", "zh"),
-        ("en_US", "en"),
-        ("C", "en"),
-        (None, "en"),
-    ],
-)
-def test_the_language_is_that_of_the_locale(monkeypatch, name, language):
-    monkeypatch.setattr(locale, "getlocale", lambda: (name, "UTF-8"))
-    assert local_language() == language

@@ -1,7 +1,6 @@
 """The page of a label audit: the rows whose labels are in doubt, for a person to read."""
 
 import html
-import locale
 import string
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -64,11 +63,6 @@ class DoubtedRow(NamedTuple):
     suggested: str
     probability: float
     reasons: str
-
-
-def local_language() -> str:
-    """Return "zh" where the locale of this process is Chinese, else "en"."""
-    return "zh" if (locale.getlocale()[0] or "").lower().startswith(("zh", "chinese")) else "en"
 
 
 def reasons_in(language: str, *, is_doubted: bool, copy: str | None, label_of_copy: str) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 from evaluation.baseline import TestedBaseline, baseline_test_logits
 from system.errors import InputError, first_line
 from text.dataset.labelled_texts import LabelledTexts, listed_labels
+from text.dataset.labels.row_labels import label_options_of
 from text.dataset.options import DataOptions
 from text.dataset.origins import DATASET, TEST
-from text.dataset.labels.row_labels import label_options_of
 from text.labels import SENTIMENT, LabelSet
 from text.sources import Reading, read_for_model
 

@@ -1,6 +1,7 @@
 """The audit of labels: which rows of training and validation probably have a wrong one, as a page and as a table."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,8 @@ import numpy as np
 
 from evaluation.analysis.label_doubt import contradicting_copies, doubts_of, stratified_folds
 from evaluation.baseline import out_of_fold_baseline_logits, texts_of
-from evaluation.report.label_doubts import DoubtedRow, label_audit_page, local_language, reasons_in
+from evaluation.report.label_doubts import DoubtedRow, label_audit_page, reasons_in
+from evaluation.report.page.language import default_language
 from network.bert import BertClassifier, BertModel
 from system.errors import InputError
 from system.files import check_writable, write_atomically
@@ -98,7 +100,7 @@ def audit_labels(plan: FineTuningPlan, splits: Splits, classifier: BertClassifie
     chosen = _chosen(doubts.scores, is_doubted, plan.audit_labels)
     contradicting = _chosen(doubts.scores, copies >= 0, plan.audit_labels)
     chosen = [*dict.fromkeys([*chosen, *contradicting])]
-    language = local_language()
+    language = plan.language or default_language(os.environ)
 
     def doubted_row(index: int) -> DoubtedRow:
         twin = copies[index]

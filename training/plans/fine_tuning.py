@@ -134,8 +134,8 @@ class FineTuningPlan(TrainingOptions, DataOptions):
             self._check_saved_soft_labels(Path(self.save_soft_labels))
         if self.report is not None:
             require_page_name("--report", self.report)
-        elif self.language is not None:
-            raise InputError("--language is that of --report: add --report FILE.html")
+        elif self.language is not None and not self.audit_labels:
+            raise InputError("--language is that of --report and --audit-labels: add one of them")
         if self.backbone_output and self.unfreeze == 0:
             raise InputError("--backbone-output would save an unchanged model: add --unfreeze")
         if self.document_loss and self.unfreeze == 0 and self.aggregate in ("max", "logsumexp"):
