@@ -147,7 +147,7 @@ def _shown(interval: Interval | None) -> str:
 
 def as_json(sets: list[TextSet], drift: Drift, token_text: Callable[[int], str]) -> dict:
     """Return the numbers of the report as JSON values; see `report_lines`."""
-    words = [word._asdict() | {"token": token_text(word.token)} for word in drift.contributions]
+    words = [{**word._asdict(), "token": token_text(word.token)} for word in drift.contributions]
     return {
         "reference": _set_json(sets[0]),
         "current": _set_json(sets[1]),
