@@ -104,29 +104,30 @@ def read_sets(args: argparse.Namespace, model: Model) -> list[TextSet]:
         InputError: a source cannot be used, or has too few texts.
     """
     from evaluation.analysis.drift import FEWEST_TEXTS, Selection
-    from text.corpus import iter_texts
 
-    sources = {name: getattr(args, name) for name in SETS}
-    texts_of = {
-        name: (lambda name=name: iter_texts([sources[name]], args.text_column, or_usual=True, option=name.upper()))
-        for name in SETS
-    }
     totals, sizes = [], []
-    for name, source in sources.items():
+    for name in SETS:
+        source = getattr(args, name)
         refuse_stream(source)
-        totals.append(sum(1 for _ in progress(texts_of[name](), f"counting {source}", " texts")))
+        totals.append(sum(1 for _ in progress(texts_of(args, name), f"counting {source}", " texts")))
         sizes.append(min(totals[-1], args.max_rows or totals[-1]))
         if sizes[-1] < FEWEST_TEXTS:
             raise InputError(f"{source}: {sizes[-1]:,} texts are too few to compare; {FEWEST_TEXTS} are needed")
     sets = []
     with without_warnings():  # those of the readers have been shown
-        for (name, source), total, size in zip(sources.items(), totals, sizes, strict=True):
-            selection = Selection(total, size, f"{args.seed}/{name}/texts")
-            texts = progress(texts_of[name](), f"reading {source}", " texts", total)
-            chosen = (text for text in texts if selection.takes_next())
+        for name, total, size in zip(SETS, totals, sizes, strict=True):
+            source, selection = getattr(args, name), Selection(total, size, f"{args.seed}/{name}/texts")
+            texts = progress(texts_of(args, name), f"reading {source}", " texts", total)
             predicted = Selection(size, min(size, args.predictions), f"{args.seed}/{name}/predictions")
-            sets.append(read_set(source, chosen, min(sizes) / size, predicted, model))
+            sets.append(read_set(source, selection.of(texts), min(sizes) / size, predicted, model))
     return sets
+
+
+def texts_of(args: argparse.Namespace, name: str) -> Iterator[str]:
+    """Return the texts of a set, "reference" or "current"."""
+    from text.corpus import iter_texts
+
+    return iter_texts([getattr(args, name)], args.text_column, or_usual=True, option=name.upper())
 
 
 def read_set(source: str, texts: Iterable[str], kept_fraction: float, predicted: Selection, model: Model) -> TextSet:
@@ -155,7 +156,7 @@ def read_set(source: str, texts: Iterable[str], kept_fraction: float, predicted:
         with panics_as_input_error(UNREADABLE):
             encodings = model.tokenizer.encode_batch_fast(block, add_special_tokens=False)
         sums.add(block, [encoding.ids for encoding in encodings])
-        waiting += [text for text in block if predicted.takes_next()]
+        waiting += predicted.of(block)
         while len(waiting) >= PREDICTED_AT_ONCE:
             probabilities.append(predictor.predict_proba(waiting[:PREDICTED_AT_ONCE]))
             del waiting[:PREDICTED_AT_ONCE]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ LEAST_DISTANCE = 0.02
 MOST_DIRECTIONS = 64  # of the token vectors; more of them need more texts
 LONGEST = 2**16  # characters; longer texts count as texts of this length
 DISTINCT_BITS = 2**24
-WORDS_AT_ONCE = 512  # of the permutations, which bounds the memory
+WORDS_AT_ONCE = 128  # of the permutations, which bounds the memory
 TOKENS_AT_ONCE = 2**14
 
 
@@ -143,12 +143,14 @@ class Selection:
     def __init__(self, total: int, wanted: int, seed: str) -> None:
         self._remaining, self._wanted, self._rng = total, wanted, random.Random(seed)
 
-    def takes_next(self) -> bool:
-        """Return whether the next item is in the sample."""
-        is_taken = self._rng.random() * self._remaining < self._wanted
-        self._remaining -= 1
-        self._wanted -= is_taken
-        return is_taken
+    def of(self, items: Iterable[str]) -> Iterator[str]:
+        """Yield those of the next items that are in the sample."""
+        for item in items:
+            is_taken = self._rng.random() * self._remaining < self._wanted
+            self._remaining -= 1
+            self._wanted -= is_taken
+            if is_taken:
+                yield item
 
 
 class Distance(NamedTuple):
@@ -233,10 +235,8 @@ def measure_drift(reference: TextSums, current: TextSums, num_words: int, seed: 
     first, second = halves @ block_texts, (1 - halves) @ block_texts
     halves = halves[(first > 0) & (second > 0)]
     bits, shares = _word_bits(reference, current)
-    is_word = np.argsort(-bits, kind="stable")[:num_words]
-    contributions = [
-        WordShare(int(token), float(bits[token]), *map(float, shares[:, token])) for token in is_word if bits[token] > 0
-    ]
+    words = [token for token in np.argsort(-bits, kind="stable")[:num_words].tolist() if bits[token] > 0]
+    contributions = [WordShare(token, float(bits[token]), *shares[:, token].tolist()) for token in words]
     return Drift(
         num_compared=(int(reference.block_texts.sum()), int(current.block_texts.sum())),
         words=_distance(_divergences(reference, current, halves)),
