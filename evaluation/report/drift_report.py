@@ -9,19 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from evaluation.analysis.drift import LEAST_DISTANCE, LEAST_DIVERGENCE, SIGNIFICANCE, Drift, TextSums
+from evaluation.analysis.intervals import Interval, Z, fraction_interval
 from system.output.display import ljust, rjust
 from text.labels import LabelSet, Threshold
 
-Z = 1.959964  # of the normal distribution, for intervals of 95%
 NUMBER_WIDTH, NAME_WIDTH = 24, 32  # columns of a terminal
-
-
-class Interval(NamedTuple):
-    """A number, and the ends of its interval of 95%."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Predictions(NamedTuple):
@@ -49,14 +41,6 @@ class TextSet(NamedTuple):
     predictions: Predictions | None
 
 
-def share_interval(count: int, total: int) -> Interval:
-    """Return a share of texts with its interval (Wilson, 1927)."""
-    share, z = count / total, Z**2 / total
-    center = (share + z / 2) / (1 + z)
-    half = math.sqrt((share * (1 - share) + z / 4) * z) / (1 + z)
-    return Interval(share, max(0.0, center - half), min(1.0, center + half))
-
-
 def mean_interval(values: np.ndarray) -> Interval:
     """Return the mean of numbers, (texts,), with its interval by the normal distribution."""
     mean, half = float(values.mean()), Z * float(values.std()) / math.sqrt(len(values))
@@ -78,7 +62,7 @@ def summarize(label_set: LabelSet, probabilities: np.ndarray, threshold: Thresho
     decisions = label_set.decide(known, threshold)
     has_label = decisions == 1 if label_set.multi_label else decisions[:, None] == np.arange(len(label_set.names))
     counts = has_label.sum(axis=0).tolist()
-    shares = {name: share_interval(n, len(known)) for name, n in zip(label_set.names, counts, strict=True)}
+    shares = {name: fraction_interval(n, len(known)) for name, n in zip(label_set.names, counts, strict=True)}
     confidence = mean_interval(label_set.confidences(known, decisions))
     return Predictions(len(probabilities), num_unknown, confidence, shares)
 
