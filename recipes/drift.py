@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from tokenizers import Tokenizer
 
-    from evaluation.analysis.drift import Selection
+    from evaluation.drift import Selection
     from evaluation.report.drift_report import TextSet
     from serving.predictor import Predictor
 
@@ -75,7 +75,7 @@ def load(path: str, *, with_predictor: bool) -> Model:
     Raises:
         InputError: the model cannot be used, or has no `.onnx` file.
     """
-    from evaluation.analysis.drift import principal_directions
+    from evaluation.drift import principal_directions
     from serving.predictor import Predictor
     from serving.runtimes.selection import open_runtime
     from text.tokens.tokenizer import tokenizer_from_json
@@ -103,7 +103,7 @@ def read_sets(args: argparse.Namespace, model: Model) -> list[TextSet]:
     Raises:
         InputError: a source cannot be used, or has too few texts.
     """
-    from evaluation.analysis.drift import FEWEST_TEXTS, Selection
+    from evaluation.drift import FEWEST_TEXTS, Selection
 
     totals, sizes = [], []
     for name in SETS:
@@ -145,7 +145,7 @@ def read_set(source: str, texts: Iterable[str], kept_fraction: float, predicted:
     """
     import numpy as np
 
-    from evaluation.analysis.drift import TextSums
+    from evaluation.drift import TextSums
     from evaluation.report.drift_report import TextSet, summarize
     from text.tokens.checks.panics import panics_as_input_error
     from text.tokens.tokenizer import UNKNOWN
@@ -197,7 +197,7 @@ def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     if args.output:
         check_writable(args.output, allow_stream=True)
-    from evaluation.analysis.drift import measure_drift
+    from evaluation.drift import measure_drift
     from evaluation.report.drift_report import as_json, report_lines
 
     model = load(args.model, with_predictor=args.predictions > 0)

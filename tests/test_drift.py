@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scripts import ROOT, assert_one_error
 from tiny import sample_tokenizer
 
-from evaluation.analysis.drift import (
+from evaluation.drift import (
     LONGEST,
     NUM_BLOCKS,
     Distance,

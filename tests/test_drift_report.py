@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from evaluation.analysis.drift import Distance, Drift, TextSums, WordShare
+from evaluation.drift import Distance, Drift, TextSums, WordShare
 from evaluation.report.drift_report import (
     TextSet,
     as_json,

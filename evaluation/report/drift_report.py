@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evaluation.analysis.drift import LEAST_DISTANCE, LEAST_DIVERGENCE, SIGNIFICANCE, Drift, TextSums
 from evaluation.analysis.intervals import Interval, Z, fraction_interval
+from evaluation.drift import LEAST_DISTANCE, LEAST_DIVERGENCE, SIGNIFICANCE, Drift, TextSums
 from system.output.display import ljust, rjust
 from text.labels import LabelSet, Threshold
 
