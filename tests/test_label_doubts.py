@@ -15,7 +15,7 @@ def test_texts_are_escaped_and_there_is_no_script(language):
     for shown in (
         "&lt;script&gt;alert(1)&lt;/script&gt; &amp; 房间\n很好",
         "1,234",
-        "0.012",
+        "1.2%",
         "5,000",
         "321",
         "label_audit.csv",

@@ -6,9 +6,11 @@ from PIL import Image
 from small_reports import ASPECTS, MANY, TOPICS, small_contents
 
 from evaluation.report.page.document import report_page
+from evaluation.report.page.label_doubts import DoubtedRow, label_audit_page
 from text.labels import SENTIMENT
 
 PHONE, DESKTOP = 380, 1280
+LONG = ["房间很大" * 200, "http://example.invalid/" + "x" * 400]
 PAPER = 717  # A4 without the margins of Chromium, at 96 pixels an inch
 
 
@@ -27,6 +29,18 @@ def test_no_page_is_wider_than_the_screen(pages, tmp_path):
     for (_, width), (view, content, height) in zip(wanted, sizes_of(wanted, tmp_path), strict=True):
         assert content <= view <= width
         assert height > 2000
+
+
+def test_the_page_of_a_label_audit_is_no_wider_than_the_screen(tmp_path):
+    rows = [
+        DoubtedRow("a-file-with-a-long-name" * 3 + ".csv", 123456, text, "负面", "正面", 0.01, "x" * 90)
+        for text in LONG
+    ]
+    page = label_audit_page(rows, 10_000, 321, "label_audit.csv", "en")
+    for width, (view, content, _) in zip(
+        (PHONE, DESKTOP), sizes_of([(page, PHONE), (page, DESKTOP)], tmp_path), strict=True
+    ):
+        assert content <= view <= width
 
 
 def test_a_printed_page_is_no_wider_than_the_paper(pages, tmp_path):
