@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Texts are permuted in blocks, so that the memory does not grow with the texts. The hash of a text decides on its
+# Texts are exchanged in blocks, so that the memory does not grow with the texts. The hash of a text decides on its
 # block, because copies of one text say no more than one of them.
 NUM_BLOCKS = 200
 NUM_PERMUTATIONS = 999
@@ -230,8 +230,9 @@ def measure_drift(reference: TextSums, current: TextSums, num_words: int, seed: 
         raise ValueError("both sets need texts")
     rng, halves = np.random.default_rng(seed), np.zeros((1 + NUM_PERMUTATIONS, len(block_texts)))
     halves[0, :NUM_BLOCKS] = 1  # the sets themselves
-    for half in halves[1:]:
-        half[rng.permutation(len(block_texts))[:NUM_BLOCKS]] = 1
+    # Only blocks of the same number are exchanged: they hold the same ones of the texts that both sets have.
+    is_first = rng.random((NUM_PERMUTATIONS, NUM_BLOCKS)) < 0.5
+    halves[1:] = np.concatenate([is_first, ~is_first], axis=1)
     first, second = halves @ block_texts, (1 - halves) @ block_texts
     halves = halves[(first > 0) & (second > 0)]
     bits, shares = _word_bits(reference, current)

@@ -154,6 +154,12 @@ class TestMeasureDrift:
         assert drift.vectors.observed == pytest.approx(0, abs=1e-12) and drift.p_value == 1
         assert drift.contributions == [] and not drift.is_drift
 
+    def test_common_texts_hide_no_difference(self):
+        """Else it would be compared with the differences between those texts, which both sets have."""
+        texts = made(400, 1)
+        drift = drift_of(texts, mixed(texts, made(400, 2, words=range(7)), 0.05))
+        assert drift.words.p_value <= 0.005 and drift.vectors.p_value <= 0.005
+
     def test_copies_are_no_more_than_one_text(self):
         """Else the halves of any set, each repeated, would differ."""
         first, second = (tuple(100 * each for each in made(150, seed)) for seed in (1, 2))
