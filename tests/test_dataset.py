@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny import tokenizer_of
 
 from system.errors import InputError
-from text.dataset.draws import split_rows, stratified_split, train_test_split
+from text.dataset.draws.drawing import split_rows, stratified_split, train_test_split
 from text.dataset.options import DataOptions
 from text.dataset.saving import print_splits, write_rows
 from text.dataset.splits import load_splits

@@ -10,7 +10,7 @@ from small_splits import labelled_texts
 from tiny import tokenizer_of
 
 from system.errors import InputError
-from text.dataset.draws import split_rows
+from text.dataset.draws.drawing import split_rows
 from text.dataset.labelled_texts import LabelOptions
 from text.dataset.options import DataOptions
 from text.dataset.saving import print_splits, save_splits, write_rows

@@ -11,7 +11,7 @@ from table_files import csv_of, write
 from tiny import tokenizer_of
 
 from system.errors import InputError
-from text.dataset.draws import rows_of_splits
+from text.dataset.draws.rows_of_splits import rows_of_splits
 from text.dataset.options import DataOptions
 from text.dataset.origins import DATASET, TEST, VALIDATION, Origins
 from text.dataset.saving import print_splits, save_splits

@@ -1,4 +1,4 @@
-"""The folds of a cross-validation: every usable row is tested once, and every fold has its share of each label."""
+"""Draws: folds, which test every usable row once, and parts of the training split, each inside the larger ones."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,8 @@ from small_splits import labelled_texts
 from tiny import tokenizer_of
 
 from system.errors import InputError
-from text.dataset.draws import SPLIT_SEED, fold_rows, rows_of_splits
+from text.dataset.draws.drawing import SPLIT_SEED, fold_rows, part_of_rows
+from text.dataset.draws.rows_of_splits import rows_of_splits
 from text.dataset.options import DataOptions
 from text.dataset.splits import load_splits, read_rows
 from text.labels import SENTIMENT, UNUSABLE, LabelSet
@@ -101,3 +102,48 @@ def test_a_fold_without_one_of_the_labels_is_named(path):
     with pytest.raises(InputError, match=r"reviews\.csv: fold \d+ of 11: the test split \([34] rows\) lacks one of "):
         for fold in range(11):  # of the ten positive rows one of the folds gets none
             load_splits(DataOptions(dataset=str(path), test_size=0.5, folds=11, fold=fold), TOKENIZER, 8)
+
+
+class TestPartsOfTheTrainingSplit:
+    @given(
+        labels=st.lists(st.sampled_from([0, 1, 2]), min_size=1, max_size=150),
+        fractions=st.lists(st.floats(0.01, 0.99), min_size=2, max_size=2).map(sorted),
+        seed=st.integers(0, 1000),
+    )
+    def test_a_larger_part_contains_a_smaller_one(self, labels, fractions, seed):
+        labelled = labelled_texts(labels, LabelSet(("甲", "乙", "丙")))
+        rows = np.arange(len(labels))[::-1]
+        small, large = (part_of_rows(labelled, rows, fraction, seed).tolist() for fraction in fractions)
+        assert set(small) <= set(large) and large == sorted(large, reverse=True)
+        assert {labels[row] for row in small} == set(labels)
+        assert len(small) == max(round(fractions[0] * len(rows)), len(set(labels)))
+        for label, count in num_of_each(labels).items():
+            share = len(small) / len(rows) * count
+            assert abs(sum(labels[row] == label for row in small) - share) <= 3
+
+    def test_each_group_has_its_share(self):
+        groups = ["a"] * 80 + ["b"] * 20
+        labelled = labelled_texts([0, 1] * 50, SENTIMENT, groups)
+        part = part_of_rows(labelled, np.arange(100), 0.2, 0)
+        pairs = [(groups[row], int(labelled.labels[row])) for row in part]
+        assert {pair: pairs.count(pair) for pair in set(pairs)} == {("a", 0): 8, ("a", 1): 8, ("b", 0): 2, ("b", 1): 2}
+
+    def test_all_of_several_labels_occur(self):
+        label_set = LabelSet(("甲", "乙", "丙"), multi_label=True)
+        labels = [[1, 0, 0]] * 40 + [[1, 1, 0]] + [[0, 1, 1]]
+        part = part_of_rows(labelled_texts(labels, label_set), np.arange(42), 0.05, 3)
+        assert np.array(labels)[part].any(axis=0).all() and len(part) <= 3
+
+    def test_the_other_splits_stay(self):
+        labelled = labelled_texts([0, 1, 1] * 60, SENTIMENT)
+        whole, half, other = (
+            rows_of_splits(labelled, DataOptions(dataset="reviews.csv", test_size=0.2, **options))
+            for options in ({}, {"train_fraction": 0.5}, {"train_fraction": 0.5, "train_draw": 1})
+        )
+        for rows in (half, other):
+            assert rows.validation.tolist() == whole.validation.tolist() and rows.test.tolist() == whole.test.tolist()
+            assert len(rows.train) == round(len(whole.train) / 2) and set(rows.train) < set(whole.train)
+        assert half.train.tolist() != other.train.tolist()
+
+    def test_of_no_rows_there_is_none(self):
+        assert part_of_rows(labelled_texts([0, 1], SENTIMENT), np.array([], np.int64), 0.5, 0).tolist() == []

@@ -8,7 +8,7 @@ from table_files import csv_of, write
 from tiny import tokenizer_of
 
 from system.errors import InputError
-from text.dataset.draws import rows_of_splits
+from text.dataset.draws.rows_of_splits import rows_of_splits
 from text.dataset.duplicates import describe_duplicates, drop_duplicates, letters, text_ids
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.options import DataOptions

@@ -30,7 +30,7 @@ from network.model_file import load_model, save_model
 from recipes.runs.run_folder import CHECKPOINT_NAME, RECORD_NAME
 from system.command_line import parse_plan
 from system.errors import InputError
-from text.dataset.draws import split_rows
+from text.dataset.draws.drawing import split_rows
 from text.dataset.options import DataOptions
 from text.dataset.saving import write_rows
 from text.dataset.splits import load_splits

@@ -16,6 +16,7 @@ ROOMS = (
     "system/output",
     "text",
     "text/dataset",
+    "text/dataset/draws",
     "text/dataset/labels",
     "text/tables",
     "text/tables/input",

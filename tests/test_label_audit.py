@@ -17,7 +17,7 @@ from network.model_file import load_model, save_model
 from recipes.runs.label_audit import PAGE_NAME, TABLE_NAME
 from recipes.runs.resumption import further_fingerprints
 from system.files import sha256_of_file
-from text.dataset.draws import rows_of_splits
+from text.dataset.draws.rows_of_splits import rows_of_splits
 from text.dataset.options import DataOptions
 from text.dataset.splits import read_rows
 from text.sources import read_labelled

@@ -75,3 +75,8 @@ def test_beside_further_sets_the_test_size_is_theirs(other):
     DataOptions(dataset="a.csv", test_size=0.2, also=["b.csv"], **other).check_data(["test_size", *other])
     with pytest.raises(InputError, match="leave out --test-size"):
         DataOptions(dataset="a.csv", test_size=0.2, **other).check_data(["test_size", *other])
+
+
+def test_a_draw_without_a_fraction_is_refused():
+    with pytest.raises(InputError, match="^--train-draw needs --train-fraction$"):
+        DataOptions(dataset="a.csv", test_size=0.5, train_draw=1).check_data(["train_draw"])

@@ -12,7 +12,7 @@ from table_files import write
 
 from system.errors import InputError
 from text.corpus import corpus_files, iter_texts, num_lines
-from text.dataset.draws import train_test_split
+from text.dataset.draws.drawing import train_test_split
 from text.sources import LABEL_COLUMNS, TEXT_COLUMNS, read_labelled
 from text.tables.kinds import open_table
 from text.tables.rows import choose_column

@@ -16,7 +16,7 @@ from network.bert import BertClassifier, BertModel
 from system.errors import InputError
 from system.files import check_writable, write_atomically
 from system.output.display import say, show
-from text.dataset.draws import strata_of
+from text.dataset.draws.drawing import strata_of
 from text.dataset.duplicates import text_ids
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.labels.corrections import CORRECTED_COLUMN, LEARNT_FROM

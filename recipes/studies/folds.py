@@ -5,7 +5,7 @@ from typing import Any
 from evaluation.metrics import pooled_metrics
 from recipes.studies.results import MODEL, measure_run, runs_table, summary_table, unseen_texts
 from recipes.studies.runs import MODEL_NAME, Report, Results, Run, run_of
-from text.dataset.draws import rows_of_splits
+from text.dataset.draws.rows_of_splits import rows_of_splits
 from text.dataset.labelled_texts import LabelledTexts
 from training.plans.fine_tuning import FineTuningPlan
 

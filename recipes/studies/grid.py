@@ -9,7 +9,7 @@ from recipes.studies.results import metrics_of
 from recipes.studies.runs import Report, Results, Run, run_of
 from system.command_line import option_name
 from system.output.markdown import markdown_table
-from text.dataset.draws import rows_of_splits
+from text.dataset.draws.rows_of_splits import rows_of_splits
 from text.dataset.labelled_texts import LabelledTexts
 from training.objectives.masked_rows import MASKED_LM
 from training.plans.fine_tuning import FineTuningPlan

@@ -12,7 +12,7 @@ from recipes.studies.results import (
     unseen_texts,
 )
 from recipes.studies.runs import MODEL_NAME, Report, Results, Run, run_of
-from text.dataset.draws import rows_of_splits
+from text.dataset.draws.rows_of_splits import rows_of_splits
 from text.dataset.labelled_texts import LabelledTexts
 from training.plans.fine_tuning import FineTuningPlan
 

@@ -170,6 +170,20 @@ class DataOptions:
         help="train for one of the --folds only; the first is 0",
         unset="all of them",
     )
+    train_fraction: float | None = _splits(
+        None,
+        type=fraction,
+        metavar="X",
+        help="fraction of the training texts to train on, with about the same fraction of each label; validation and "
+        "test splits stay as they are",
+        unset="all of them",
+    )
+    train_draw: int = _splits(
+        0,
+        type=count,
+        metavar="NUMBER",
+        help="which texts --train-fraction draws; with the same number, a larger fraction contains a smaller one",
+    )
     save_splits: str | None = _splits(
         None,
         metavar="FOLDER",
@@ -215,6 +229,8 @@ class DataOptions:
         sizes_a_test = "test_size" in typed and not self.also  # else it is that of the further sets
         if self.test_dataset is not None and sizes_a_test:
             raise InputError("--test-dataset is the test split: leave out --test-size")
+        if "train_draw" in typed and self.train_fraction is None:
+            raise InputError("--train-draw needs --train-fraction")
         if self.folds is None:
             if self.fold is not None:
                 raise InputError("--fold needs --folds")

@@ -11,7 +11,7 @@ from system.command_line import option_name
 from system.errors import InputError
 from system.files import check_writable, write_atomically
 from system.output.display import show
-from text.dataset.draws import split_rows
+from text.dataset.draws.drawing import split_rows
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.options import DataOptions
 from text.dataset.origins import DATASET, VALIDATION

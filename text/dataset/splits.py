@@ -10,7 +10,8 @@ from tokenizers import Tokenizer
 from system.errors import InputError
 from system.output.display import progress
 from text.corpus import iter_texts
-from text.dataset.draws import SPLIT_SEED, SplitRows, rows_of_sets
+from text.dataset.draws.drawing import SPLIT_SEED
+from text.dataset.draws.rows_of_splits import SplitRows, rows_of_sets
 from text.dataset.labelled_texts import LabelledTexts
 from text.dataset.labels.corrections import Applied, effect_of, read_corrections
 from text.dataset.labels.row_labels import label_options_of
