@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluation.baseline import TestedBaseline, baseline_test_logits
+from evaluation.baseline import TestedBaseline, baseline_logits, baseline_test_logits
 from evaluation.calibration import Calibration, calibrate
 from evaluation.metrics import classification_metrics, log_loss, majority_log_loss, validation_metrics
 from evaluation.report.multi_label import format_multi_label_report
@@ -133,6 +133,18 @@ def assess_validation(validation: Split, logits: np.ndarray) -> dict:
     """
     label_set = validation.label_set
     return classification_metrics(label_set, validation.labels, label_set.probabilities(logits))
+
+
+def assess_validation_baseline(splits: Splits) -> dict:
+    """Return the metrics of the baseline on the validation split, trained on the training split alone.
+
+    They are "baseline" beside "train_texts", the number of texts that it was trained on. More than two labels have no
+    class weights and several labels a text no thresholds of their own, for which it would need the validation split.
+    """
+    train, validation = splits.train, splits.validation
+    texts, unknown = (each.texts if each.cleaned is None else each.cleaned for each in (train, validation))
+    logits = baseline_logits(splits.label_set, texts, train.labels, unknown, text_weights=train.text_weights)
+    return {"train_texts": len(texts), "baseline": assess_validation(validation, logits)}
 
 
 def print_assessment(assessment: dict, data_name: str) -> None:

@@ -11,6 +11,7 @@ import keras
 from evaluation.assessment import (
     assess,
     assess_validation,
+    assess_validation_baseline,
     most_probable_metrics,
     print_assessment,
     validation_of,
@@ -75,6 +76,7 @@ def fine_tune(
     plot_name: str = PLOT_NAME,
     *,
     test: bool = True,
+    validate_baseline: bool = False,
 ) -> FineTuningResult | None:
     """Train and test a classifier, print its report, and write model, plots, metrics.json and run.json.
 
@@ -85,6 +87,8 @@ def fine_tune(
         test: whether to test and save the classifier. Otherwise the run ends with its validation: metrics.json holds
             "validation", "history" and perhaps "masked_lm", and there is neither a model nor anything from the test
             split. So can settings be compared.
+        validate_baseline: whether a run without a test validates the baseline too, trained on the same texts, as
+            "baseline" beside their number, "train_texts".
 
     Returns:
         The result; None for a dry run, which stops before the training, and in all but one of several processes.
@@ -93,10 +97,10 @@ def fine_tune(
         InputError: the data, the model or a folder cannot be used, or the trained model is useless.
     """
     with joined(plan.distributed), run_in_folder(dataclasses.asdict(plan), typed or {}) as arguments:
-        return _fine_tune(FineTuningPlan(**arguments), plot_name, test=test)
+        return _fine_tune(FineTuningPlan(**arguments), plot_name, test=test, validate_baseline=validate_baseline)
 
 
-def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTuningResult | None:
+def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool, validate_baseline: bool) -> FineTuningResult | None:
     _check_outputs(plan, plot_name)
     keras.utils.set_random_seed(plan.seed)
     pretrained, splits = load_data(plan, load_pretrained(plan))
@@ -139,7 +143,8 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool) -> FineTunin
     with checkpoint.explained_if_interrupted():
         masked_lm = _masked_lm_metrics(plan, masked_text)
         if not test:
-            return _end_with_validation(plan, classifier, splits, history, masked_lm)
+            further = masked_lm | (assess_validation_baseline(splits) if validate_baseline else {})
+            return _end_with_validation(plan, classifier, splits, history, further)
         try:
             baseline = baseline_test_logits(splits) if plan.report else None  # else nobody needs its answers again
             result = FineTuningResult(classifier, _test(plan, classifier, splits, baseline) | masked_lm, history)
@@ -246,12 +251,12 @@ def _masked_lm_metrics(plan: FineTuningPlan, masked_text: MaskedText | None) -> 
 
 
 def _end_with_validation(
-    plan: FineTuningPlan, classifier: BertClassifier, splits: Splits, history: History, masked_lm: dict
+    plan: FineTuningPlan, classifier: BertClassifier, splits: Splits, history: History, further: dict
 ) -> FineTuningResult:
-    """Write the validation metrics of the trained weights and the history, and finish the run."""
+    """Write the validation metrics of the trained weights, further ones and the history, and finish the run."""
     logits = document_logits(logits_model(classifier), splits.validation)
     validation = {"validation": assess_validation(splits.validation, logits)}
-    result = FineTuningResult(classifier, validation | masked_lm, history)
+    result = FineTuningResult(classifier, validation | further, history)
     write_metrics(Path(plan.report_folder, METRICS_NAME), result.assessment | {"history": history} | environment())
     finish_run(plan.run_folder)
     return result

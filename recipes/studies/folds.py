@@ -22,6 +22,7 @@ class FoldStudy:
     """
 
     is_tested = True
+    validates_baseline = False
 
     def __init__(self, plan: FineTuningPlan, labelled: LabelledTexts) -> None:
         self.runs = [run_of(plan, f"fold-{fold}", str(fold), f"Fold {fold}", fold=fold) for fold in range(plan.folds)]

@@ -38,6 +38,7 @@ class GridStudy:
     """
 
     is_tested = False
+    validates_baseline = False
 
     def __init__(self, plan: FineTuningPlan, labelled: LabelledTexts, defaults: FineTuningPlan) -> None:
         rows_of_splits(labelled, plan)  # raises before the first combination is trained

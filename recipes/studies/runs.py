@@ -1,6 +1,7 @@
 """What all studies are made of: their runs, each in a folder of its own, and their report."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,12 +42,14 @@ class Report:
         markdown: the content of study.md.
         content: the content of study.json.
         closing: the end of the last line at the terminal: where the results are.
+        plots: functions that draw a plot into the PNG file that they are given, by the name of the file.
     """
 
     printed: str
     markdown: str
     content: dict[str, Any]
     closing: str
+    plots: Mapping[str, Callable[[Path], object]] = dataclasses.field(default_factory=dict)
 
 
 class Study(Protocol):
@@ -56,11 +59,13 @@ class Study(Protocol):
         runs: the runs, in the order in which they are trained.
         is_tested: whether each run tests and saves its model. If not, it ends with its validation, and a run that
             cannot be trained does not end the study.
+        validates_baseline: whether each run that is not tested validates the baseline too.
         intention: a sentence about the runs, for a dry run.
     """
 
     runs: list[Run]
     is_tested: bool
+    validates_baseline: bool
     intention: str
 
     def measure(self, run: Run) -> dict[str, Any]:
@@ -84,6 +89,7 @@ def run_of(plan: FineTuningPlan, folder_name: str, key: str, title: str, **chang
     own = {
         "seeds": None,
         "grid": [],
+        "learning_curve": None,
         "output": str(folder / MODEL_NAME),
         "report_folder": str(folder),
         "run_folder": str(folder),

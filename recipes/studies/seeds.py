@@ -28,6 +28,7 @@ class SeedStudy:
     """
 
     is_tested = True
+    validates_baseline = False
 
     def __init__(self, plan: FineTuningPlan, labelled: LabelledTexts) -> None:
         self.runs = [

@@ -24,6 +24,7 @@ from recipes.runs.run_folder import (
 )
 from recipes.studies.folds import FoldStudy
 from recipes.studies.grid import GridStudy
+from recipes.studies.learning_curve import LearningCurveStudy
 from recipes.studies.progress import Progress
 from recipes.studies.runs import Report, Results, Run, Study
 from recipes.studies.seeds import SeedStudy
@@ -105,7 +106,7 @@ def _study(plan: FineTuningPlan, defaults: FineTuningPlan, plot_name: str) -> Re
 def _kind_of(plan: FineTuningPlan, labelled: LabelledTexts, defaults: FineTuningPlan) -> Study:
     if plan.study == "grid":
         return GridStudy(plan, labelled, defaults)
-    return {"seeds": SeedStudy, "folds": FoldStudy}[plan.study](plan, labelled)
+    return {"seeds": SeedStudy, "folds": FoldStudy, "learning_curve": LearningCurveStudy}[plan.study](plan, labelled)
 
 
 def _sha256(labelled: LabelledTexts, runs: list[Run]) -> str:
@@ -134,7 +135,13 @@ def _train(kind: Study, run: Run, plot_name: str, progress: Progress) -> dict[st
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each new compilation
     try:
         # All fields count as typed, so that only a run of this study is resumed.
-        fine_tune(run.plan, arguments, plot_name=plot_name, test=kind.is_tested)
+        fine_tune(
+            run.plan,
+            arguments,
+            plot_name=plot_name,
+            test=kind.is_tested,
+            validate_baseline=kind.validates_baseline,
+        )
     except InputError as error:
         is_resumable = Path(run.folder, CHECKPOINT_NAME).is_file()
         if not (kind.is_tested or is_resumable or isinstance(error, OutputError)):
@@ -147,11 +154,14 @@ def _train(kind: Study, run: Run, plot_name: str, progress: Progress) -> dict[st
 
 
 def _write(folder: Path, report: Report) -> None:
-    """Print the report, and write study.md and study.json."""
+    """Print the report, and write study.md, study.json and its plots."""
     print(f"\n{report.printed}")
     with write_atomically(folder / STUDY_NAME) as file:
         json.dump(report.content | environment(), file, indent=2, ensure_ascii=False)
         file.write("\n")
     with write_atomically(folder / MARKDOWN_NAME) as file:
         file.write(f"{report.markdown}\n")
-    print(f"\n{report.closing}; {MARKDOWN_NAME} and {STUDY_NAME} in {folder.resolve()}")
+    for name, plot in report.plots.items():
+        plot(folder / name)
+    *names, last = (*report.plots, MARKDOWN_NAME, STUDY_NAME)
+    print(f"\n{report.closing}; {', '.join(names)} and {last} in {folder.resolve()}")

@@ -62,6 +62,15 @@ class FineTuningPlan(TrainingOptions, DataOptions):
         "epochs=2,3, and compare them on the validation split",
         unset="train once",
     )
+    learning_curve: int | None = _study(
+        None,
+        type=positive_int,
+        metavar="N",
+        help="train on 1/16, 1/8, 1/4, 1/2 and all of the training texts, N times each with other texts and seeds, "
+        "compare the models with TF-IDF on the validation split, and predict what twice the texts would give; from 2 "
+        "on the prediction has an interval",
+        unset="train once",
+    )
 
     threshold: float | None = _result(
         None,
@@ -171,13 +180,13 @@ class FineTuningPlan(TrainingOptions, DataOptions):
 
     @property
     def study(self) -> str | None:
-        """The name of the option that asks for several models, "seeds", "folds" or "grid"; None for one model."""
+        """The name of the option that asks for several models, such as "seeds" or "folds"; None for one model."""
         if self.folds is not None and self.fold is None:
             return "folds"
-        return next((name for name in ("seeds", "grid") if getattr(self, name)), None)
+        return next((name for name in ("seeds", "grid", "learning_curve") if getattr(self, name)), None)
 
     def _check_study(self, typed: Collection[str]) -> None:
-        several = [name for name in ("seeds", "grid", "folds") if getattr(self, name)]
+        several = [name for name in ("seeds", "grid", "folds", "learning_curve") if getattr(self, name)]
         if len(several) > 1:
             raise InputError(f"{' and '.join(map(option_name, several))} cannot be combined: leave out all but one")
         if self.distributed:
@@ -198,6 +207,11 @@ class FineTuningPlan(TrainingOptions, DataOptions):
                 f"{option_name(self.study)} would save the soft labels once for each model: leave out "
                 "--save-soft-labels, and save them before by a command of its own, with --dry-run"
             )
+        if self.study == "learning_curve" and self.soft_labels:
+            raise InputError(
+                "--learning-curve trains on parts of the texts, but the teachers of --soft-labels may have learnt all "
+                "of them: leave out --soft-labels"
+            )
         if self.study == "folds" and self.soft_labels:
             raise InputError(
                 "--folds test on every row in turn, but the teachers of --soft-labels may have learnt some of these "
@@ -208,7 +222,12 @@ class FineTuningPlan(TrainingOptions, DataOptions):
                 replace(self, grid=[], **combination.values).check({*typed, *combination.values})
             except InputError as error:
                 raise InputError(f"--grid {combination}: {error}") from error
-        if self.seeds is not None and self.seed + self.seeds > NUM_POSSIBLE_SEEDS:
-            raise InputError(
-                f"--seed {self.seed} is too large for --seeds {self.seeds}: seeds end at {NUM_POSSIBLE_SEEDS - 1}"
-            )
+        if self.learning_curve and self.train_fraction is not None:
+            raise InputError("--learning-curve sets the fractions itself: leave out --train-fraction")
+        for name in ("seeds", "learning_curve"):
+            count = getattr(self, name)
+            if count is not None and self.seed + count > NUM_POSSIBLE_SEEDS:
+                raise InputError(
+                    f"--seed {self.seed} is too large for {option_name(name)} {count}: seeds end at "
+                    f"{NUM_POSSIBLE_SEEDS - 1}"
+                )
