@@ -15,10 +15,10 @@ from system.errors import InputError
 from system.files import sha256_of_file
 from text.labels import Threshold
 from text.tables.problems import text_problem
-from text.tokens.checks.panics import panics_as_input_error
+from text.tokens.checks.panics import UNREADABLE, panics_as_input_error
 from text.tokens.tokenizer import special_ids, tokenizer_from_json
 from text.tokens.window_settings import WindowSettings
-from text.tokens.windows import UNREADABLE, Windows, encode_windows, windows_of
+from text.tokens.windows import Windows, encode_windows, windows_of
 
 CALIBRATED = "auto"
 BATCH_SIZE = 32

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packed_rows import tokens_of
-from tiny import sample_tokenizer
+from tiny import panicking_tokenizer, sample_tokenizer
 
 from system.errors import InputError
 from text.corpus import iter_texts
@@ -65,6 +65,28 @@ def test_a_process_that_ends_early_is_one_error(in_processes):
 
     with pytest.raises(InputError, match="run the same command again, which continues the packing"):
         list(tokenized_blocks(texts(), OPTIONS))
+
+
+def test_a_panic_is_an_input_error():
+    tokenize = BlockTokenizer(OPTIONS)
+    tokenize.tokenizer = panicking_tokenizer()
+    with pytest.raises(InputError, match="the tokenizer of the model fails on a text; leave the text out"):
+        tokenize(TEXTS[:1])
+
+
+class OptionsThatFail(PackingOptions):
+    """Options with which every block is an error, in another process too."""
+
+    @property
+    def needs_offsets(self):
+        raise InputError("the tokenizer fails on a text")
+
+
+def test_an_error_in_a_process_is_raised_here(in_processes, monkeypatch, capfd):
+    monkeypatch.setattr(tokenizing, "BLOCKS_WITHOUT_PROCESSES", 0)
+    with pytest.raises(InputError, match="^the tokenizer fails on a text$"):
+        list(tokenized_blocks(TEXTS, OptionsThatFail(*OPTIONS)))
+    assert multiprocessing.active_children() == [] and "Traceback" not in capfd.readouterr().err
 
 
 def test_few_documents_start_no_process(monkeypatch):

@@ -1,6 +1,9 @@
 """Small tokenizers, made of a list of words in milliseconds."""
 
+import base64
 import functools
+import json
+import struct
 
 from tokenizers import Tokenizer, decoders, models
 
@@ -29,3 +32,11 @@ def sample_tokenizer() -> Tokenizer:
     normalize = load_tokenizer().normalizer.normalize_str
     characters = set("".join(normalize(text) for text in iter_texts(["sample"])))
     return tokenizer_of((*WORDS, *sorted(character for character in characters if not character.isspace())))
+
+
+def panicking_tokenizer() -> Tokenizer:
+    """Return a tokenizer that no check has seen, whose table leads out of itself."""
+    described = json.loads(sample_tokenizer().to_str())
+    table = base64.b64encode(struct.pack("<II", 4, 1000 << 10) + b"x\0").decode()
+    described["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": table}
+    return Tokenizer.from_str(json.dumps(described))

@@ -17,6 +17,7 @@ from system.errors import InputError
 from system.libraries import available_cores
 from text.packing.pieces import Piece, PieceCutter, begins_inside_word, borders_of
 from text.packing.row_packer import tokens_as_bytes
+from text.tokens.checks.panics import UNREADABLE, panics_as_input_error
 from text.tokens.tokenizer import CLASSIFY, SEPARATE, tokenizer_from_json
 
 DOCUMENTS_PER_BLOCK = 4096
@@ -87,7 +88,8 @@ class BlockTokenizer:
         encode = self.tokenizer.encode_batch if self.options.needs_offsets else self.tokenizer.encode_batch_fast
         documents = []
         for part in groups(texts, DOCUMENTS_AT_ONCE, CHARACTERS_AT_ONCE):
-            encodings = encode(part, add_special_tokens=False)
+            with panics_as_input_error(UNREADABLE):
+                encodings = encode(part, add_special_tokens=False)
             documents += map(self._document, part, encodings)
         # Best fit wastes less room if the long chunks come first (best fit decreasing).
         return sorted(documents, key=lambda document: document.tokens % (self.options.max_seq_len - 2), reverse=True)
@@ -126,7 +128,7 @@ def tokenized_blocks(texts: Iterable[str], options: PackingOptions) -> Iterator[
     Only the blocks at work are in memory. The order of the documents does not depend on the number of processes.
 
     Raises:
-        InputError: a process ended before its work.
+        InputError: the tokenizer fails on a text, or a process ended before its work.
     """
     blocks = groups(texts, DOCUMENTS_PER_BLOCK, CHARACTERS_PER_BLOCK)
     num_processes = min(available_cores(), MAX_PROCESSES)
@@ -148,18 +150,26 @@ def _in_processes(blocks: Iterable[list[str]], options: PackingOptions, num_proc
                     connection, documents = idle.pop(), None
                 else:
                     connection = working.popleft()
-                    documents = connection.recv()
+                    documents = _received(connection)
                 connection.send(block)
                 working.append(connection)
                 if documents is not None:
                     yield documents
             while working:
-                yield working.popleft().recv()
+                yield _received(working.popleft())
         except (EOFError, ConnectionError):
             raise InputError(
                 "a process that tokenized the corpus ended early, as when the memory is full; free memory and run the "
                 "same command again, which continues the packing"
             ) from None
+
+
+def _received(connection: Connection) -> list[Document]:
+    """Return the documents of the next block from a process, or raise its error."""
+    documents = connection.recv()
+    if isinstance(documents, InputError):
+        raise documents
+    return documents
 
 
 @contextlib.contextmanager
@@ -180,10 +190,14 @@ def _started(options: PackingOptions) -> Iterator[Connection]:
 
 
 def _tokenize(connection: Connection, options: PackingOptions) -> None:
-    """Return the documents of each block that comes, until the process that sends them is done or ends."""
+    """Send back the documents of each block that comes, or its error, until the process that sends them ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # each process has a core
     tokenize = BlockTokenizer(options)
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
-            connection.send(tokenize(connection.recv()))
+            block = connection.recv()
+            try:
+                connection.send(tokenize(block))
+            except InputError as error:
+                connection.send(error)

@@ -11,12 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from text.tokens.checks.panics import panics_as_input_error
+from text.tokens.checks.panics import UNREADABLE, panics_as_input_error
 from text.tokens.tokenizer import CLASSIFY, SEPARATE
 from text.tokens.window_settings import WindowSettings
 
 TEXTS_PER_BLOCK = 4096
-UNREADABLE = "the tokenizer of the model fails on a text; leave the text out, or use another model"
 
 
 class Windows(NamedTuple):

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from system.errors import InputError, first_line
 
+UNREADABLE = "the tokenizer of the model fails on a text; leave the text out, or use another model"
 PANIC = "PanicException"  # of pyo3, which offers no class to import
 
 
