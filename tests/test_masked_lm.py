@@ -7,12 +7,18 @@ import tiny_models
 from layer_checks import as_array
 
 from network.pretrained import with_next_sentence
+from pretrain import PLAN
+from recipes.runs.run_data import masker_of
+from system.errors import InputError
+from text.packing.packing import pack_corpus
+from training.engine.checkpoint import Checkpoint
 from training.masked_lm import (
     masked_accuracy,
     masked_lm_loss,
     next_sentence_accuracy,
     next_sentence_loss,
     objectives,
+    pretrain,
     sampled_masked_lm,
     whole_vocabulary_model,
 )
@@ -52,6 +58,17 @@ def test_the_accuracy_is_that_of_the_best_token():
     assert 0 < expected.sum() < expected.size
     np.testing.assert_array_equal(as_array(masked_accuracy(TARGETS, LOGITS)), expected)
     np.testing.assert_array_equal(as_array(masked_accuracy(LOGITS.argmax(-1), LOGITS)), 1)
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "checkpoint.npz")
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    network.compile(keras.optimizers.Adam(), "mse")
+    checkpoint.save(network)
+    corpus = pack_corpus(["sample"], tiny_models.sample_tokenizer(), 16, tmp_path)
+    model = tiny_models.masked_lm(max_seq_len=16)
+    with pytest.raises(InputError, match=r"checkpoint.npz: the checkpoint is of another kind of training; delete it"):
+        pretrain(model, corpus, masker_of(model, 0.15), PLAN, Checkpoint(checkpoint.path), resume=True)
 
 
 class TestNextSentence:

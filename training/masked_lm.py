@@ -11,10 +11,11 @@ from keras import KerasTensor, ops
 from network.backbone import backbone_layers
 from network.bert import BertMaskedLM
 from network.heads import MASKED_LM_HEAD
+from system.errors import InputError
 from text.packing.packed_rows import PackedCorpus
 from text.tokens.masking import Masker
 from training.engine.batches.epoch_batches import MaskedBatches
-from training.engine.checkpoint import Checkpoint
+from training.engine.checkpoint import START_AGAIN, Checkpoint
 from training.engine.distribution.processes import shared
 from training.engine.distribution.replicas import in_main, local_rows, replica, require_divisible
 from training.engine.loop import History, ProgressBar, TimeLimit, fit_epochs
@@ -97,7 +98,9 @@ def _pretrain(
     require_divisible(plan.batch_size)
     if resume:
         checkpoint.load()
-        total_steps = checkpoint.progress["total_steps"]
+        total_steps = checkpoint.progress.get("total_steps")
+        if total_steps is None:
+            raise InputError(f"{checkpoint.path}: the checkpoint is of another kind of training; {START_AGAIN}")
     else:
         total_steps = _total_steps(trained, batches_of, steps_per_epoch, plan)
     checkpoint.progress["total_steps"] = total_steps
