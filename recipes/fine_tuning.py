@@ -51,6 +51,11 @@ from training.plans.fine_tuning import FineTuningPlan
 PLOT_NAME = "training_curves.png"
 CONFUSION_MATRIX_NAME = "confusion_matrix.png"
 METRICS_NAME = "metrics.json"
+# A head that is fitted until it converges has no checkpoint.
+NO_CHECKPOINT = (
+    "This run cannot be resumed, because its training took seconds: run the same command again. Each file that it has "
+    "written is complete."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +145,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool, validate_bas
     )
     if not goes_on_alone():
         return None
-    with checkpoint.explained_if_interrupted():
+    with checkpoint.explained_if_interrupted(unsaved=NO_CHECKPOINT):
         masked_lm = _masked_lm_metrics(plan, masked_text)
         if not test:
             further = masked_lm | (assess_validation_baseline(splits) if validate_baseline else {})

@@ -286,9 +286,11 @@ def test_an_interruption_is_explained(path, capsys, is_saved):
     checkpoint = Checkpoint(path)
     if is_saved:
         checkpoint.save(small_network())
-    with pytest.raises(KeyboardInterrupt), checkpoint.explained_if_interrupted():
-        raise KeyboardInterrupt
-    error = capsys.readouterr().err
+    for unsaved in ({"unsaved": "There is no checkpoint."}, {}):
+        with pytest.raises(KeyboardInterrupt), checkpoint.explained_if_interrupted(**unsaved):
+            raise KeyboardInterrupt
+        error = capsys.readouterr().err
+        assert ("There is no checkpoint." in error) == (not is_saved and bool(unsaved))
     assert (f"The run is saved in {path.parent}; continue it with --resume" in error) == is_saved
     assert ("Nothing of this run is saved yet" in error) != is_saved
 

@@ -177,6 +177,18 @@ class TestWholeRun:
 
 
 @pytest.mark.slow
+def test_a_fitted_head_is_not_resumed(here, arguments, monkeypatch, capsys):
+    def interrupt(*plotted):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipes.fine_tuning, "plot_confusion_matrix", interrupt)
+    assert fine_tuning.main(arguments) == 130
+    error = capsys.readouterr().err
+    assert "run the same command again" in error and "Nothing of this run is saved" not in error
+    assert (here / "training_curves.png").is_file() and not CHECKPOINT.exists()
+
+
+@pytest.mark.slow
 def test_few_texts_and_a_classifier_to_start_from(here, finished, capsys):
     options = [
         "--dataset",

@@ -155,14 +155,18 @@ class Checkpoint(keras.callbacks.Callback):
             path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def explained_if_interrupted(self) -> Iterator[None]:
-        """Say how to continue the run if a signal ends the block."""
+    def explained_if_interrupted(self, unsaved: str = "Nothing of this run is saved yet.") -> Iterator[None]:
+        """Say how to continue the run if a signal ends the block.
+
+        Args:
+            unsaved: what to say if no checkpoint was written.
+        """
         try:
             yield
         except KeyboardInterrupt:  # `Terminated` is one
             saved = f"The run is saved in {self.path.parent}; continue it with --resume."
             if is_main():
-                print(f"\n{saved if self.path.is_file() else 'Nothing of this run is saved yet.'}", file=sys.stderr)
+                print(f"\n{saved if self.path.is_file() else unsaved}", file=sys.stderr)
             raise
 
     def _read(self, path: Path) -> None:
