@@ -1,6 +1,8 @@
 """Look at an `.onnx` file: all that we write is accepted, and what is damaged is refused or harmless."""
 
 import base64
+import contextlib
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -9,6 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from network.checks.archive import CONFIG
+from network.checks.config import described_model
+from network.checks.limits import MOST
 from serving.export.onnx_file import onnx_path
 from serving.export.quantization import QUANTIZATIONS, quantized
 from serving.predictor import Predictor
@@ -31,6 +36,18 @@ class TestIncludedFile:
     def test_is_accepted_quantized(self, path, quantization, tmp_path):
         onnx.save(quantized(onnx.load(path), quantization), tmp_path / "a.onnx")
         assert Predictor(tmp_path / "a.onnx").predict(["房间很干净。"])[0].problem is None
+
+
+def test_a_window_is_limited_as_in_a_keras_file(tiny_model, monkeypatch):
+    file = read_onnx_file(onnx_path(tiny_model))
+    with zipfile.ZipFile(tiny_model) as archive:
+        config = archive.read(CONFIG)
+    for most, is_accepted in ((16, True), (15, False)):
+        monkeypatch.setitem(MOST, "max_seq_len", most)
+        for check in (lambda: file.check_windows(16, 64), lambda: described_model(config, "a.keras")):
+            refused = contextlib.nullcontext() if is_accepted else pytest.raises(ValueError, match="from 1 to 15")
+            with refused:
+                check()
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

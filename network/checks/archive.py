@@ -4,7 +4,8 @@ import os
 import zipfile
 from pathlib import Path
 
-from network.checks.config import MAX_CONFIG_BYTES, described_model
+from network.checks.config import described_model
+from network.checks.limits import MAX_DESCRIPTION_BYTES
 from network.checks.weights import check_weights
 from text.tokens.checks.tokenizer_file import MAX_BYTES as MAX_TOKENIZER_BYTES
 
@@ -12,7 +13,7 @@ CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 # The members that we write, with their maximum sizes in bytes; the network's config bounds the size of the weights.
 MEMBERS = {
     "metadata.json": 64 * 1024,
-    CONFIG: MAX_CONFIG_BYTES,
+    CONFIG: MAX_DESCRIPTION_BYTES,
     WEIGHTS: 4 * 2**30,
     "assets/tokenizer_asset/tokenizer.json": MAX_TOKENIZER_BYTES,
 }

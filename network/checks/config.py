@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from layers import ACTIVATIONS, PACKAGE
 from network.backbone import BertConfig
+from network.checks.limits import MOST, MOST_ATTENTION
 from network.heads import POOLING_LAYERS
 from network.metadata import Metadata
 from text.labels import LabelSet
 
-MAX_CONFIG_BYTES = 8 * 2**20  # a confusion matrix of a thousand labels has three million
 CLASSIFIER, MASKED_LM = "BertClassifier", "BertMaskedLM"
 MODULES = ("network.bert", "model")  # the second one in files from before the rooms
 PARTS = {"module", "class_name", "registered_name", "config", "build_config", "compile_config"}
@@ -18,17 +18,6 @@ OPTIONS = {
     CLASSIFIER: {"config", "metadata", "name", "unfreeze", "pooling", "head_dropout_rate"},
     MASKED_LM: {"config", "metadata", "name", "next_sentence"},
 }
-# The largest sizes of a network, far above those of any BERT.
-MOST = {
-    "vocab_size": 1_000_000,
-    "max_seq_len": 4096,
-    "d_model": 8192,
-    "num_layers": 128,
-    "num_heads": 256,
-    "dff": 65_536,
-    "type_vocab_size": 1024,
-}
-MOST_ATTENTION = 2**26  # scores of one window: heads × length²; BERT-large has 4 million
 
 
 class DescribedModel(NamedTuple):

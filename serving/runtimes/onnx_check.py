@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from network.checks.limits import MAX_DESCRIPTION_BYTES, MOST
 from serving.runtimes.onnx_shapes import RULES, Branch, Known, Node, cost_of
 from serving.runtimes.protobuf import Message, text_of
 from text.tokens.checks.tokenizer_file import MAX_BYTES as MAX_TOKENIZER_BYTES
@@ -23,10 +24,8 @@ ABOUT, TOKENIZER, WEIGHTS_SHA256 = "mini_bert", "tokenizer.json.zlib.base64", "w
 INPUT, OUTPUT = "input_ids", "logits"
 OPSET = 17  # the version of the operators, the first with LayerNormalization
 MAX_FILE_BYTES = 2**31 - 1  # of Protocol Buffers
-MAX_ENTRY_BYTES = 8 * 2**20  # of the metadata, as of `network.checks.config`
 MAX_PACKED_BYTES = 2 * MAX_TOKENIZER_BYTES  # of the entry with the tokenizer, in base64
 MAX_OPERATIONS = 50_000  # BERT-large has 8000
-MAX_LENGTH = 4096  # tokens, as in `network.checks.config`
 MAX_MEMORY = 2**27  # numbers at once besides the weights, 512 megabytes
 # Multiplications of a weight per token; a network has one, and more of an input that is long for its width.
 MAX_USES, MAX_FURTHER_WORK = 16, 2**31
@@ -89,8 +88,9 @@ class OnnxFile(NamedTuple):
         Raises:
             ValueError: the graph needs too much, or does not accept the longest window.
         """
-        if type(max_seq_len) is not int or not 1 <= max_seq_len <= MAX_LENGTH:
-            raise ValueError(f"max_seq_len is {max_seq_len!r}, but it must be a whole number from 1 to {MAX_LENGTH}")
+        most = MOST["max_seq_len"]
+        if type(max_seq_len) is not int or not 1 <= max_seq_len <= most:
+            raise ValueError(f"max_seq_len is {max_seq_len!r}, but it must be a whole number from 1 to {most}")
         self.check_cost(max(1, batch_tokens // max_seq_len), max_seq_len)
         self.check_cost(batch_tokens, 1)
 
@@ -161,7 +161,7 @@ def _require(holds: bool, problem: str) -> None:
 
 def _entry(entry: Message) -> tuple[str, str]:
     key, size = entry.text(KEY), entry.size(TEXT)
-    most = MAX_PACKED_BYTES if key == TOKENIZER else MAX_ENTRY_BYTES
+    most = MAX_PACKED_BYTES if key == TOKENIZER else MAX_DESCRIPTION_BYTES
     _require(size <= most, f"its metadata has an entry of {size:,} bytes")
     return key, entry.text(TEXT)
 
