@@ -4,6 +4,7 @@ import contextlib
 import functools
 
 from serving.scoring.cluster import ray_engine
+from serving.scoring.cluster.attempts import Attempts
 from serving.scoring.cluster.tasks import table_of
 
 
@@ -33,6 +34,7 @@ class PipelineInProcess(ray_engine.Pipeline):
     def __init__(self, plan, actors):
         self._plan = plan
         self._lowest = self._highest = 1
+        self._attempts = Attempts()
 
     def _per_file(self, function, **arguments):
         numbers = reversed(range(len(self._plan.files)))

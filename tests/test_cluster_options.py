@@ -14,6 +14,7 @@ from serving.scoring.cluster import ray_engine
         (["--file", "a.csv", "--ray-address", "auto"], "--ray-address needs --engine ray"),
         (["--file", "a.csv", "--engine", "local", "--actors", "2"], "--actors needs --engine ray"),
         (["--file", "-", "--engine", "ray", "--output", "out"], "cannot read standard input; name files with --file"),
+        (["--file", "a.csv", "--engine", "ray", "--output", "o", "--runtime", "keras"], "leave out --runtime keras"),
         (["--file", "a.csv", "--engine", "ray"], "needs --output, a folder or a file"),
         (["--file", "a.csv", "--engine", "ray", "--output", "-"], "needs --output, a folder or a file"),
         (["--file", "a.csv", "--engine", "ray", "--output", "o", "--actors", "1", "2", "3"], "one number, or the"),

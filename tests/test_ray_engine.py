@@ -6,12 +6,14 @@ import os
 
 import pyarrow.parquet
 import pytest
+import ray_in_process
 from ray_in_process import run_in_process
 from scored_files import read_rows, write_rows
 
 import application
 from serving.scoring import source as source_module
 from serving.scoring.cluster import ray_engine, tasks
+from serving.scoring.cluster.attempts import MOST_ATTEMPTS, Attempts
 
 pytest.importorskip("ray")
 
@@ -273,3 +275,21 @@ class TestUnreliableCluster:
         assert "run the same command with --resume to continue" in errors
         status, errors = score("in/a.csv", "out.csv", "--engine", "ray", "--resume")
         assert status == 0 and "10 rows (7 scored before)" in errors
+
+    def test_a_part_that_ends_every_worker_is_named_and_the_others_are_kept(self, score, monkeypatch, tmp_path, folder):
+        class AttemptsAtDeadlyPart(Attempts):
+            def begin(self, number):
+                for _ in range(MOST_ATTEMPTS * (number == 1)):  # workers that began it and died
+                    super().begin(number)
+                return super().begin(number)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ray_in_process, "Attempts", AttemptsAtDeadlyPart)
+            status, errors = score("in/a.csv", "out.csv", "--engine", "ray")
+        assert status == 1
+        assert "error: in/a.csv, rows 5 to 7: 5 workers have died while they predicted these rows" in errors
+        assert "run the same command with --resume to continue" in errors
+        status, errors = score("in/a.csv", "out.csv", "--engine", "ray", "--resume")
+        assert status == 0 and "10 rows (4 scored before)" in errors
+        assert score("in/a.csv", "local.csv")[0] == 0
+        assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "local.csv").read_bytes()

@@ -39,6 +39,8 @@ def problem_of(args: argparse.Namespace) -> str | None:
         return None if given == ["--engine"] else f"{given[-1]} needs --engine ray"
     if not given:
         return None
+    if args.runtime == "keras":
+        return "--engine ray predicts with ONNX Runtime: leave out --runtime keras"
     if args.file == "-":
         return "--engine ray cannot read standard input; name files with --file"
     if args.output in (None, "-"):

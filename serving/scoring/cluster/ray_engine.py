@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.predictor import Predictor
+from serving.scoring.cluster.attempts import RemoteAttempts
 from serving.scoring.cluster.storage import Destination, find_files
 from serving.scoring.cluster.tasks import (
     PARTS_OF_A_FILE,
+    Deadly,
     End,
     Failure,
     ReadingPlan,
@@ -177,6 +179,7 @@ class Pipeline:
         self._lowest, self._highest = (actors[0], actors[-1]) if actors else (1, all_cpus)
         here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
         # Other machines may lack the files of this one.
+        self._attempts = RemoteAttempts(here)
         self._readers_at = here if any(file.is_on_this_machine for file in plan.files) else None
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
@@ -210,7 +213,8 @@ class Pipeline:
             hashes: the hash of each file.
 
         Raises:
-            InputError: a file cannot be read, or parts of it are missing.
+            InputError: a file cannot be read.
+            OutputError: parts of a file are missing, or its rows end every worker.
         """
         import ray.data
 
@@ -219,7 +223,7 @@ class Pipeline:
             Scorer,
             batch_size=1,
             batch_format="pyarrow",
-            fn_constructor_kwargs=scorer,
+            fn_constructor_kwargs={**scorer, "attempts": self._attempts},
             num_cpus=1,
             compute=ray.data.ActorPoolStrategy(min_size=self._lowest, max_size=self._highest),
         )
@@ -227,6 +231,8 @@ class Pipeline:
         for item in items_of(results):
             if isinstance(item, Failure):
                 raise InputError(item.message)
+            if isinstance(item, Deadly):
+                raise OutputError(f"{self.name_of(item.number)}, {item.problem}")
             if isinstance(item, End):
                 first = item.file * PARTS_OF_A_FILE
                 expected.update(range(first, first + item.num_parts))

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import pyarrow
 
 from serving.predictor import Predictor
+from serving.scoring.cluster.attempts import MOST_ATTEMPTS, Attempts, RemoteAttempts
 from serving.scoring.cluster.storage import InputFile
 from serving.scoring.columns import PredictionColumns
 from serving.scoring.parts import PartSummary
@@ -86,6 +87,23 @@ class End(NamedTuple):
 
     file: int
     num_parts: int
+
+
+class Deadly(NamedTuple):
+    """Part `number`, during which so many workers have died that no other one tries it, and its rows in the file."""
+
+    number: int
+    first_row: int
+    last_row: int
+
+    @property
+    def problem(self) -> str:
+        """What to tell the user, after the name of the file."""
+        return (
+            f"rows {self.first_row:,} to {self.last_row:,}: {MOST_ATTEMPTS} workers have died while they predicted "
+            "these rows, as when the memory is full; give each worker more memory, with fewer --actors, or correct the "
+            "rows"
+        )
 
 
 class Failure(NamedTuple):
@@ -190,6 +208,7 @@ class Scorer:
         added: the columns to add.
         output_format: encodes the rows.
         to_folder: whether the parts are joined to many files, each of which begins with a header.
+        attempts: counts the attempts at each part.
     """
 
     def __init__(
@@ -201,6 +220,7 @@ class Scorer:
         added: PredictionColumns,
         output_format: Format,
         to_folder: bool,
+        attempts: Attempts | RemoteAttempts,
     ) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "model.onnx")
@@ -210,9 +230,10 @@ class Scorer:
         self._added = added
         self._format = output_format
         self._to_folder = to_folder
+        self._attempts = attempts
 
     def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
-        """Return the `Scored` of a `Block`, and everything else unchanged."""
+        """Return the `Scored` of a `Block`, or that it is `Deadly`, and everything else unchanged."""
         item = item_of(batch)
         if not isinstance(item, Block):
             return batch
@@ -220,6 +241,8 @@ class Scorer:
         is_first = begins_file(number) if self._to_folder else number == 0
         if not rows:
             return table_of(Scored(number, ScoredBlock(self._format.encode([], is_first), 0, Counter(), 0, 0, [])))
+        if self._attempts.begin(number) > MOST_ATTEMPTS:
+            return table_of(Deadly(number, rows[0].number, rows[-1].number))
         return table_of(
             Scored(number, score_block(self._predictor, self._text_of, self._format, self._added, rows, is_first))
         )
