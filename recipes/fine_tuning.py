@@ -146,13 +146,12 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool, validate_bas
     if not goes_on_alone():
         return None
     with checkpoint.explained_if_interrupted(unsaved=NO_CHECKPOINT):
-        masked_lm = _masked_lm_metrics(plan, masked_text)
+        more = _masked_lm_metrics(plan, masked_text) | (assess_validation_baseline(splits) if validate_baseline else {})
         if not test:
-            further = masked_lm | (assess_validation_baseline(splits) if validate_baseline else {})
-            return _end_with_validation(plan, classifier, splits, history, further)
+            return _end_with_validation(plan, classifier, splits, history, more)
         try:
             baseline = baseline_test_logits(splits) if plan.report else None  # else nobody needs its answers again
-            result = FineTuningResult(classifier, _test(plan, classifier, splits, baseline) | masked_lm, history)
+            result = FineTuningResult(classifier, _test(plan, classifier, splits, baseline) | more, history)
         except InputError:
             checkpoint.remove()
             raise
@@ -256,12 +255,12 @@ def _masked_lm_metrics(plan: FineTuningPlan, masked_text: MaskedText | None) -> 
 
 
 def _end_with_validation(
-    plan: FineTuningPlan, classifier: BertClassifier, splits: Splits, history: History, further: dict
+    plan: FineTuningPlan, classifier: BertClassifier, splits: Splits, history: History, other: dict
 ) -> FineTuningResult:
-    """Write the validation metrics of the trained weights, further ones and the history, and finish the run."""
+    """Write the validation metrics of the trained weights, other ones and the history, and finish the run."""
     logits = document_logits(logits_model(classifier), splits.validation)
     validation = {"validation": assess_validation(splits.validation, logits)}
-    result = FineTuningResult(classifier, validation | further, history)
+    result = FineTuningResult(classifier, validation | other, history)
     write_metrics(Path(plan.report_folder, METRICS_NAME), result.assessment | {"history": history} | environment())
     finish_run(plan.run_folder)
     return result
