@@ -51,11 +51,6 @@ from training.plans.fine_tuning import FineTuningPlan
 PLOT_NAME = "training_curves.png"
 CONFUSION_MATRIX_NAME = "confusion_matrix.png"
 METRICS_NAME = "metrics.json"
-# A head that is fitted until it converges has no checkpoint.
-NO_CHECKPOINT = (
-    "This run cannot be resumed, because its training took seconds: run the same command again. Each file that it has "
-    "written is complete."
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +60,7 @@ class FineTuningResult:
     Attributes:
         classifier: the trained model.
         assessment: its metrics on the test split, as `evaluation.assessment.assess` returns them; if it was not
-            tested, those of `evaluation.assessment.assess_validation` as "validation". With `--corpus` also the
-            held-out metrics of masked language modelling as "masked_lm", if there are held-out rows.
+            tested, those of `assess_validation` as "validation". With `--corpus` and held-out rows "masked_lm" too.
         history: the metrics of each epoch.
     """
 
@@ -90,10 +84,8 @@ def fine_tune(
         typed: the fields that the user set, with their values; a resumed run refuses one that differs.
         plot_name: the file name of the learning curves in the report folder.
         test: whether to test and save the classifier. Otherwise the run ends with its validation: metrics.json holds
-            "validation", "history" and perhaps "masked_lm", and there is neither a model nor anything from the test
-            split. So can settings be compared.
-        validate_baseline: whether a run without a test validates the baseline too, trained on the same texts, as
-            "baseline" beside their number, "train_texts".
+            "validation", "history" and perhaps "masked_lm", and there is no model and nothing of the test split.
+        validate_baseline: whether a run without a test validates the baseline too, see `assess_validation_baseline`.
 
     Returns:
         The result; None for a dry run, which stops before the training, and in all but one of several processes.
@@ -145,7 +137,7 @@ def _fine_tune(plan: FineTuningPlan, plot_name: str, *, test: bool, validate_bas
     )
     if not goes_on_alone():
         return None
-    with checkpoint.explained_if_interrupted(unsaved=NO_CHECKPOINT):
+    with checkpoint.explained_if_interrupted():
         more = _masked_lm_metrics(plan, masked_text) | (assess_validation_baseline(splits) if validate_baseline else {})
         if not test:
             return _end_with_validation(plan, classifier, splits, history, more)

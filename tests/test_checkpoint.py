@@ -286,11 +286,13 @@ def test_an_interruption_is_explained(path, capsys, is_saved):
     checkpoint = Checkpoint(path)
     if is_saved:
         checkpoint.save(small_network())
-    for unsaved in ({"unsaved": "There is no checkpoint."}, {}):
-        with pytest.raises(KeyboardInterrupt), checkpoint.explained_if_interrupted(**unsaved):
-            raise KeyboardInterrupt
-        error = capsys.readouterr().err
-        assert ("There is no checkpoint." in error) == (not is_saved and bool(unsaved))
+    with pytest.raises(KeyboardInterrupt), checkpoint.explained_if_interrupted():
+        raise KeyboardInterrupt
+    assert ("run the same command again" in capsys.readouterr().err) != is_saved  # no epoch has begun
+    checkpoint.start_epoch(0, {})
+    with pytest.raises(KeyboardInterrupt), checkpoint.explained_if_interrupted():
+        raise KeyboardInterrupt
+    error = capsys.readouterr().err
     assert (f"The run is saved in {path.parent}; continue it with --resume" in error) == is_saved
     assert ("Nothing of this run is saved yet" in error) != is_saved
 

@@ -16,6 +16,11 @@ from system.files import as_input_error, previous_path, write_atomically
 from training.engine.distribution.processes import is_main, shared, shared_arrays
 from training.engine.interruption import Interruption
 
+NOTHING_SAVED = "Nothing of this run is saved yet."
+NEVER_SAVED = (  # of a head that is fitted until it converges, in no epochs
+    "This run cannot be resumed, because its training took seconds: run the same command again. Each file that it has "
+    "written is complete."
+)
 START_AGAIN = "delete it and start again without --resume"
 # What reading a damaged file raises; an array may claim a shape for which there is no memory.
 DAMAGE = (EOFError, ValueError, TypeError, LookupError, RecursionError, MemoryError, OverflowError, zipfile.BadZipFile)
@@ -155,17 +160,14 @@ class Checkpoint(keras.callbacks.Callback):
             path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def explained_if_interrupted(self, unsaved: str = "Nothing of this run is saved yet.") -> Iterator[None]:
-        """Say how to continue the run if a signal ends the block.
-
-        Args:
-            unsaved: what to say if no checkpoint was written.
-        """
+    def explained_if_interrupted(self) -> Iterator[None]:
+        """Say how to continue the run if a signal ends the block."""
         try:
             yield
         except KeyboardInterrupt:  # `Terminated` is one
             saved = f"The run is saved in {self.path.parent}; continue it with --resume."
             if is_main():
+                unsaved = NOTHING_SAVED if "epoch" in self.progress else NEVER_SAVED
                 print(f"\n{saved if self.path.is_file() else unsaved}", file=sys.stderr)
             raise
 
