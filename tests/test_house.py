@@ -37,6 +37,7 @@ ROOMS = (
     "evaluation/analysis",
     "evaluation/analysis/robustness",
     "evaluation/report",
+    "evaluation/report/learning_curve",
     "evaluation/report/page",
     "evaluation/report/page/sections",
     "serving",

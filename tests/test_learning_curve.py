@@ -15,9 +15,9 @@ import fine_tuning
 from evaluation.analysis.power_law import curve_of
 from evaluation.baseline import baseline_logits
 from evaluation.metrics import classification_metrics
-from evaluation.report.learning_curve import plot_learning_curve
+from evaluation.report.learning_curve.plot import plot_learning_curve
 from recipes.runs.run_folder import PROGRESS_NAME, RECORD_NAME
-from recipes.studies.learning_curve import PLOT_NAME, LearningCurveStudy
+from recipes.studies.learning_curve import PAGE_NAME, PLOT_NAME, LearningCurveStudy
 from recipes.studies.results import BASELINE, MODEL
 from recipes.studies.study import MARKDOWN_NAME, STUDY_NAME
 from text.dataset.draws.rows_of_splits import rows_of_splits
@@ -58,7 +58,7 @@ class TestFinishedCurve:
         folder, _ = finished
         parts = {f"part-{name}-draw-1" for name in ("1_8", "1_4", "1_2", "all")}
         names = {path.name for path in (folder / FOLDER).iterdir()}
-        assert names == {*parts, STUDY_NAME, MARKDOWN_NAME, PLOT_NAME, RECORD_NAME}
+        assert names == {*parts, STUDY_NAME, MARKDOWN_NAME, PLOT_NAME, PAGE_NAME, RECORD_NAME}
         written = {path.name for part in parts for path in (folder / FOLDER / part).iterdir()}
         assert written == {RECORD_NAME, "metrics.json"}
 
@@ -139,9 +139,9 @@ def test_a_part_gives_what_it_gives_alone(finished, arguments):
 class TestReport:
     """The report of results that no run has to be trained for."""
 
-    def report(self, data, draws, accuracies):
-        """Return the report of runs with the accuracies of the model, the same for all draws of a size."""
-        options = fine_tuning.PLAN.__dict__ | {"dataset": str(data), "learning_curve": draws}
+    def report(self, data, draws, accuracies, **options):
+        """Return a study, and results with the accuracies of the model, the same for all draws of a size."""
+        options = fine_tuning.PLAN.__dict__ | {"dataset": str(data), "learning_curve": draws} | options
         plan = fine_tuning.FineTuningPlan(**options)
         study = LearningCurveStudy(plan, read_rows(plan))
         results = {}
@@ -167,6 +167,24 @@ class TestReport:
         printed = study.report(results).printed
         assert f"{MODEL}: with twice the training texts (270), the expected accuracy is about 0.84" in printed
         assert "(95% interval 0.8" in printed and " points more (" in printed and "±7.5 points" in printed
+
+    @pytest.mark.parametrize(
+        ("language", "expected"), [("en", "with twice the training texts (270)"), ("zh", "训练文本加倍（270 条）后")]
+    )
+    def test_the_page_has_the_chart_the_table_and_the_forecast(self, data, tmp_path, language, expected):
+        study, results = self.report(data, 3, {"1/8": 0.7, "1/4": 0.75, "1/2": 0.79, "all": 0.82}, language=language)
+        study.report(results).files[PAGE_NAME](tmp_path / "page.html")
+        page = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert f'<html lang="{language}">' in page and "<script" not in page
+        assert page.count("<svg") == 1 and expected in page
+        for part, texts in SIZES.items():
+            assert f'<th scope="row">{part}</th><td>{texts}</td>' in page
+
+    def test_all_sizes_fit_the_head_in_the_same_way(self, data):
+        study, _ = self.report(data, 1, dict.fromkeys(SIZES, 0.8))
+        assert {run.plan.head_fit for run in study.runs} == {"convergence"}
+        study, _ = self.report(data, 1, dict.fromkeys(SIZES, 0.8), loss="focal")
+        assert {run.plan.head_fit for run in study.runs} == {"epochs"}
 
     def test_a_single_draw_has_none(self, data):
         study, results = self.report(data, 1, {"1/8": 0.7, "1/4": 0.75, "1/2": 0.79, "all": 0.82})

@@ -1,24 +1,31 @@
 """A learning curve: one fine-tuning on growing parts of the training texts, and what twice the texts would give."""
 
+import dataclasses
 import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from evaluation.analysis.power_law import LEAST_SIZES, Curve, Forecast, curve_of
-from evaluation.report.learning_curve import plot_learning_curve
+from evaluation.analysis.power_law import Curve, curve_of
+from evaluation.report.learning_curve.page import learning_curve_page
+from evaluation.report.learning_curve.plot import plot_learning_curve
+from evaluation.report.learning_curve.wording import forecast_sentence, introduction, uncertainty
+from evaluation.report.page.language import ENGLISH, Language, default_language
 from recipes.studies.results import BASELINE, METRIC_TITLES, MODEL, mean_and_deviation, metrics_of
 from recipes.studies.runs import Report, Results, Run, run_of
 from system.errors import InputError
+from system.files import write_atomically
 from system.output.markdown import markdown_table
 from text.dataset.draws.rows_of_splits import rows_of_splits
 from text.dataset.labelled_texts import LabelledTexts
 from training.plans.fine_tuning import FineTuningPlan
 
-PLOT_NAME = "learning_curve.png"
+PLOT_NAME, PAGE_NAME = "learning_curve.png", "learning_curve.html"
 FRACTIONS = {"1/16": 1 / 16, "1/8": 1 / 8, "1/4": 1 / 4, "1/2": 1 / 2, "all": None}
 # Of fewer texts, and of fewer of each label, the errors say more about the draw than about the number of texts.
 LEAST_TEXTS, LEAST_TEXTS_OF_LABEL = 16, 2
 SECTIONS = {MODEL: "validation", BASELINE: "baseline"}  # of a run's metrics.json
-NO_GAIN = 0.0005  # a smaller one is 0.0 points
 
 
 class LearningCurveStudy:
@@ -48,9 +55,11 @@ class LearningCurveStudy:
                 f"{least}; label more texts first"
             )
         self._parts = {name: part for name, part in FRACTIONS.items() if part is None or round(part * count) >= least}
+        # All sizes in the same way: a head that is fitted jumps where few texts become many.
+        fit = "convergence" if plan.fits_head(count) else "epochs"
         self.runs = [
             run_of(
-                plan,
+                dataclasses.replace(plan, head_fit=fit),
                 f"part-{name.replace('/', '_')}-draw-{draw + 1}",
                 f"{name}, {draw + 1}",
                 f"Training texts: {name}, draw {draw + 1} of {plan.learning_curve}",
@@ -69,6 +78,7 @@ class LearningCurveStudy:
         default = "micro_f1" if labelled.label_set.multi_label else "accuracy"
         self._metric = plan.monitor if plan.monitor in METRIC_TITLES else default
         self._draws, self._folder = plan.learning_curve, plan.run_folder
+        self._language = plan.language or default_language(os.environ)
 
     def measure(self, run: Run) -> dict[str, Any]:
         """Return the number of training texts of a run, and the validation metrics of the model and the baseline."""
@@ -76,42 +86,56 @@ class LearningCurveStudy:
         return {name: metrics[name] for name in ("train_texts", *SECTIONS.values())}
 
     def report(self, results: Results) -> Report:
-        """Return the table of all sizes, the forecasts and the plot."""
+        """Return the table of all sizes, the forecasts, the plot and the page."""
         trained = {key: result for key, result in results.items() if "failed" not in result}
-        failures = [f"{key}: {results[key]['failed']}" for key in results if key not in trained]
         curves = {name: self._curve(trained, section) for name, section in SECTIONS.items()}
-        title, count = METRIC_TITLES[self._metric], "1 draw" if self._draws == 1 else f"{self._draws} draws"
-        forecasts = [_sentence(name, title, curve, self._draws) for name, curve in curves.items()]
-        parts = [
-            f"{title[0].upper()}{title[1:]} on the validation split, {_count(trained):,} texts; mean ± standard "
-            f"deviation of {count}. Nothing was tested, and no model was saved.",
-            self._table(trained),
-            *(f"Not trained: {failure}" for failure in failures),
-            # Both sentences give the same reason for too few sizes.
-            *dict.fromkeys(forecasts),
-        ]
-        if self._metric == "accuracy" and trained:
-            parts.append(_uncertainty(trained))
+        english = Language(ENGLISH)
+        first, *sentences = self._sentences(results, trained, curves, english)
+        printed = [first, markdown_table(self._rows(trained, english)), *sentences]
         laws = {name: curve.forecast._asdict() if curve.forecast else None for name, curve in curves.items()}
+        title = METRIC_TITLES[self._metric]
         plot = functools.partial(
             plot_learning_curve, curves, error_title=f"Error on the validation split (1 − {title})"
         )
+
+        def write_page(path: Path) -> None:
+            t = Language(self._language)
+            sentences = self._sentences(results, trained, curves, t)
+            with write_atomically(path) as file:
+                file.write(learning_curve_page(curves, title, sentences, self._rows(trained, t), t))
+
         return Report(
-            printed="\n\n".join(parts),
-            markdown="\n\n".join(["# Learning curve", *parts, f"![Learning curve]({PLOT_NAME})"]),
+            printed="\n\n".join(printed),
+            markdown="\n\n".join(["# Learning curve", *printed, f"![Learning curve]({PLOT_NAME})"]),
             content={"metric": self._metric, "learning_curve": results, "forecasts": laws},
             closing=f"Validation metrics and history of each run in {self._folder}/part-*",
-            plots={PLOT_NAME: plot} if trained else {},
+            files={PLOT_NAME: plot, PAGE_NAME: write_page} if trained else {},
         )
+
+    def _sentences(self, results: Results, trained: Results, curves: Mapping[str, Curve], t: Language) -> list[str]:
+        """Return what the curve says: what its numbers are, what is missing, the forecasts, and how sure they are."""
+        title, count = METRIC_TITLES[self._metric], _count(trained)
+        failed = {key: result["failed"] for key, result in results.items() if "failed" in result}
+        sentences = [
+            introduction(title, count, self._draws, t),
+            *(t(f"Not trained: {key}: {reason}", f"未能训练：{key}：{reason}") for key, reason in failed.items()),
+            # Both sentences give the same reason for too few sizes.
+            *dict.fromkeys(forecast_sentence(name, title, curve, self._draws, t) for name, curve in curves.items()),
+        ]
+        if self._metric == "accuracy" and trained:
+            best = max(result["validation"]["accuracy"] for result in trained.values())
+            sentences.append(uncertainty(best, count, t))
+        return sentences
 
     def _curve(self, trained: Results, section: str) -> Curve:
         errors = [1 - result[section][self._metric] for result in trained.values()]
         return curve_of([result["train_texts"] for result in trained.values()], errors)
 
-    def _table(self, trained: Results) -> str:
+    def _rows(self, trained: Results, t: Language) -> list[list[str]]:
         """Return a table with a line for each size: means and deviations of the model and of the baseline."""
         metrics = list(dict.fromkeys((self._metric, "accuracy", "macro_f1")))
-        lines = [["part", "texts", *(cell for name in metrics for cell in (METRIC_TITLES[name], "baseline"))]]
+        titles = [cell for name in metrics for cell in (METRIC_TITLES[name], t("baseline", "基线"))]
+        lines = [[t("part", "部分"), t("texts", "文本数"), *titles]]
         for part in self._parts:
             runs = [result for key, result in trained.items() if key.split(",")[0] == part]
             if runs:
@@ -121,56 +145,9 @@ class LearningCurveStudy:
                     for section in SECTIONS.values()
                 ]
                 lines.append([part, f"{runs[0]['train_texts']:,}", *cells])
-        return markdown_table(lines)
+        return lines
 
 
 def _count(trained: Results) -> int:
     """Return the number of validation texts."""
     return next((result["validation"]["count"] for result in trained.values()), 0)
-
-
-def _sentence(name: str, metric: str, curve: Curve, draws: int) -> str:
-    """Return what twice the texts are expected to give, in a sentence or two."""
-    forecast = curve.forecast
-    if forecast is None:
-        sizes = len(set(curve.num_texts))
-        return (
-            f"No forecast: {sizes} sizes were trained, and a power law needs {LEAST_SIZES}. Label more texts, and draw "
-            "the curve again."
-        )
-    if forecast.gain < NO_GAIN:
-        return (
-            f"{name}: its {metric} no longer rises with the number of training texts, so twice as many "
-            f"({forecast.target:,}) are not expected to raise it."
-        )
-    return (
-        f"{name}: with twice the training texts ({forecast.target:,}), the expected {metric} is about "
-        f"{1 - forecast.error_at_target:.3f}{_errors_interval(forecast)} instead of "
-        f"{1 - forecast.error_at_largest:.3f}: {100 * forecast.gain:.1f} points more{_gain_interval(forecast)}."
-        + (" A single draw gives no interval; --learning-curve 3 gives one." if draws == 1 else "")
-    )
-
-
-def _errors_interval(forecast: Forecast) -> str:
-    if forecast.error_interval is None:
-        return ""
-    low, high = forecast.error_interval
-    return f" (95% interval {1 - high:.3f} to {1 - low:.3f})"
-
-
-def _gain_interval(forecast: Forecast) -> str:
-    if forecast.gain_interval is None:
-        return ""
-    low, high = forecast.gain_interval
-    chance = ", so perhaps no more at all" if low < NO_GAIN else ""
-    return f" ({100 * low:.1f} to {100 * high:.1f}{chance})"
-
-
-def _uncertainty(trained: Results) -> str:
-    """Return how uncertain the number of validation texts alone makes every accuracy."""
-    accuracy = max(result["validation"]["accuracy"] for result in trained.values())
-    margin = 1.96 * (accuracy * (1 - accuracy) / _count(trained)) ** 0.5
-    return (
-        "The intervals contain the chance of draws and seeds. That of the validation texts comes on top: with so many "
-        f"of them any accuracy is uncertain by ±{100 * margin:.1f} points, but all sizes in much the same direction."
-    )

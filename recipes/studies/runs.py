@@ -42,14 +42,14 @@ class Report:
         markdown: the content of study.md.
         content: the content of study.json.
         closing: the end of the last line at the terminal: where the results are.
-        plots: functions that draw a plot into the PNG file that they are given, by the name of the file.
+        files: functions that write a picture or a page to the path that they are given, by the name of the file.
     """
 
     printed: str
     markdown: str
     content: dict[str, Any]
     closing: str
-    plots: Mapping[str, Callable[[Path], object]] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, Callable[[Path], object]] = dataclasses.field(default_factory=dict)
 
 
 class Study(Protocol):

@@ -154,14 +154,14 @@ def _train(kind: Study, run: Run, plot_name: str, progress: Progress) -> dict[st
 
 
 def _write(folder: Path, report: Report) -> None:
-    """Print the report, and write study.md, study.json and its plots."""
+    """Print the report, and write study.md, study.json and its other files."""
     print(f"\n{report.printed}")
     with write_atomically(folder / STUDY_NAME) as file:
         json.dump(report.content | environment(), file, indent=2, ensure_ascii=False)
         file.write("\n")
     with write_atomically(folder / MARKDOWN_NAME) as file:
         file.write(f"{report.markdown}\n")
-    for name, plot in report.plots.items():
-        plot(folder / name)
-    *names, last = (*report.plots, MARKDOWN_NAME, STUDY_NAME)
+    for name, write in report.files.items():
+        write(folder / name)
+    *names, last = (*report.files, MARKDOWN_NAME, STUDY_NAME)
     print(f"\n{report.closing}; {', '.join(names)} and {last} in {folder.resolve()}")

@@ -96,7 +96,7 @@ class FineTuningPlan(TrainingOptions, DataOptions):
     language: str | None = _result(
         None,
         choices=LANGUAGES,
-        help="language of --report and --audit-labels: Chinese or English",
+        help="language of the pages of --report, --audit-labels and --learning-curve: Chinese or English",
         unset="that of the locale",
     )
     audit_labels: int | None = _result(
@@ -143,8 +143,8 @@ class FineTuningPlan(TrainingOptions, DataOptions):
             self._check_saved_soft_labels(Path(self.save_soft_labels))
         if self.report is not None:
             require_page_name("--report", self.report)
-        elif self.language is not None and not self.audit_labels:
-            raise InputError("--language is that of --report and --audit-labels: add one of them")
+        elif self.language is not None and not (self.audit_labels or self.learning_curve):
+            raise InputError("--language is that of --report, --audit-labels and --learning-curve: add one of them")
         if self.backbone_output and self.unfreeze == 0:
             raise InputError("--backbone-output would save an unchanged model: add --unfreeze")
         if self.document_loss and self.unfreeze == 0 and self.aggregate in ("max", "logsumexp"):

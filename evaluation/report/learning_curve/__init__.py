@@ -1,0 +1,1 @@
+"""The report of a learning curve: its sentences, its plot and its page."""
