@@ -55,8 +55,9 @@ class LearningCurveStudy:
                 f"{least}; label more texts first"
             )
         self._parts = {name: part for name, part in FRACTIONS.items() if part is None or round(part * count) >= least}
-        # All sizes in the same way: a head that is fitted jumps where few texts become many.
-        fit = "convergence" if plan.fits_head(count) else "epochs"
+        # All sizes alike, as suits the smallest: where --head-fit auto changes, the curve would have a step.
+        smallest = round(count * min(part or 1 for part in self._parts.values()))
+        fit = "convergence" if plan.fits_head(smallest) else "epochs"
         self.runs = [
             run_of(
                 dataclasses.replace(plan, head_fit=fit),
