@@ -1,12 +1,16 @@
 """The report page in a browser: it fits narrow and wide screens and asks the network for nothing."""
 
+import numpy as np
 import pytest
 from browser import count_connections, find_browser, screenshot, sizes_of
 from PIL import Image
 from small_reports import ASPECTS, MANY, TOPICS, small_contents
 
+from evaluation.analysis.power_law import curve_of
+from evaluation.report.learning_curve.page import learning_curve_page
 from evaluation.report.page.document import report_page
 from evaluation.report.page.label_doubts import DoubtedRow, label_audit_page
+from evaluation.report.page.language import Language
 from text.labels import SENTIMENT
 
 PHONE, DESKTOP = 380, 1280
@@ -31,15 +35,16 @@ def test_no_page_is_wider_than_the_screen(pages, tmp_path):
         assert height > 2000
 
 
-def test_the_page_of_a_label_audit_is_no_wider_than_the_screen(tmp_path):
-    rows = [
-        DoubtedRow("a-file-with-a-long-name" * 3 + ".csv", 123456, text, "负面", "正面", 0.01, "x" * 90)
-        for text in LONG
-    ]
-    page = label_audit_page(rows, 10_000, 321, "label_audit.csv", "en")
-    for width, (view, content, _) in zip(
-        (PHONE, DESKTOP), sizes_of([(page, PHONE), (page, DESKTOP)], tmp_path), strict=True
-    ):
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_other_pages_are_no_wider_than_the_screen(tmp_path, language):
+    rows = [DoubtedRow("long-name" * 9 + ".csv", 123456, text, "负面", "正面", 0.01, "x" * 90) for text in LONG]
+    audit = label_audit_page(rows, 10_000, 321, "label_audit.csv", language)
+    sizes = np.repeat([100_000, 200_000, 400_000, 800_000], 2)
+    curves = {name: curve_of(sizes, 1 / sizes**exponent) for name, exponent in (("Mini-BERT", 0.2), ("TF-IDF", 0.1))}
+    table = [["part", "texts", *["accuracy", "baseline"] * 3], ["1/16", "100,000", *["0.879 ± 0.007"] * 6]]
+    curve = learning_curve_page(curves, "accuracy", ["x" * 90, "sentence"], table, Language(language))
+    wanted = [(page, width) for page in (audit, curve) for width in (PHONE, DESKTOP)]
+    for (_, width), (view, content, _) in zip(wanted, sizes_of(wanted, tmp_path), strict=True):
         assert content <= view <= width
 
 
