@@ -13,7 +13,7 @@ from scripts import assert_one_error
 
 from benchmarks import bert_training, formats, serving
 from benchmarks.contenders.serving import repeat_to_file
-from benchmarks.endurance import distributed_training, large_corpus
+from benchmarks.endurance import distributed_training, large_corpus, report_page
 from benchmarks.measuring.processes import Run, measure
 from benchmarks.pretraining import main
 from system.errors import InputError
@@ -253,6 +253,15 @@ def test_large_corpora_print_a_line_each(tmp_path, monkeypatch, capsys):
         ["1M", "20 s CPU", "900 MiB", "240.0 ms CPU", "900 MiB", "1.00x the speed"],
         ["5M", "20 s CPU", "901 MiB", "300.0 ms CPU", "901 MiB", "0.80x the speed"],
     ]
+
+
+@pytest.mark.slow
+def test_the_report_page_of_many_rows_is_measured(capfd):
+    assert report_page.main(["--rows", "300"]) == 0
+    (line,) = (line for line in capfd.readouterr().out.splitlines() if line.startswith("300 rows: "))
+    assert re.fullmatch(
+        r"300 rows: a page of 0\.\d\d MB in [\d.]+ s, -?[\d.]+ s more than the predictions; \d+ MiB", line
+    )
 
 
 MISSING_FORMATS = [package for package in formats.NEEDED.values() if not importlib.util.find_spec(package)]
