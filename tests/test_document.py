@@ -118,13 +118,18 @@ class TestVerdict:
         contents = small_contents(TOPICS, count=400, baseline=None)
         contents = small_contents(TOPICS, 400, baseline=None, logits=np.tile([1.0, 0, 0, 0], (400, 1)))
         text = Page(report_page(contents, "en")).text
-        assert "It is not better than always answering" in text or "It is not certainly better than" in text
+        assert "It is worse than always answering" in text or "It is not certainly better than" in text
 
     def test_a_baseline_that_is_better(self):
         contents = small_contents(count=400)
         better = contents.baseline._replace(logits=(8.0 * contents.labels - 4)[:, None])
         text = Page(report_page(small_contents(count=400, baseline=better), "zh")).text
-        assert "它并不优于 TF-IDF 加逻辑回归（准确率 100.0%）" in text
+        assert "它不如 TF-IDF 加逻辑回归（准确率 100.0%）" in text
+
+    def test_no_interval_is_a_point(self):
+        contents = small_contents(count=400, logits=(8.0 * small_contents(count=400).labels - 4)[:, None])
+        text = Page(report_page(contents, "en")).text
+        assert "The model is right in 100.0% [99.0" in text
 
     def test_few_texts(self):
         assert "20 texts are few" in Page(report_page(small_contents(count=20), "en")).text

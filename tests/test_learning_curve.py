@@ -186,6 +186,15 @@ class TestReport:
         study, _ = self.report(data, 1, dict.fromkeys(SIZES, 0.8), loss="focal")
         assert {run.plan.head_fit for run in study.runs} == {"epochs"}
 
+    def test_further_sets_count(self, data, tmp_path):
+        header, *rows = data.read_text(encoding="utf-8").splitlines()
+        further = tmp_path / "further.csv"
+        further.write_text("\n".join([header, *(row.replace("，", "，还有，", 1) for row in rows)]), encoding="utf-8")
+        few = write_opinions(tmp_path / "few.csv", count=20)
+        alone, _ = self.report(few, 1, dict.fromkeys(SIZES, 0.8))
+        study, _ = self.report(few, 1, dict.fromkeys(SIZES, 0.8), also=[str(further)])
+        assert len(alone.runs) < len(study.runs)
+
     def test_a_single_draw_has_none(self, data):
         study, results = self.report(data, 1, {"1/8": 0.7, "1/4": 0.75, "1/2": 0.79, "all": 0.82})
         printed = study.report(results).printed
@@ -233,7 +242,14 @@ def test_dry_run(arguments, capsys):
 
 
 @pytest.mark.parametrize(
-    "option", [["--train-fraction", "0.5"], ["--seeds", "2"], ["--seed", "4294967295", "--learning-curve", "2"]]
+    "option",
+    [
+        ["--train-fraction", "0.5"],
+        ["--seeds", "2"],
+        ["--seed", "4294967295", "--learning-curve", "2"],
+        ["--threshold", "0.6"],
+        ["--teachers", "teacher.keras"],
+    ],
 )
 def test_options_that_a_curve_refuses(arguments, capsys, option):
     with pytest.raises(SystemExit, match="2"):

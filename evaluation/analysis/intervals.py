@@ -67,13 +67,13 @@ def bootstrap_scores(
     truth, decided, kind_of = _kinds(label_set, labels, decisions)
     counts = np.bincount(kind_of)
     rng = np.random.default_rng(seed)
-    at_once = max(1, COUNTS_AT_ONCE // len(counts))
-    blocks = [_tallies(truth, decided, counts[None])]
+    at_once, parts = max(1, COUNTS_AT_ONCE // len(counts)), _parts_of_tallies(truth, decided)
+    tallies = [counts[None].astype(np.float32) @ parts]
     for start in range(0, rounds, at_once):
         drawn = _resampled(rng, kind_of, counts, min(at_once, rounds - start))
-        blocks.append(_tallies(truth, decided, drawn))
-    tallies = (np.concatenate(of_model) for of_model in zip(*blocks, strict=True))
-    return {name: _scores(of_model) for name, of_model in zip(decisions, tallies, strict=True)}
+        tallies.append(drawn.astype(np.float32) @ parts)
+    of_models = np.split(np.concatenate(tallies).astype(np.float64), len(decided), axis=1)
+    return {name: _scores(of_model) for name, of_model in zip(decisions, of_models, strict=True)}
 
 
 def interval(values: np.ndarray) -> Interval:
@@ -104,7 +104,7 @@ def _kinds(
     """
     columns = np.stack([labels, *decisions.values()], axis=1)  # (texts, 1 + models) or (texts, 1 + models, labels)
     kinds, kind_of = np.unique(columns.astype(np.int32), axis=0, return_inverse=True)
-    truth, *decided = (indicators(label_set, kinds[:, column]).astype(np.float64) for column in range(columns.shape[1]))
+    truth, *decided = (indicators(label_set, kinds[:, column]).astype(np.float32) for column in range(columns.shape[1]))
     return truth, decided, kind_of.ravel()
 
 
@@ -135,23 +135,21 @@ def indicators(label_set: LabelSet, labels: np.ndarray) -> np.ndarray:
     return (np.asarray(labels)[:, None] == np.arange(len(label_set.names))).astype(np.int64)
 
 
-def _tallies(truth: np.ndarray, decided: list[np.ndarray], counts: np.ndarray) -> list[np.ndarray]:
-    """Return what the metrics of each model are made of, in texts, (resamples, 2 + 3 * labels).
+def _parts_of_tallies(truth: np.ndarray, decided: list[np.ndarray]) -> np.ndarray:
+    """Return what a text of each kind adds to the tallies, 0 or 1, float32, (kinds, models * (2 + 3 * labels)).
 
-    These are all texts, those with exactly their labels, and of each label those that have it, that got it, and that
-    rightly got it.
+    The tallies of a model are all texts, those with exactly their labels, and of each label those that have it, that
+    got it, and that rightly got it. Their sums are exact up to 2^24 texts.
 
     Args:
         truth: of each kind of text, (kinds, labels).
         decided: the same for each model.
-        counts: the texts of each kind in each resample, (resamples, kinds).
     """
     parts = []
     for of_model in decided:
         is_exact = (truth == of_model).all(axis=1, keepdims=True)
-        parts.append(np.hstack([np.ones_like(is_exact, float), is_exact, truth, of_model, truth * of_model]))
-    sums = counts.astype(np.float64) @ np.hstack(parts)
-    return np.split(sums, len(decided), axis=1)
+        parts += [np.ones_like(is_exact), is_exact, truth, of_model, truth * of_model]
+    return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 def _scores(tallies: np.ndarray) -> Scores:

@@ -80,7 +80,7 @@ def contents_of(args: argparse.Namespace, options: DataOptions) -> Contents:
     """
     predictor = Predictor(args.model, args.threshold)
     tested = read_tested(options, predictor.labels)
-    known = read_training(options, args.train, predictor.labels) if args.train else None
+    known = read_training(options, args.train, tested) if args.train else None
     return tested_contents(
         predictor,
         tested.texts,

@@ -10,6 +10,8 @@ import numpy as np
 
 from evaluation.baseline import TestedBaseline, baseline_test_logits
 from system.errors import InputError, first_line
+from system.output.display import say
+from text.dataset.duplicates import text_digest
 from text.dataset.labelled_texts import LabelledTexts, listed_labels
 from text.dataset.labels.row_labels import label_options_of
 from text.dataset.options import DataOptions
@@ -56,13 +58,21 @@ def read_tested(options: DataOptions, label_set: LabelSet) -> TextsOfModel:
     return _read(options, options.dataset, label_set, TEST, "--dataset", options.group_column)
 
 
-def read_training(options: DataOptions, source: str, label_set: LabelSet) -> TextsOfModel:
-    """Read the training texts of `--train`; of several splits, that of the training is read.
+def read_training(options: DataOptions, source: str, tested: TextsOfModel) -> TextsOfModel:
+    """Read the training texts of `--train`, without those of the test; of several splits, that of the training is read.
 
     Raises:
-        InputError: see `_read`; or all texts have the same label.
+        InputError: see `_read`; or no other text remains, or all texts have the same label.
     """
+    label_set = tested.label_set
     texts = _read(options, source, label_set, DATASET, "--train", None)
+    known = set(map(text_digest, tested.texts))
+    others = np.flatnonzero([text_digest(text) not in known for text in texts.texts])
+    if not len(others):
+        raise InputError(f"--train {source}: all of its texts are those of the test; name other ones")
+    if count := len(texts.texts) - len(others):
+        say(f"note: {count:,} texts of --train are also tested, and TF-IDF does not learn them")
+        texts = texts.part(others)
     if not label_set.multi_label and len(np.unique(texts.labels)) < 2:
         raise InputError(f"--train {source}: all texts have the same label, so nothing can be learnt from them")
     return texts

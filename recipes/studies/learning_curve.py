@@ -17,8 +17,9 @@ from recipes.studies.runs import Report, Results, Run, run_of
 from system.errors import InputError
 from system.files import write_atomically
 from system.output.markdown import markdown_table
-from text.dataset.draws.rows_of_splits import rows_of_splits
+from text.dataset.draws.rows_of_splits import rows_of_sets
 from text.dataset.labelled_texts import LabelledTexts
+from text.dataset.splits import excluded_texts, read_further_sets
 from training.plans.fine_tuning import FineTuningPlan
 
 PLOT_NAME, PAGE_NAME = "learning_curve.png", "learning_curve.html"
@@ -47,7 +48,9 @@ class LearningCurveStudy:
     validates_baseline = True
 
     def __init__(self, plan: FineTuningPlan, labelled: LabelledTexts) -> None:
-        count = len(rows_of_splits(labelled, plan).train)
+        sets = [labelled, *read_further_sets(plan, labelled)]
+        excluded = excluded_texts(plan) if plan.also or plan.exclude else None
+        count = sum(len(rows.train) for rows in rows_of_sets(sets, plan, excluded=excluded))
         least = max(LEAST_TEXTS, LEAST_TEXTS_OF_LABEL * len(labelled.label_set.names))
         if round(count / 2) < least:
             raise InputError(
@@ -124,8 +127,9 @@ class LearningCurveStudy:
             *dict.fromkeys(forecast_sentence(name, title, curve, self._draws, t) for name, curve in curves.items()),
         ]
         if self._metric == "accuracy" and trained:
-            best = max(result["validation"]["accuracy"] for result in trained.values())
-            sentences.append(uncertainty(best, count, t))
+            most = max(result["train_texts"] for result in trained.values())
+            of_most = [each["validation"]["accuracy"] for each in trained.values() if each["train_texts"] == most]
+            sentences.append(uncertainty(sum(of_most) / len(of_most), count, t))
         return sentences
 
     def _curve(self, trained: Results, section: str) -> Curve:

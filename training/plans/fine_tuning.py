@@ -207,11 +207,15 @@ class FineTuningPlan(TrainingOptions, DataOptions):
                 f"{option_name(self.study)} would save the soft labels once for each model: leave out "
                 "--save-soft-labels, and save them before by a command of its own, with --dry-run"
             )
-        if self.study == "learning_curve" and self.soft_labels:
-            raise InputError(
-                "--learning-curve trains on parts of the texts, but the teachers of --soft-labels may have learnt all "
-                "of them: leave out --soft-labels"
-            )
+        if self.study == "learning_curve":
+            for name in ("soft_labels", "teachers"):
+                if getattr(self, name):
+                    raise InputError(
+                        "--learning-curve trains on parts of the texts, but teachers may have learnt all of them: "
+                        f"leave out {option_name(name)}"
+                    )
+            if self.threshold is not None:
+                raise InputError("--threshold is for a test, and --learning-curve tests nothing: leave out --threshold")
         if self.study == "folds" and self.soft_labels:
             raise InputError(
                 "--folds test on every row in turn, but the teachers of --soft-labels may have learnt some of these "

@@ -37,9 +37,10 @@ def _note(curves: Mapping[str, Curve], t: Language) -> str:
         return ""
     return paragraph(
         t(
-            "Bars: the lowest and the highest of the draws. To the right of the vertical line: what a power law "
-            "predicts, with its 95% interval (Figueroa et al., 2012; Hestness et al., 2017).",
-            "短竖线：各次抽样的最低值和最高值。长竖线右侧：幂律的预测及其 95% 区间（Figueroa 等，2012；"
+            "Bars: the lowest and the highest of the draws. To the right of the vertical line: what a power "
+            "law predicts, with its 95% interval if there are several draws (Figueroa et al., 2012; Hestness et al., "
+            "2017).",
+            "短竖线：各次抽样的最低值和最高值。长竖线右侧：幂律的预测，多次抽样时带 95% 区间（Figueroa 等，2012；"
             "Hestness 等，2017）。",
         ),
         "note",

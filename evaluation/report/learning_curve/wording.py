@@ -1,5 +1,6 @@
 """What a learning curve says, in words: what was trained, what twice the texts would give, and how sure that is."""
 
+from evaluation.analysis.intervals import fraction_interval
 from evaluation.analysis.power_law import LEAST_SIZES, Curve, Forecast
 from evaluation.report.page.language import Language
 
@@ -83,11 +84,12 @@ def _gain_interval(forecast: Forecast, t: Language) -> str:
 
 
 def uncertainty(accuracy: float, num_texts: int, t: Language) -> str:
-    """Return how uncertain the number of validation texts alone makes an accuracy."""
-    margin = f"{196 * (accuracy * (1 - accuracy) / num_texts) ** 0.5:.1f}"
+    """Return how uncertain the number of validation texts alone makes an accuracy, which no interval above contains."""
+    _, low, high = fraction_interval(round(accuracy * num_texts), num_texts)
+    margin = f"{50 * (high - low):.1f}"
     return t(
-        "The intervals contain the chance of draws and seeds. That of the validation texts comes on top: with so many "
-        f"of them any accuracy is uncertain by ±{margin} points, but all sizes in much the same direction.",
-        f"区间只包含抽样和随机种子的偶然性。验证文本的偶然性另计：这么多验证文本使任何准确率都有 ±{margin} 个百分点的"
-        "误差，但各种规模的误差方向大致相同。",
+        f"All accuracies are measured on the same {num_texts:,} validation texts, which alone makes each uncertain by "
+        f"±{margin} points, but all sizes in much the same direction. Intervals of forecasts do not contain this.",
+        f"所有准确率都在同样的 {num_texts:,} 条验证文本上测得，仅此一项就使每个准确率有 ±{margin} 个百分点的误差，"
+        "但各种规模的误差方向大致相同；预测的区间不包含这一误差。",
     )

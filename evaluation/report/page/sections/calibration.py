@@ -91,11 +91,8 @@ def calibration(contents: Contents, t: Language) -> Section:
 
 def abstention(contents: Contents, t: Language) -> Section:
     """Return the section about leaving uncertain texts undecided."""
-    label_set, probabilities = contents.label_set, contents.probabilities
-    decisions = label_set.decide(probabilities, contents.threshold if label_set.multi_label else None)
-    is_equal = decisions == contents.labels
-    is_right = is_equal.all(axis=1) if label_set.multi_label else is_equal
-    curve = coverage_curve(label_set.confidences(probabilities, decisions), is_right)
+    confidences = contents.label_set.confidences(contents.probabilities, contents.decisions[contents.compared])
+    curve = coverage_curve(confidences, contents.right(contents.compared))
     title = t("Accuracy of the decided texts", "已判断文本的准确率")
     chart = line_chart(
         "coverage",
@@ -120,7 +117,7 @@ def abstention(contents: Contents, t: Language) -> Section:
         "The option --abstain of application.py leaves texts undecided: ",
         "application.py 的选项 --abstain 使文本不作判断：",
     )
-    if label_set.is_binary:
+    if contents.label_set.is_binary:
         option += t(
             "with --abstain 0.2 0.8 those with a confidence below 0.8. The most probable label is counted here.",
             "--abstain 0.2 0.8 不判断置信度低于 0.8 的文本。此处以更可能的标签计。",

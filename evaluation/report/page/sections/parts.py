@@ -10,7 +10,7 @@ from evaluation.analysis.intervals import fraction_interval
 from evaluation.analysis.slices import MOST_GROUPS, Slice, slices_by_group, slices_by_length, slices_by_windows
 from evaluation.metrics import classification_metrics
 from evaluation.report.page.charts import Row, interval_chart
-from evaluation.report.page.contents import BASELINE, Contents
+from evaluation.report.page.contents import BASELINE, MODEL, Contents
 from evaluation.report.page.drawing import Axis
 from evaluation.report.page.elements import Section, figure, figures, heading, paragraph, table
 from evaluation.report.page.language import Language, percent, percent_interval
@@ -34,7 +34,7 @@ def parts_of_test(contents: Contents, t: Language) -> Section | None:
         "Intervals of the accuracy by Wilson's method (1927). An accuracy of few texts says little.",
         "准确率的区间用 Wilson 方法（1927）。文本很少时准确率说明不了什么。",
     )
-    if contents.compared != "model":
+    if contents.compared != MODEL:
         note += t(
             " The most probable label is counted here, at 0.5, as for TF-IDF.",
             "此处以更可能的标签计（阈值 0.5），与 TF-IDF 相同。",

@@ -34,13 +34,18 @@ def robustness(contents: Contents, t: Language) -> Section | None:
         [name, percent(each.accuracy), "–" if each.name == ORIGINAL else percent(each.changed)]
         for name, each in zip(names, contents.robustness, strict=True)
     ]
-    count = f"{contents.num_perturbed:,}"
+    count, at_threshold = f"{contents.num_perturbed:,}", ""
+    if contents.label_set.is_binary:
+        at_threshold = t(f" at the threshold {contents.threshold:.3g}", f"，阈值 {contents.threshold:.3g}")
+    if contents.num_perturbed < len(contents.texts):
+        count = t(f"A random sample of {count}", f"随机抽取的 {count}")
     parts = [
         paragraph(
             t(
-                f"{count} texts are changed in ways that leave their meaning as it is, and classified again. If many "
-                "answers change, the model relies on what does not matter.",
-                f"对 {count} 条文本作不改变意思的改动，再次分类。如果许多判断改变了，说明模型依赖了无关紧要的东西。",
+                f"{count} texts are changed in ways that leave their meaning as it is, and classified again"
+                f"{at_threshold}. If many answers change, the model relies on what does not matter.",
+                f"对 {count} 条文本作不改变意思的改动，再次分类{at_threshold}。如果许多判断改变了，说明模型依赖了"
+                "无关紧要的东西。",
             )
         ),
         table(header, rows),

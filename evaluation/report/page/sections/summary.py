@@ -48,7 +48,7 @@ def _headline(contents: Contents) -> str:
 def _quality(contents: Contents, t: Language) -> tuple[str, str]:
     count = f"{len(contents.texts):,}"
     values = contents.scores[contents.compared]
-    shown = percent_interval(interval(values.accuracy))
+    shown = percent_interval(_accuracy(contents, contents.compared))
     if contents.label_set.multi_label:
         f1 = number_interval(interval(values.micro_f1))
         return _rank(contents), t(
@@ -59,13 +59,17 @@ def _quality(contents: Contents, t: Language) -> tuple[str, str]:
         return _rank(contents), t(
             f"The model is right in {shown} of {count} texts.", f"在 {count} 条文本中，模型判断正确的占 {shown}。"
         )
-    at_application = percent_interval(interval(contents.scores[MODEL].accuracy))
+    at_application = percent_interval(_accuracy(contents, MODEL))
     return _rank(contents), t(
         f"The model is right in {shown} of {count} texts at a threshold of 0.5, and in {at_application} at "
         f"{contents.threshold:g}, the threshold of the application.",
         f"在 {count} 条文本中，阈值为 0.5 时模型判断正确的占 {shown}；使用应用程序的阈值 {contents.threshold:g} 时占 "
         f"{at_application}。",
     )
+
+
+def _accuracy(contents: Contents, name: str) -> Interval:
+    return fraction_interval(int(contents.right(name).sum()), len(contents.texts))
 
 
 def _rank(contents: Contents) -> str:
@@ -81,7 +85,7 @@ def _compared(contents: Contents, other: str) -> tuple[str, Interval]:
     difference = interval(ours - theirs)
     if other == MAJORITY and theirs[0] == 1:
         return UNSURE, difference
-    return (GOOD if difference.low > 0 else BAD if difference.high < 0 or difference.value <= 0 else UNSURE), difference
+    return (GOOD if difference.low > 0 else BAD if difference.high < 0 else UNSURE), difference
 
 
 def _against(contents: Contents, other: str, t: Language) -> tuple[str, str]:
@@ -106,7 +110,7 @@ def _against(contents: Contents, other: str, t: Language) -> tuple[str, str]:
             f"It is not certainly better than {name} ({metric} {value})",
             f"不能确定它是否优于{name}（{metric} {value}）",
         ),
-        BAD: t(f"It is not better than {name} ({metric} {value})", f"它并不优于{name}（{metric} {value}）"),
+        BAD: t(f"It is worse than {name} ({metric} {value})", f"它不如{name}（{metric} {value}）"),
     }[kind]
     certainty = "" if kind != UNSURE else t("; the interval includes 0", "，区间包含 0")
     return kind, t(
@@ -123,7 +127,7 @@ def _majority_name(contents: Contents, t: Language) -> str:
 
 
 def _sureness(contents: Contents, t: Language) -> tuple[str, str]:
-    accuracy = fraction_interval(int(contents.right(contents.compared).sum()), len(contents.texts))
+    accuracy = _accuracy(contents, contents.compared)
     half = 100 * (accuracy.high - accuracy.low) / 2
     if len(contents.texts) < FEW_TEXTS:
         return UNSURE, t(
@@ -188,10 +192,10 @@ def overview(contents: Contents, t: Language) -> Section:
         paragraph(
             accuracy
             + t(
-                "In brackets: 95% intervals, from 1,000 bootstrap resamples of the texts (Efron and Tibshirani, 1993). "
-                "Log-loss is in nats; lower is better.",
-                "方括号内为 95% 区间，由对文本的 1,000 次自助重抽样得到（Efron 与 Tibshirani，1993）。对数损失以 nat "
-                "为单位，越低越好。",
+                "In brackets: 95% intervals; of the accuracy by Wilson's method (1927), of F1 from 1,000 bootstrap "
+                "resamples of the texts (Efron and Tibshirani, 1993). Log-loss is in nats; lower is better.",
+                "方括号内为 95% 区间：准确率用 Wilson 方法（1927），F1 由对文本的 1,000 次自助重抽样得到（Efron 与 "
+                "Tibshirani，1993）。对数损失以 nat 为单位，越低越好。",
             ),
             "note",
         )
@@ -224,7 +228,7 @@ def model_name(name: str, contents: Contents, t: Language) -> str:
 
 def _row(contents: Contents, name: str, t: Language) -> list[str]:
     scores, label_set = contents.scores[name], contents.label_set
-    cells = [percent_interval(interval(scores.accuracy)), number_interval(interval(scores.macro_f1))]
+    cells = [percent_interval(_accuracy(contents, name)), number_interval(interval(scores.macro_f1))]
     if label_set.multi_label:
         cells.append(number_interval(interval(scores.micro_f1)))
     if name == MAJORITY:

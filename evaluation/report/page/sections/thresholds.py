@@ -84,7 +84,9 @@ def _table(contents: Contents, curve: ThresholdCurve, t: Language) -> str:
     second, is_second = contents.probabilities[:, 1], contents.labels == 1
     name = contents.names(t.code)[1]
     best = float(THRESHOLDS[int(np.argmax(curve.f1))])
-    remarks = {best: t("best F1 on these texts", "这些文本上最佳 F1"), contents.threshold: t("application", "应用程序")}
+    remarks = {best: t("best F1 on these texts", "这些文本上最佳 F1")}
+    application = t("application", "应用程序")
+    remarks[contents.threshold] = t.join([application, *([remarks[best]] if contents.threshold == best else [])])
     rows = []
     for threshold in sorted({*SHOWN, *remarks}):
         predicted = second >= threshold
@@ -95,7 +97,7 @@ def _table(contents: Contents, curve: ThresholdCurve, t: Language) -> str:
         accuracy = float((predicted == is_second).mean())
         rows.append(
             [
-                f"{threshold:.3g}",
+                f"{threshold:.4g}",
                 percent(accuracy),
                 percent(float(precision)),
                 percent(float(recall)),
