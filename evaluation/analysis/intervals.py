@@ -15,6 +15,7 @@ from text.labels import LabelSet
 
 ROUNDS = 1000
 CONFIDENCE = 0.95
+ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)  # of an interval, as quantiles
 Z = 1.959964  # of the normal distribution, for `CONFIDENCE`
 COUNTS_AT_ONCE = 2_000_000  # of resamples times kinds of texts, which bounds the memory
 TEXTS_PER_KIND = 50  # with fewer it is faster to draw texts than to draw the numbers of texts of each kind
@@ -78,7 +79,7 @@ def bootstrap_scores(
 
 def interval(values: np.ndarray) -> Interval:
     """Return the interval of a metric, (1 + rounds,), whose row 0 is that of the texts themselves."""
-    low, high = np.quantile(values[1:], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(values[1:], ENDS)
     return Interval(float(values[0]), float(low), float(high))
 
 

@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evaluation.analysis.intervals import ENDS
+
 EXPONENTS = np.linspace(0.01, 1, 100)
 LEAST_SIZES = 4  # one more than there are parameters
 RESAMPLES, RESAMPLE_SEED = 2000, 0
-LEVELS = (2.5, 97.5)  # percentiles, of an interval of 95%
 
 
-class Interval(NamedTuple):
-    """An interval that contains a number with a probability of 95%."""
+class Bounds(NamedTuple):
+    """The ends of an interval that contains a number with a probability of `intervals.CONFIDENCE`."""
 
     low: float
     high: float
@@ -45,8 +46,8 @@ class Forecast(NamedTuple):
     target: int
     error_at_largest: float
     error_at_target: float
-    error_interval: Interval | None
-    gain_interval: Interval | None
+    error_interval: Bounds | None
+    gain_interval: Bounds | None
 
     @property
     def gain(self) -> float:
@@ -98,8 +99,8 @@ def curve_of(num_texts: np.ndarray, errors: np.ndarray, factor: float = 2.0) -> 
     if len(errors) >= 2 * num_sizes:
         (expected,) = _errors(fitted, sizes)
         resampled = _errors(_fit(sizes, expected + _resampled_residuals(sizes, errors - expected)), ends)
-        error_interval = Interval(*np.percentile(resampled[:, 1], LEVELS).tolist())
-        gain_interval = Interval(*np.percentile(resampled[:, 0] - resampled[:, 1], LEVELS).tolist())
+        error_interval = Bounds(*np.quantile(resampled[:, 1], ENDS).tolist())
+        gain_interval = Bounds(*np.quantile(resampled[:, 0] - resampled[:, 1], ENDS).tolist())
     floor, scale, exponent = fitted[0].tolist()
     return Curve(
         num_texts,
