@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evaluation.analysis.intervals import Interval, Z, fraction_interval
+from evaluation.analysis.intervals import Interval, Z, fraction_interval, indicators
 from evaluation.drift import LEAST_DISTANCE, LEAST_DIVERGENCE, SIGNIFICANCE, Drift, TextSums
 from system.output.display import ljust, rjust
 from text.labels import LabelSet, Threshold
@@ -60,8 +60,7 @@ def summarize(label_set: LabelSet, probabilities: np.ndarray, threshold: Thresho
     if not len(known):
         return Predictions(len(probabilities), num_unknown, None, {})
     decisions = label_set.decide(known, threshold)
-    has_label = decisions == 1 if label_set.multi_label else decisions[:, None] == np.arange(len(label_set.names))
-    counts = has_label.sum(axis=0).tolist()
+    counts = indicators(label_set, decisions).sum(axis=0).tolist()
     shares = {name: fraction_interval(n, len(known)) for name, n in zip(label_set.names, counts, strict=True)}
     confidence = mean_interval(label_set.confidences(known, decisions))
     return Predictions(len(probabilities), num_unknown, confidence, shares)
