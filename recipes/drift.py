@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from system.command_line import Parser, count, exits_with_status, positive_int, seed
 from system.errors import InputError
-from system.files import check_writable, refuse_stream, write_atomically
+from system.files import check_writable, is_part_of, refuse_stream, write_atomically
 from system.output.display import progress, show
 
 if TYPE_CHECKING:
@@ -67,6 +67,19 @@ def build_parser() -> Parser:
     parser.add_argument("--seed", type=seed, default=42, metavar="N", help="seed of the samples and of the test")
     parser.add_argument("--output", metavar="FILE", help="also write all numbers to this JSON file")
     return parser
+
+
+def check_output(args: argparse.Namespace) -> None:
+    """Check that the file of the numbers can be written, and is nothing that is read.
+
+    Raises:
+        InputError: it would change a set of texts or the model.
+        OutputError: it cannot be written.
+    """
+    for option, source in (("REFERENCE", args.reference), ("CURRENT", args.current), ("--model", args.model)):
+        if is_part_of(args.output, source):
+            raise InputError(f"--output {args.output} is also in {option}; choose another file")
+    check_writable(args.output, allow_stream=True)
 
 
 def load(path: str, *, with_predictor: bool) -> Model:
@@ -196,7 +209,7 @@ def without_warnings() -> Iterator[None]:
 def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     if args.output:
-        check_writable(args.output, allow_stream=True)
+        check_output(args)
     from evaluation.drift import measure_drift
     from evaluation.report.drift_report import as_json, report_lines
 

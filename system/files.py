@@ -1,5 +1,6 @@
 """Files on disk: atomic writing, checks before the work, and hashes."""
 
+import glob
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -245,6 +246,13 @@ def refuse_stream(path: str | os.PathLike) -> None:
     """Raise an InputError if the path of a file to read more than once is a pipe or a device."""
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         raise InputError(f"{path}: not a regular file; save its content in a file first")
+
+
+def is_part_of(path: str | os.PathLike, source: str) -> bool:
+    """Return whether a file to write is a source, one of the files of its glob, or in its folder."""
+    target = Path(path).resolve()
+    places = {target, *target.parents}
+    return any(Path(found).resolve() in places for found in (source, *glob.glob(source, recursive=True)))
 
 
 def sha256_of_file(path: str | os.PathLike) -> str:

@@ -278,6 +278,29 @@ class TestCommand:
         assert_one_error(err, str(tmp_path), "it is a folder")
 
     @pytest.mark.parametrize(
+        ("current", "output", "option"),
+        [
+            ("new.csv", "link.csv", "REFERENCE"),
+            ("new.csv", "new.csv", "CURRENT"),
+            ("folder", "folder/further/drift.json", "CURRENT"),
+            ("n*.csv", "new.csv", "CURRENT"),
+            ("new.csv", "model.onnx", "--model"),
+        ],
+    )
+    def test_an_output_that_would_change_what_is_read_is_refused_at_once(
+        self, current, output, option, tmp_path, monkeypatch, capsys
+    ):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "folder").mkdir()
+        for name in ("old.csv", "new.csv", "model.onnx", "folder/a.csv"):
+            (tmp_path / name).write_text("as before", encoding="utf-8")
+        (tmp_path / "link.csv").symlink_to("old.csv")
+        status, out, err = self.run(capsys, "old.csv", current, "--model", "model.onnx", "--output", output)
+        assert (status, out) == (1, "")
+        assert_one_error(err, f"--output {output} is also in {option}; choose another file")
+        assert [path.name for path in (tmp_path / "folder").iterdir()] == ["a.csv"]
+
+    @pytest.mark.parametrize(
         ("current", "options", "problem"),
         [
             ("missing.csv", [], "there is no file or folder missing.csv; give CURRENT a path"),

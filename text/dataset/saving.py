@@ -9,7 +9,7 @@ import numpy as np
 
 from system.command_line import option_name
 from system.errors import InputError
-from system.files import check_writable, write_atomically
+from system.files import check_writable, is_part_of, write_atomically
 from system.output.display import show
 from text.dataset.draws.drawing import split_rows
 from text.dataset.labelled_texts import LabelledTexts
@@ -96,7 +96,7 @@ def save_splits(splits: Splits, options: DataOptions) -> None:
         if source is None or not os.path.exists(source):
             continue
         # A file written into the folder of a data set becomes part of it.
-        if any(Path(source).resolve() in (path.resolve(), *path.resolve().parents) for path in paths):
+        if any(is_part_of(path, source) for path in paths):
             raise InputError(
                 f"--save-splits {options.save_splits}: it would change the data of {option_name(name)}; choose another "
                 "folder"

@@ -1,13 +1,13 @@
 """The settings of a fine-tuning, each field an option; a default that a script defines is not repeated here."""
 
 import functools
-import glob
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from system.command_line import option, option_name, positive_float, positive_int, probability
 from system.errors import InputError
+from system.files import is_part_of
 from text.dataset.options import DataOptions
 from training.plans.grid import combinations
 from training.plans.shared import (
@@ -159,12 +159,11 @@ class FineTuningPlan(TrainingOptions, DataOptions):
         """Check that the soft labels are saved to a CSV file that is nothing else, and in no folder that is read."""
         if path.suffix.lower() != ".csv":
             raise InputError(f"--save-soft-labels {path}: the name of the file must end with .csv")
-        places = {path.resolve(), *path.resolve().parents}
         further = {"also": self.further_sources, "soft_labels": self.soft_sources}
         for name in (*DATA_FILES, *TRAINING_FILES):
             values = [each.source for each in further[name]] if name in further else getattr(self, name)
             for value in [values] if isinstance(values, str) else values or ():
-                if any(Path(found).resolve() in places for found in (value, *glob.glob(value, recursive=True))):
+                if is_part_of(path, value):
                     raise InputError(f"--save-soft-labels {path} is also in {option_name(name)}; choose another file")
 
     def _check_balance(self) -> None:
