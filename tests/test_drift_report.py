@@ -1,6 +1,7 @@
 """The report of a comparison of two sets of texts."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -97,3 +98,9 @@ class TestReport:
         assert "predictions" not in content["current"]
         assert content["words"][0] == {"token": "房间", "bits": 0.002, "reference": 0.0, "current": 0.01}
         assert content["is_drift"] and content["p_value"] == 0.002
+
+    def test_the_name_of_a_file_need_not_be_utf8(self, drift):
+        source = os.fsdecode(b"\xff\xe5\xa5\xbd.csv")
+        content = as_json([text_set(source), text_set("b.csv")], drift, WORDS.get)
+        assert json.dumps(content, ensure_ascii=False).encode("utf-8")
+        assert content["reference"]["source"] == "\\udcff好.csv"

@@ -148,7 +148,8 @@ def as_json(sets: list[TextSet], drift: Drift, token_text: Callable[[int], str])
 def _set_json(texts: TextSet) -> dict:
     sums, predictions = texts.sums, texts.predictions
     described = {
-        "source": texts.source,
+        # The name of a file may have bytes that are not UTF-8; these are spelt out.
+        "source": texts.source.encode("utf-8", "backslashreplace").decode("utf-8"),
         "texts": sums.num_texts,
         "different_texts": sums.num_distinct,
         "median_length": sums.length_at(0.5),
