@@ -20,7 +20,7 @@ import numpy as np
 # block, because copies of one text say no more than one of them.
 NUM_BLOCKS = 200
 NUM_PERMUTATIONS = 999
-FEWEST_TEXTS = 50
+FEWEST_TEXTS, FEWEST_BLOCKS = 50, 20  # of a set: different texts, and blocks with a text; 50 texts fill about 44
 SIGNIFICANCE = 0.01  # of the verdict; two tests share it (Bonferroni)
 # Differences below both are no drift, however sure they are. A tenth of the texts from another domain is two to ten
 # times as much in the experiments of docs/EXPERIMENTS.md, a fiftieth is less.

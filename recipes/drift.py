@@ -114,7 +114,7 @@ def read_sets(args: argparse.Namespace, model: Model) -> list[TextSet]:
     """Return both sets of texts. They are read twice, because random samples depend on the number of texts.
 
     Raises:
-        InputError: a source cannot be used, or has too few texts.
+        InputError: a source cannot be used, or has too few different texts.
     """
     from evaluation.drift import FEWEST_TEXTS, Selection
 
@@ -133,7 +133,28 @@ def read_sets(args: argparse.Namespace, model: Model) -> list[TextSet]:
             texts = progress(texts_of(args, name), f"reading {source}", " texts", total)
             predicted = Selection(size, min(size, args.predictions), f"{args.seed}/{name}/predictions")
             sets.append(read_set(source, selection.of(texts), min(sizes) / size, predicted, model))
+            require_different_texts(sets[-1])
     return sets
+
+
+def require_different_texts(texts: TextSet) -> None:
+    """Check that a set has enough different texts for the test, which takes all copies of a text as one.
+
+    Raises:
+        InputError: it has too few, or too few take part because the other set has fewer texts.
+    """
+    from evaluation.drift import FEWEST_BLOCKS, FEWEST_TEXTS
+
+    source, sums = texts.source, texts.sums
+    if sums.num_distinct < FEWEST_TEXTS:
+        raise InputError(
+            f"{source}: too few different texts to compare, only {sums.num_distinct:,}; {FEWEST_TEXTS} are needed"
+        )
+    if (sums.block_texts > 0).sum() < FEWEST_BLOCKS:
+        raise InputError(
+            f"{source}: only {sums.num_distinct:,} of its {sums.num_texts:,} texts are different, and too few of them "
+            "are in a sample as large as the other set; leave out the copies"
+        )
 
 
 def texts_of(args: argparse.Namespace, name: str) -> Iterator[str]:

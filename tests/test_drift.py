@@ -15,6 +15,8 @@ from scripts import ROOT, assert_one_error
 from tiny import sample_tokenizer
 
 from evaluation.drift import (
+    FEWEST_BLOCKS,
+    FEWEST_TEXTS,
     LONGEST,
     NUM_BLOCKS,
     Distance,
@@ -164,6 +166,14 @@ class TestMeasureDrift:
         """Else the halves of any set, each repeated, would differ."""
         first, second = (tuple(100 * each for each in made(150, seed)) for seed in (1, 2))
         assert not drift_of(first, second).is_drift
+
+    def test_the_fewest_blocks_are_enough_to_see_a_difference(self):
+        first, second = (made(FEWEST_BLOCKS, seed, words) for seed, words in ((1, range(15)), (2, range(15, 30))))
+        assert drift_of(first, second).is_drift
+
+    def test_the_fewest_texts_fill_enough_blocks(self):
+        filled = [np.count_nonzero(sums_of(*made(FEWEST_TEXTS, seed)).block_texts) for seed in range(20)]
+        assert min(filled) > 1.5 * FEWEST_BLOCKS
 
     def test_sets_of_different_sizes_are_compared_by_as_many_texts(self):
         drift = drift_of(made(5000, 1), made(200, 2))
@@ -316,6 +326,31 @@ class TestCommand:
         monkeypatch.chdir(sets)
         (sets / "few.csv").write_text("text\n很好\n很差\n", encoding="utf-8")
         status, out, err = self.run(capsys, "old.csv", current, "--model", tiny_model, *options)
+        assert (status, out) == (1, "")
+        assert_one_error(err, problem)
+
+    @pytest.mark.parametrize(
+        ("first", "second", "problem"),
+        [
+            # The permutations of two blocks, or of one, are few.
+            ((2, 500), (2, 500), "old.txt: too few different texts to compare, only 2; 50 are needed"),
+            ((60, 1), (1, 3000), "new.txt: too few different texts to compare, only 1; 50 are needed"),
+            (
+                (100, 100),
+                (60, 1),
+                "old.txt: only 100 of its 10,000 texts are different, and too few of them are in a sample as large as "
+                "the other set; leave out the copies",
+            ),
+        ],
+    )
+    def test_copies_do_not_make_a_set_large_enough(
+        self, first, second, problem, tiny_model, tmp_path, monkeypatch, capsys
+    ):
+        monkeypatch.chdir(tmp_path)
+        for name, (count, copies) in {"old.txt": first, "new.txt": second}.items():
+            lines = [f"{name} 房间 {number}" for number in range(count)] * copies
+            (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+        status, out, err = self.run(capsys, "old.txt", "new.txt", "--model", tiny_model, "--predictions", 0)
         assert (status, out) == (1, "")
         assert_one_error(err, problem)
 
