@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from serving.runtimes.model_names import INCLUDED_MODELS, find_model
 from system.command_line import Parser, count, exits_with_status, positive_int, seed
 from system.errors import InputError
 from system.files import check_writable, is_part_of, refuse_stream, write_atomically
@@ -51,7 +52,10 @@ def build_parser() -> Parser:
     parser.add_argument("reference", metavar="REFERENCE", help=f"earlier texts: {kinds}")
     parser.add_argument("current", metavar="CURRENT", help="the texts to compare with them, in any of these forms")
     parser.add_argument(
-        "--model", default=MODEL, metavar="FILE", help="classifier: an .onnx file, or a .keras file with one beside it"
+        "--model",
+        default=MODEL,
+        metavar="FILE",
+        help="classifier: an .onnx file, a .keras file with one beside it, or the name of an included model",
     )
     parser.add_argument("--text-column", metavar="NAME", help="column of the texts, in each table that has it")
     parser.add_argument(
@@ -229,6 +233,7 @@ def without_warnings() -> Iterator[None]:
 @exits_with_status
 def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
+    args.model = find_model(args.model, INCLUDED_MODELS)
     if args.output:
         check_output(args)
     from evaluation.drift import measure_drift

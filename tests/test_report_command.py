@@ -112,6 +112,13 @@ def test_training_texts_of_one_label(tiny_model, here, capsys):
     assert_one_error(capsys.readouterr().err, "--train", "all texts have the same label")
 
 
+def test_an_included_model_has_a_name(here, capsys):
+    data = write_csv(here / "reviews.csv", rows_of(["正面", "中性", "负面"]))
+    assert "Tested on 15 texts" in page_of(capsys, "--model", "three_classes", "--dataset", data)
+    assert main(["--model", "four_classes", "--dataset", data]) == 1
+    assert_one_error(capsys.readouterr().err, "four_classes: no such file", "three_classes")
+
+
 def test_too_few_training_texts(tiny_emotions, here, capsys):
     data = write_csv(here / "posts.csv", rows_of(EMOTIONS))
     train = write_csv(here / "train.csv", [("好", EMOTIONS[0]), ("坏", EMOTIONS[1])])

@@ -11,6 +11,7 @@ from evaluation.report.page.contents import Contents
 from recipes.report.labelled import read_tested, read_training, tested_baseline
 from recipes.report.page_file import tested_contents, write_page
 from serving.predictor import Predictor
+from serving.runtimes.model_names import INCLUDED_MODELS, find_model
 from system.command_line import Parser, add_options, exits_with_status, or_word, probability
 from system.errors import InputError
 from system.files import check_writable
@@ -38,7 +39,9 @@ def build_parser() -> Parser:
         description="Test a classifier on labelled texts and write a report: one HTML page that needs no other file "
         "and no network.",
     )
-    parser.add_argument("--model", required=True, metavar="FILE", help="model file, .keras or .onnx")
+    parser.add_argument(
+        "--model", required=True, metavar="FILE", help="model file, .keras or .onnx, or the name of an included model"
+    )
     parser.add_argument(
         "--train",
         metavar="SOURCE",
@@ -78,7 +81,7 @@ def contents_of(args: argparse.Namespace, options: DataOptions) -> Contents:
     Raises:
         InputError: the model or the data cannot be used.
     """
-    predictor = Predictor(args.model, args.threshold)
+    predictor = Predictor(find_model(args.model, INCLUDED_MODELS), args.threshold)
     tested = read_tested(options, predictor.labels)
     known = read_training(options, args.train, tested) if args.train else None
     return tested_contents(

@@ -1,9 +1,11 @@
 """Find an included model by its name; loads no library, because `--help` lists the names."""
 
 import os
+from pathlib import Path
 
 from system.errors import InputError
 
+INCLUDED_MODELS = str(Path(__file__).resolve().parents[2] / "models")
 SUFFIXES = (".keras", ".onnx")  # a .keras file comes first, because `open_runtime` checks its .onnx file against it
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from evaluation.analysis.power_law import Curve
+from evaluation.report.learning_curve.wording import NO_GAIN
 from evaluation.report.page.charts import Line, Mark, line_chart
 from evaluation.report.page.drawing import axis_around
 from evaluation.report.page.elements import STYLE, figure, paragraph, table
@@ -71,7 +72,8 @@ def _line(name: str, curve: Curve) -> Line:
     sizes = np.unique(curve.num_texts)
     scores = [1 - curve.errors[curve.num_texts == size] for size in sizes]
     means, lows, highs = ([float(of(each)) for each in scores] for of in (np.mean, np.min, np.max))
-    if forecast := curve.forecast:
+    forecast = curve.forecast
+    if forecast and forecast.gain >= NO_GAIN:
         expected = 1 - forecast.error_at_target
         low, high = (1 - error for error in reversed(forecast.error_interval or [1 - expected] * 2))
         sizes, means = [*sizes, forecast.target], [*means, expected]

@@ -44,9 +44,10 @@ def forecast_sentence(name: str, metric: str, curve: Curve, draws: int, t: Langu
         )
     if forecast.gain < NO_GAIN:
         return t(
-            f"{name}: its {metric} no longer rises with the number of training texts, so twice as many "
-            f"({forecast.target:,}) are not expected to raise it.",
-            f"{name}：{metric} 已不随训练文本增多而上升，训练文本加倍（{forecast.target:,} 条）预计也不会提高。",
+            f"{name}: its {metric} does not rise measurably with the number of training texts. Either twice as many "
+            f"({forecast.target:,}) would not help, or there are too few validation texts to see it.",
+            f"{name}：{metric} 没有随训练文本增多而明显上升。要么训练文本加倍（{forecast.target:,} 条）也没有用，"
+            "要么验证文本太少，看不出来。",
         )
     expected, today = 1 - forecast.error_at_target, 1 - forecast.error_at_largest
     points = f"{100 * forecast.gain:.1f}"

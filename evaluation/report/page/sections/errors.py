@@ -21,9 +21,14 @@ def errors(contents: Contents, t: Language) -> Section:
     if not mistakes:
         return Section("errors", title, paragraph(t("There is no mistake.", "没有错误。")))
     introduction = t(
-        f"The {MOST_SHOWN} mistakes at most of which the model was most sure. Some of them are mistakes of the labels.",
-        f"模型最有把握的错误，至多 {MOST_SHOWN} 条。其中有些其实是标签标错了。",
+        f"Up to {MOST_SHOWN} mistakes, the most confident first. Some of them are mistakes of the labels.",
+        f"至多 {MOST_SHOWN} 条错误，最有把握的在前。其中有些其实是标签标错了。",
     )
+    if contents.compared != MODEL:
+        introduction += t(
+            f" Answers are those at the threshold {contents.threshold:.3g}, so a confidence may be below 50%.",
+            f"判断以阈值 {contents.threshold:.3g} 为准，因此把握可能低于 50%。",
+        )
     if contents.marked is not None:
         introduction += t(
             " Green with a solid underline: words that speak for the label that is named first; red with a dotted "

@@ -42,9 +42,9 @@ def robustness(contents: Contents, t: Language) -> Section | None:
     parts = [
         paragraph(
             t(
-                f"{count} texts are changed in ways that leave their meaning as it is, and classified again"
+                f"{count} texts are changed in ways that should not change their label, and classified again"
                 f"{at_threshold}. If many answers change, the model relies on what does not matter.",
-                f"对 {count} 条文本作不改变意思的改动，再次分类{at_threshold}。如果许多判断改变了，说明模型依赖了"
+                f"对 {count} 条文本作不应改变标签的改动，再次分类{at_threshold}。如果许多判断改变了，说明模型依赖了"
                 "无关紧要的东西。",
             )
         ),
@@ -56,8 +56,9 @@ def robustness(contents: Contents, t: Language) -> Section | None:
     parts.append(
         paragraph(
             t(
-                "Before and after: the probability that the true label is right.",
-                "改动前、改动后：模型认为真实标签正确的概率。",
+                f"Listed: up to {MOST_WORST} right answers that became wrong, the most confident ones first. Before "
+                "and after: the probability that the true label is right.",
+                f"列出至多 {MOST_WORST} 条由对变错的判断，最有把握的在前。改动前、改动后：模型认为真实标签正确的概率。",
             ),
             "note",
         )

@@ -31,8 +31,11 @@ def verdict(contents: Contents, t: Language) -> str:
     items = [_quality(contents, t), _against(contents, MAJORITY, t)]
     if contents.baseline is not None:
         items.append(_against(contents, BASELINE, t))
-    items += [_sureness(contents, t), _honesty(contents, t)]
-    items += [_weakness(contents, t)] if contents.counts.any() else []
+    items.append(_sureness(contents, t))
+    if len(contents.texts) >= FEW_TEXTS:
+        items.append(_honesty(contents, t))
+    if np.count_nonzero(contents.counts) > 1 and contents.scores[MODEL].f1[0].min() < 1:
+        items.append(_weakness(contents, t))
     lines = (
         f'<li class="{kind}"><b aria-hidden="true">{SIGNS[kind]}</b>{escaped(sentence)}</li>'
         for kind, sentence in items
