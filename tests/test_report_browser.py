@@ -9,7 +9,7 @@ from small_reports import ASPECTS, MANY, TOPICS, small_contents
 from evaluation.analysis.power_law import curve_of
 from evaluation.report.learning_curve.page import learning_curve_page
 from evaluation.report.page.document import report_page
-from evaluation.report.page.label_doubts import DoubtedRow, label_audit_page
+from evaluation.report.page.label_audit_page import DoubtedRow, label_audit_page
 from evaluation.report.page.language import Language
 from text.labels import SENTIMENT
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from evaluation.analysis.label_doubt import contradicting_copies, doubts_of, stratified_folds
 from evaluation.baseline import out_of_fold_baseline_logits, texts_of
-from evaluation.report.page.label_doubts import DoubtedRow, label_audit_page, reasons_in
+from evaluation.report.page.label_audit_page import DoubtedRow, label_audit_page, reasons_in
 from evaluation.report.page.language import default_language
 from network.bert import BertClassifier, BertModel
 from system.errors import InputError
@@ -202,7 +202,7 @@ def _write_audit(rows: Sequence[DoubtedRow], audited: int, doubted: int, plan: F
 
     Args:
         rows: the rows to list.
-        audited: see `evaluation.report.page.label_doubts.label_audit_page`.
+        audited: see `evaluation.report.page.label_audit_page.label_audit_page`.
         doubted: as `audited`.
         plan: the settings, with the folder.
         language: "en" or "zh".

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluation.report.page.label_doubts import DoubtedRow, label_audit_page, reasons_in
+from evaluation.report.page.label_audit_page import DoubtedRow, label_audit_page, reasons_in
 
 ROW = DoubtedRow("<b>.csv", 1234, "<script>alert(1)</script> & 房间\n很好", "负面", '"正面"', 0.0123, "<i>")
 
