@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from system.output.display import progress
+from text.dataset.draws.drawing import deal_out
 from text.labels import LabelSet
 
 FOLDS = 5
@@ -219,10 +220,5 @@ def _heads_by_penalty(texts: LabelledFeatures, start: Start) -> Iterator[Head]:
 def _folds(texts: LabelledFeatures, seed: int) -> np.ndarray:
     """Return the fold of each text, (texts,), with about the same number of texts of each label in every fold."""
     count = len(texts.targets)
-    order = np.random.default_rng(seed).permutation(count)
-    labels = texts.labels.of_targets(texts.targets)
-    if not texts.labels.multi_label:
-        order = order[np.argsort(labels[order], kind="stable")]
-    folds = np.empty(count, np.int64)
-    folds[order] = np.arange(count) % min(FOLDS, count)
-    return folds
+    strata = np.zeros(count) if texts.labels.multi_label else texts.labels.of_targets(texts.targets)
+    return deal_out(strata, min(FOLDS, count), seed)

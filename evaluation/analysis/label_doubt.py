@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from text.dataset.draws.drawing import deal_out
 from text.labels import LabelSet
 
 
@@ -32,11 +33,7 @@ def stratified_folds(strata: np.ndarray, ids: np.ndarray, num_folds: int, seed: 
         seed: seed of the draw.
     """
     _, first, position = np.unique(ids, return_index=True, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(first))
-    order = order[np.argsort(strata[first][order], kind="stable")]
-    folds = np.empty(len(first), np.int64)
-    folds[order] = np.arange(len(first)) % num_folds  # dealt out like cards, one stratum after the other
-    return folds[position]
+    return deal_out(strata[first], num_folds, seed)[position]
 
 
 def doubts_of(label_set: LabelSet, labels: np.ndarray, probabilities: np.ndarray) -> Doubts:

@@ -54,11 +54,23 @@ def fold_rows(labelled: LabelledTexts, folds: int, fold: int, seed: int = SPLIT_
         seed: seed of the draw.
     """
     rows = usable_rows(labelled, DATASET)
-    shuffled = np.random.default_rng(seed).permutation(rows)
-    by_stratum = shuffled[np.argsort(strata_of(labelled)[shuffled], kind="stable")]
-    # Dealt out like cards, one stratum after the other.
-    test = np.sort(by_stratum[fold::folds])
-    return np.setdiff1d(rows, test, assume_unique=True), test
+    is_tested = deal_out(strata_of(labelled)[rows], folds, seed) == fold
+    return rows[~is_tested], rows[is_tested]
+
+
+def deal_out(strata: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+    """Return the fold of each row, int64, (rows,), with about the same number of rows of each stratum in every fold.
+
+    Args:
+        strata: such as the label of each row, of any type, (rows,).
+        num_folds: the number of folds.
+        seed: seed of the draw.
+    """
+    order = np.random.default_rng(seed).permutation(len(strata))
+    order = order[np.argsort(strata[order], kind="stable")]
+    folds = np.empty(len(strata), np.int64)
+    folds[order] = np.arange(len(strata)) % num_folds  # like cards, one stratum after the other
+    return folds
 
 
 def part_of_rows(labelled: LabelledTexts, rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
