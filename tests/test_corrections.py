@@ -117,6 +117,15 @@ def test_a_missing_column_is_named(tmp_path, columns):
         assert read_corrections(path, SENTIMENT, text_column="review").by_digest
 
 
+@pytest.mark.parametrize("column", ["source", "row", "label"])
+def test_the_texts_of_an_audit_are_in_its_own_column(tmp_path, column):
+    """The data may have their texts in a column that has the name of another one of the audit."""
+    columns = ["source", "row", "text", "label", "suggested_label", "corrected_label"]
+    path = write_csv(tmp_path / "label_audit.csv", [("a.csv", 3, "文1", "负面", "正面", "正面")], columns)
+    corrections = read_corrections(path, SENTIMENT, text_column=column)
+    assert labels_after(labelled_texts([0] * 8, SENTIMENT), corrections)[:3] == [0, 1, 0]
+
+
 def test_a_damaged_row_is_refused(tmp_path):
     path = tmp_path / "checked.csv"
     path.write_text("text,corrected_label\n文1,1\n文2\n", encoding="utf-8")

@@ -20,7 +20,9 @@ from text.tables.kinds import open_table
 from text.tables.problems import is_blank, row_problem
 from text.tables.rows import Table
 
+# Columns of the table of an audit of labels, whose texts are always in the column text.
 CORRECTED_COLUMN = "corrected_label"
+SUGGESTED_COLUMN = "suggested_label"
 TEXT_COLUMN = "text"
 LEARNT_FROM = ("training", "validation")  # the splits whose labels are corrected
 
@@ -73,7 +75,8 @@ def read_corrections(path: str, label_set: LabelSet, text_column: str | None = N
     Args:
         path: a CSV, TSV, JSONL or Parquet file.
         label_set: the labels of the data set.
-        text_column: the column of the texts, where the file has it; else it is `text`.
+        text_column: the column of the texts, where the file has it; else it is `text`, as in the table of an audit,
+            which may have a column of its own by the name of `text_column`.
 
     Raises:
         InputError: the file or a row of it cannot be read, a label is unknown, a text has two corrected labels, or
@@ -101,7 +104,8 @@ def read_corrections(path: str, label_set: LabelSet, text_column: str | None = N
 
 
 def _text_column(table: Table, wanted: str | None) -> str:
-    column = wanted if wanted in table.columns else TEXT_COLUMN
+    is_of_audit = {SUGGESTED_COLUMN, TEXT_COLUMN} <= set(table.columns)
+    column = wanted if wanted in table.columns and not is_of_audit else TEXT_COLUMN
     for name in (column, CORRECTED_COLUMN):
         if name not in table.columns or f"{name} (2)" in table.columns:
             number = "no" if name not in table.columns else "more than one"
