@@ -1,5 +1,7 @@
 """The page of a label audit: escaped texts, no script, English or Chinese."""
 
+import html
+
 import pytest
 
 from evaluation.report.page.label_audit_page import DoubtedRow, label_audit_page, reasons_in
@@ -22,6 +24,14 @@ def test_texts_are_escaped_and_there_is_no_script(language):
     ):
         assert shown in page
     assert "$" not in page
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_command_has_the_path_of_the_table(language):
+    page = label_audit_page([ROW], 5000, 321, "reports/label_audit.csv", language)
+    assert "--label-corrections reports/label_audit.csv" in page
+    page = label_audit_page([ROW], 5000, 321, "my reports/label_audit.csv", language)
+    assert "--label-corrections 'my reports/label_audit.csv'" in html.unescape(page)
 
 
 def test_reasons():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.analysis.label_doubt import contradicting_copies, doubts_of, stratified_folds
+from evaluation.analysis.label_doubt import contradicting_copies, doubts_of, most_doubtful, stratified_folds
 from text.labels import SENTIMENT, LabelSet
 
 TOPICS = LabelSet(("经济", "体育", "科技"))
@@ -72,6 +72,15 @@ class TestDoubts:
         differs = (doubts.suggested != labels).any(axis=1)
         assert np.isfinite(doubts.scores).all()
         np.testing.assert_array_equal(doubts.probabilities < 0.5, differs)
+
+
+class TestMostDoubtful:
+    def test_texts_of_all_kinds_are_in_one_order(self):
+        scores = np.array([0.1, 0.7, 0.3, 0.9, 0.5])
+        first, second = np.array([0, 0, 1, 0, 1], bool), np.array([1, 1, 1, 0, 0], bool)
+        assert most_doubtful(scores, [first, second], 1) == [1, 4]
+        assert most_doubtful(scores, [first, second], 2) == [1, 4, 2]
+        assert most_doubtful(scores, [first, second], 9) == [1, 4, 2, 0]
 
 
 class TestContradictingCopies:

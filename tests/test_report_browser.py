@@ -38,7 +38,7 @@ def test_no_page_is_wider_than_the_screen(pages, tmp_path):
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_other_pages_are_no_wider_than_the_screen(tmp_path, language):
     rows = [DoubtedRow("long-name" * 9 + ".csv", 123456, text, "负面", "正面", 0.01, "x" * 90) for text in LONG]
-    audit = label_audit_page(rows, 10_000, 321, "label_audit.csv", language)
+    audit = label_audit_page(rows, 10_000, 321, "long-name" * 9 + "/label_audit.csv", language)
     sizes = np.repeat([100_000, 200_000, 400_000, 800_000], 2)
     curves = {name: curve_of(sizes, 1 / sizes**exponent) for name, exponent in (("Mini-BERT", 0.2), ("TF-IDF", 0.1))}
     table = [["part", "texts", *["accuracy", "baseline"] * 3], ["1/16", "100,000", *["0.879 ± 0.007"] * 6]]

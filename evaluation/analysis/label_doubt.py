@@ -1,5 +1,6 @@
 """Whose label is probably wrong: folds, and how much out-of-fold probabilities speak against the given labels."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -78,6 +79,21 @@ def _doubts_of_several(labels: np.ndarray, probabilities: np.ndarray, suggested:
 def _mean(probabilities: np.ndarray) -> float:
     """Return the mean of probabilities; 1 for none."""
     return float(probabilities.mean()) if len(probabilities) else 1.0
+
+
+def most_doubtful(scores: np.ndarray, kinds: Sequence[np.ndarray], most: int) -> list[int]:
+    """Return the texts with the `most` highest scores of each kind, as indices, the highest of all first.
+
+    Args:
+        scores: see `Doubts`, (texts,).
+        kinds: for each kind, which texts are of it, bool, (texts,).
+        most: how many texts of a kind to return at most.
+    """
+    order = np.argsort(-scores, kind="stable")
+    is_listed = np.zeros(len(scores), bool)
+    for is_of_kind in kinds:
+        is_listed[order[is_of_kind[order]][:most]] = True
+    return order[is_listed[order]].tolist()
 
 
 def contradicting_copies(ids: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evaluation.analysis.label_doubt import contradicting_copies, doubts_of, stratified_folds
+from evaluation.analysis.label_doubt import contradicting_copies, doubts_of, most_doubtful, stratified_folds
 from evaluation.baseline import out_of_fold_baseline_logits, texts_of
 from evaluation.report.page.label_audit_page import DoubtedRow, label_audit_page, reasons_in
 from evaluation.report.page.language import default_language
@@ -97,9 +97,7 @@ def audit_labels(plan: FineTuningPlan, splits: Splits, classifier: BertClassifie
     doubts = doubts_of(label_set, labels, _out_of_fold_probabilities(splits, classifier, folds))
     copies = contradicting_copies(ids, labels)
     is_doubted = (doubts.suggested != labels).reshape(len(texts), -1).any(axis=1)
-    chosen = _chosen(doubts.scores, is_doubted, plan.audit_labels)
-    contradicting = _chosen(doubts.scores, copies >= 0, plan.audit_labels)
-    chosen = [*dict.fromkeys([*chosen, *contradicting])]
+    chosen = most_doubtful(doubts.scores, [is_doubted, copies >= 0], plan.audit_labels)
     language = plan.language or default_language(os.environ)
 
     def doubted_row(index: int) -> DoubtedRow:
@@ -186,12 +184,6 @@ def _whitened_features(splits: Splits, classifier: BertClassifier) -> LabelledFe
     return LabelledFeatures((features - mean) @ matrix, targets, splits.label_set, joined_text_weights(both))
 
 
-def _chosen(scores: np.ndarray, mask: np.ndarray, most: int) -> list[int]:
-    """Return the indices of the `most` highest scores where a mask is true, the highest first."""
-    order = np.argsort(-scores, kind="stable")
-    return order[mask[order]][:most].tolist()
-
-
 def _name(label_set: LabelSet, label: np.ndarray) -> str:
     """Return the name of a label; "|" for none of several, because an empty cell would mean no correction."""
     return label_set.name(label) or SEPARATOR
@@ -209,7 +201,7 @@ def _write_audit(rows: Sequence[DoubtedRow], audited: int, doubted: int, plan: F
     """
     folder = Path(plan.report_folder)
     with write_atomically(folder / PAGE_NAME, "wb") as file:
-        file.write(utf8(label_audit_page(rows, audited, doubted, TABLE_NAME, language)))
+        file.write(utf8(label_audit_page(rows, audited, doubted, str(folder / TABLE_NAME), language)))
     cells = [
         (row.source, row.number, row.text, row.label, row.suggested, f"{row.probability:.4f}", row.reasons, "")
         for row in rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -58,10 +59,11 @@ def label_audit_page(rows: Sequence[DoubtedRow], audited: int, doubted: int, tab
         rows: the rows to show, in their order.
         audited: the number of rows that were audited.
         doubted: the number of rows for which another label is more probable.
-        table: the name of the file with the same rows and a column to fill in.
+        table: the path of the file with the same rows and a column to fill in, for the next command.
         language: "en" or "zh".
     """
     t = Language(language)
+    argument = shlex.quote(table)
     title = t("Labels in doubt", "可疑的标签")
     notes = (
         t(
@@ -77,9 +79,9 @@ def label_audit_page(rows: Sequence[DoubtedRow], audited: int, doubted: int, tab
         ),
         t(
             f"To correct labels, fill in the column corrected_label of {table} and train with --label-corrections "
-            f"{table}. An empty cell changes nothing; test rows are never changed.",
+            f"{argument}. An empty cell changes nothing; test rows are never changed.",
             f"要更正标签，请在 {table} 的 corrected_label 列填写正确的标签，并在训练时加上 "
-            f"--label-corrections {table}。留空则不改；测试集的行从不更改。",
+            f"--label-corrections {argument}。留空则不改；测试集的行从不更改。",
         ),
     )
     body = [f"<h1>{escaped(title)}</h1>", *map(paragraph, notes), *(_article(row, t) for row in rows)]
