@@ -11,12 +11,15 @@ from interrupted_runs import InterruptAfter
 from scripts import assert_one_error, call
 
 import fine_tuning
+import recipes.runs.label_audit
 import training.engine.loop
 from network.bert import BertClassifier
 from network.model_file import load_model, save_model
-from recipes.runs.label_audit import PAGE_NAME, TABLE_NAME
+from recipes.runs.label_audit import COLUMNS, PAGE_NAME, TABLE_NAME, check_audit
 from recipes.runs.resumption import further_fingerprints
+from system.errors import InputError
 from system.files import sha256_of_file
+from system.locks import owned
 from text.dataset.draws.rows_of_splits import rows_of_splits
 from text.dataset.options import DataOptions
 from text.dataset.splits import read_rows
@@ -56,6 +59,11 @@ def write_reviews(path, flipped=8):
     rows = [(text, 1 - label if row < flipped else label) for row, (text, label) in enumerate(rows)]
     write_table(path, rows)
     return {text for text, _ in rows[:flipped]}
+
+
+def write_few_reviews(path):
+    """Write 40 reviews, for a test of the files of an audit alone."""
+    write_table(path, [(text, row % 2) for row, text in enumerate(sentences(GOOD, 40, 0))])
 
 
 def audit(folder, pretrained, *options):
@@ -128,9 +136,12 @@ def test_corrected_labels_are_learnt_and_recorded(audited, tmp_path, tiny_pretra
 
 def test_the_language_is_that_of_the_option(tmp_path, tiny_pretrained):
     write_reviews(tmp_path / "reviews.csv")
-    assert audit(tmp_path, tiny_pretrained, "--dry-run", "--language", "zh").returncode == 0
-    assert '<html lang="zh">' in (tmp_path / PAGE_NAME).read_text(encoding="utf-8")
-    assert {row["reason"] for row in read_table(tmp_path / TABLE_NAME)} == {"其他行支持另一个标签"}
+    folder = ["--report-folder", "reports"]
+    assert audit(tmp_path, tiny_pretrained, "--dry-run", "--language", "zh", *folder).returncode == 0
+    page = (tmp_path / "reports" / PAGE_NAME).read_text(encoding="utf-8")
+    assert '<html lang="zh">' in page
+    assert f"--label-corrections {Path('reports', TABLE_NAME)}" in page
+    assert {row["reason"] for row in read_table(tmp_path / "reports" / TABLE_NAME)} == {"其他行支持另一个标签"}
 
 
 def test_what_a_reader_has_filled_in_is_not_overwritten(audited, tmp_path, tiny_pretrained):
@@ -143,6 +154,69 @@ def test_what_a_reader_has_filled_in_is_not_overwritten(audited, tmp_path, tiny_
     assert process.returncode == 1
     assert_one_error(process.stderr, "has 1 corrected labels", "rename it")
     assert (tmp_path / TABLE_NAME).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "text;corrected_label\r\n好;正面\r\n".encode(),
+        "text\tcorrected_label\r\n好\t正面\r\n".encode("utf-16"),
+        "text,corrected_label \n好,正面\n".encode(),
+        "text,corrected_label\n好\n".encode(),
+        b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00!\x00",
+    ],
+    ids=["semicolons", "tabs in UTF-16", "a blank in the header", "a damaged row", "a workbook"],
+)
+def test_what_may_have_corrections_is_not_overwritten(tmp_path, content):
+    (tmp_path / TABLE_NAME).write_bytes(content)
+    with pytest.raises(InputError, match=r"may have corrected labels .* rename it .* another --report-folder"):
+        check_audit(dataclasses.replace(fine_tuning.PLAN, report_folder=str(tmp_path)))
+
+
+def test_a_table_that_nobody_has_filled_in_is_overwritten(tmp_path):
+    write_table(tmp_path / TABLE_NAME, [("a.csv", 2, "好", "负面", "正面", 0.1, "", " ")], COLUMNS)
+    check_audit(dataclasses.replace(fine_tuning.PLAN, report_folder=str(tmp_path)))
+
+
+@pytest.mark.parametrize("option", ["dataset", "validation_dataset", "test_dataset", "also", "exclude"])
+@pytest.mark.parametrize("source", [".", TABLE_NAME])
+def test_the_table_is_not_written_into_the_data(tmp_path, monkeypatch, option, source):
+    monkeypatch.chdir(tmp_path)
+    write_table(TABLE_NAME, [("好", "正面", "")], ("text", "label", "corrected_label"))
+    sources = {option: [source] if option in ("also", "exclude") else source}
+    for folder in (".", "reports"):
+        plan = dataclasses.replace(fine_tuning.PLAN, **sources, report_folder=folder)
+        if folder == "." or source == ".":
+            words = f"--report-folder {folder}: it would change the data of --{option.replace('_', '-')}"
+            with pytest.raises(InputError, match=words):
+                check_audit(plan)
+        else:
+            check_audit(plan)
+
+
+def test_what_is_filled_in_during_an_audit_is_kept(tmp_path, tiny_pretrained, monkeypatch):
+    write_few_reviews(tmp_path / "reviews.csv")
+    page_of = recipes.runs.label_audit.label_audit_page
+
+    def page_while_a_reader_corrects(*arguments):
+        write_table(tmp_path / TABLE_NAME, [("好", "正面")], ("text", "corrected_label"))
+        return page_of(*arguments)
+
+    monkeypatch.setattr(recipes.runs.label_audit, "label_audit_page", page_while_a_reader_corrects)
+    process = audit(tmp_path, tiny_pretrained, "--dry-run")
+    assert process.returncode == 1
+    assert_one_error(process.stderr, "has 1 corrected labels", "rename it")
+    assert read_table(tmp_path / TABLE_NAME) == [{"text": "好", "corrected_label": "正面"}]
+    assert not (tmp_path / PAGE_NAME).exists()
+
+
+def test_two_audits_do_not_write_at_once(tmp_path, tiny_pretrained):
+    write_few_reviews(tmp_path / "reviews.csv")
+    with owned(tmp_path / TABLE_NAME):
+        process = audit(tmp_path, tiny_pretrained, "--dry-run")
+    assert process.returncode == 1
+    assert_one_error(process.stderr, TABLE_NAME, "is being written by another run", "--report-folder")
+    assert not (tmp_path / PAGE_NAME).exists()
 
 
 def test_copies_with_another_label_are_listed(tmp_path, tiny_pretrained):

@@ -15,11 +15,13 @@ from evaluation.report.page.language import default_language
 from network.bert import BertClassifier, BertModel
 from system.errors import InputError
 from system.files import check_writable, write_atomically
+from system.locks import owned
 from system.output.display import say, show
 from text.dataset.draws.drawing import strata_of
 from text.dataset.duplicates import text_ids
 from text.dataset.labelled_texts import LabelledTexts
-from text.dataset.labels.corrections import CORRECTED_COLUMN, LEARNT_FROM
+from text.dataset.labels.corrections import CORRECTED_COLUMN, LEARNT_FROM, SUGGESTED_COLUMN, TEXT_COLUMN
+from text.dataset.saving import refuse_changed_sources
 from text.dataset.splits import Splits, joined_text_weights, short_names
 from text.labels import SEPARATOR, LabelSet
 from text.tables.kinds import open_format, open_table
@@ -30,7 +32,7 @@ from training.logistic_regression import LabelledFeatures, out_of_fold_logits
 from training.plans.fine_tuning import FineTuningPlan
 
 PAGE_NAME, TABLE_NAME = "label_audit.html", "label_audit.csv"
-COLUMNS = ("source", "row", "text", "label", "suggested_label", "probability", "reason", CORRECTED_COLUMN)
+COLUMNS = ("source", "row", TEXT_COLUMN, "label", SUGGESTED_COLUMN, "probability", "reason", CORRECTED_COLUMN)
 FOLDS = 5
 FEWEST_TEXTS = 10
 
@@ -44,30 +46,44 @@ class _AuditedRow(NamedTuple):
 
 
 def check_audit(plan: FineTuningPlan) -> None:
-    """Check that the files of the audit can be written, and that no label that a reader has corrected is lost.
+    """Check that the files of the audit can be written, and that neither data nor corrected labels are lost.
 
     Raises:
-        InputError: the table of an earlier audit has corrected labels.
+        InputError: the table would become a part of the data, or the earlier one has corrected labels, or may have.
         OutputError: a file cannot be written.
     """
     table = Path(plan.report_folder, TABLE_NAME)
-    if count := _num_corrected(table):
-        raise InputError(
-            f"{table} has {count:,} corrected labels, which --audit-labels would overwrite: rename it (and name it in "
-            "--label-corrections), or choose another --report-folder"
-        )
+    refuse_changed_sources([table], plan, f"--audit-labels with --report-folder {plan.report_folder}")
+    _refuse_lost_corrections(table)
     for name in (PAGE_NAME, TABLE_NAME):
         check_writable(Path(plan.report_folder, name))
 
 
-def _num_corrected(path: Path) -> int:
-    """Return how many rows of a file have a corrected label; 0 if it is not the table of an audit."""
+def _refuse_lost_corrections(path: Path) -> None:
+    """Raise an InputError if a file may be replaced only by losing what a reader has filled in."""
+    if found := _corrections_in(path):
+        raise InputError(
+            f"{path} {found}, which --audit-labels would overwrite: rename it (and name it in --label-corrections), or "
+            "choose another --report-folder"
+        )
+
+
+def _corrections_in(path: Path) -> str:
+    """Return which corrected labels a file has, in words; "" if it is missing, or a table whose column is empty."""
     if not path.is_file():
-        return 0
+        return ""
+    # A spreadsheet may have saved it in another format, with the corrections that it read before.
+    unknown = f"may have corrected labels (it cannot be read as a table with the column {CORRECTED_COLUMN})"
     try:
-        return sum(not is_blank(row.values.get(CORRECTED_COLUMN)) for row in open_table(path).rows)
+        table = open_table(path)
+        rows = list(table.rows)
     except InputError:
-        return 0
+        return unknown
+    if CORRECTED_COLUMN not in table.columns:
+        return unknown
+    if count := sum(not is_blank(row.values.get(CORRECTED_COLUMN)) for row in rows):
+        return f"has {count:,} corrected labels"
+    return unknown if any(row.problem for row in rows) else ""
 
 
 def audit_labels(plan: FineTuningPlan, splits: Splits, classifier: BertClassifier, pretrained: BertModel) -> None:
@@ -84,7 +100,8 @@ def audit_labels(plan: FineTuningPlan, splits: Splits, classifier: BertClassifie
         pretrained: the model of `--pretrained`.
 
     Raises:
-        InputError: there are too few texts.
+        InputError: there are too few texts, another audit is writing the files, or a reader has corrected labels in
+            the earlier table meanwhile.
         OutputError: a file cannot be written.
     """
     if known := _seen_labels(plan, splits, pretrained):
@@ -199,13 +216,16 @@ def _write_audit(rows: Sequence[DoubtedRow], audited: int, doubted: int, plan: F
         plan: the settings, with the folder.
         language: "en" or "zh".
     """
-    folder = Path(plan.report_folder)
-    with write_atomically(folder / PAGE_NAME, "wb") as file:
-        file.write(utf8(label_audit_page(rows, audited, doubted, str(folder / TABLE_NAME), language)))
+    page_path, table_path = Path(plan.report_folder, PAGE_NAME), Path(plan.report_folder, TABLE_NAME)
+    page = label_audit_page(rows, audited, doubted, str(table_path), language)
     cells = [
         (row.source, row.number, row.text, row.label, row.suggested, f"{row.probability:.4f}", row.reasons, "")
         for row in rows
     ]
     table = open_format("csv", COLUMNS, {}, "text", byte_order_mark=True, csv_safe=True)
-    with write_atomically(folder / TABLE_NAME, "wb") as file:
-        file.write(table.encode([dict(zip(COLUMNS, each, strict=True)) for each in cells], is_first=True))
+    encoded = table.encode([dict(zip(COLUMNS, each, strict=True)) for each in cells], is_first=True)
+    with owned(table_path, "wait until it has ended, or choose another --report-folder"):
+        _refuse_lost_corrections(table_path)  # the audit took a while, in which a reader may have filled in the table
+        for path, content in ((page_path, utf8(page)), (table_path, encoded)):
+            with write_atomically(path, "wb") as file:
+                file.write(content)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,22 +92,35 @@ def save_splits(splits: Splits, options: DataOptions) -> None:
         tables["train.csv"] = drawn[np.isin(drawn, np.concatenate([train, splits.validation.rows]))]
     tables["test.csv"] = splits.test.rows
     paths = [Path(options.save_splits, name) for name in tables]
-    for name in ("dataset", "validation_dataset", "test_dataset"):
-        source = getattr(options, name)
-        if source is None or not os.path.exists(source):
-            continue
-        # A file written into the folder of a data set becomes part of it.
-        if any(is_part_of(path, source) for path in paths):
-            raise InputError(
-                f"--save-splits {options.save_splits}: it would change the data of {option_name(name)}; choose another "
-                "folder"
-            )
+    refuse_changed_sources(paths, options, f"--save-splits {options.save_splits}")
     for path in paths:
         check_writable(path)
     labelled = replace(labelled, labels=splits.rows[0].labels)
     for rows, path in zip(tables.values(), paths, strict=True):
         write_rows(labelled, rows, path)
         print(f"{len(rows):,} rows saved to {path}")
+
+
+def refuse_changed_sources(paths: Sequence[Path], options: DataOptions, writer: str) -> None:
+    """Check that files to write neither replace a source of the data nor lie in one.
+
+    Args:
+        paths: the files to write.
+        options: the options with the sources.
+        writer: the option that asks for the files, with its value, for the error message.
+
+    Raises:
+        InputError: a file would change a source.
+    """
+    sources = [(name, getattr(options, name)) for name in ("dataset", "validation_dataset", "test_dataset")]
+    sources += [("also", each.source) for each in options.further_sources]
+    sources += [("exclude", source) for source in options.exclude]
+    for name, source in sources:
+        if source is None or not os.path.exists(source):
+            continue
+        # A file written into the folder of a data set becomes part of it.
+        if any(is_part_of(path, source) for path in paths):
+            raise InputError(f"{writer}: it would change the data of {option_name(name)}; choose another folder")
 
 
 def write_rows(labelled: LabelledTexts, rows: np.ndarray, path: str | os.PathLike) -> None:
