@@ -7,6 +7,7 @@ from recipes.runs.pruning import prune_vocabulary
 from system.errors import InputError
 from text.dataset.saving import print_splits
 from text.dataset.splits import Splits, load_splits
+from text.labels import SEPARATOR
 from text.packing.packed_rows import PackedCorpus
 from text.packing.packing import pack_corpus
 from text.tokens.cleaning import cleanings_of
@@ -35,6 +36,9 @@ def load_data(plan: FineTuningPlan, pretrained: BertModel) -> tuple[BertModel, S
     print_splits(splits)
     if cleanings := cleanings_of(tokenizer):
         print(f"removed from every text: {', '.join(cleanings)}")
+    joined = [name for name in splits.label_set.names if SEPARATOR in name.strip(SEPARATOR)]
+    if joined and not splits.label_set.multi_label:
+        print(f"note: is {joined[0]} several labels of one text? Then add --multi-label")
     if len(splits.train.texts) < FEW_TO_TRAIN:
         print(
             f"note: {len(splits.train.texts)} training texts are few. Expect little more than from the model that the "
