@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ from system.libraries import disable_telemetry
 
 # Before any test loads what would report home.
 disable_telemetry()
+
+# Signals that the shell lets its background jobs ignore, or nohup: the tests send them to their processes.
+for name, handler in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}.items():
+    if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
+        signal.signal(getattr(signal, name), handler)
 
 # Small networks take longer to compile than to train, in the processes of the tests too: one thread, and code that is
 # not optimized.
