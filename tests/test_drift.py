@@ -240,7 +240,7 @@ class TestCommand:
         status, out, err = self.run(capsys, *arguments, "--predictions", "70")
         assert (status, err) == (0, "")
         assert out.splitlines()[-1] == (
-            "Drift: the texts differ more than random samples of one source would (p = 0.002)."
+            "Drift: the texts differ more than random samples of one source would (p = 0.002 for both tests together)."
         )
         content = json.loads(output.read_text(encoding="utf-8"))
         assert content["is_drift"] and content["verdict"] == out.splitlines()[-1]

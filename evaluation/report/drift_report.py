@@ -68,7 +68,7 @@ def summarize(label_set: LabelSet, probabilities: np.ndarray, threshold: Thresho
 
 def verdict(drift: Drift) -> str:
     """Return in one sentence whether the texts have changed."""
-    p_value = f"p = {drift.p_value:.3f}"
+    p_value = f"p = {drift.p_value:.3f} for both tests together"
     if drift.is_drift:
         return f"Drift: the texts differ more than random samples of one source would ({p_value})."
     if drift.is_significant:
