@@ -94,14 +94,10 @@ def load(path: str, *, with_predictor: bool) -> Model:
     """
     from evaluation.drift import principal_directions
     from serving.predictor import Predictor
-    from serving.runtimes.selection import open_runtime
-    from text.tokens.tokenizer import tokenizer_from_json
 
-    runtime = open_runtime(path, "onnx")
-    tokenizer = tokenizer_from_json(runtime.tokenizer_file, path, runtime.vocab_size)
-    del runtime  # before the predictor loads the model again
+    predictor = Predictor(path, runtime="onnx")
     vectors = principal_directions(token_vectors(Path(path).with_suffix(".onnx")))
-    return Model(tokenizer, vectors, Predictor(path, runtime="onnx") if with_predictor else None)
+    return Model(predictor.tokenizer, vectors, predictor if with_predictor else None)
 
 
 def token_vectors(path: Path) -> np.ndarray:

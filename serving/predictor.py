@@ -63,6 +63,7 @@ class Predictor:
 
     Attributes:
         model_path: the model file.
+        tokenizer: the tokenizer of the model.
         labels: the labels, in the order of the columns of `predict_proba`.
         window_settings: how texts are split into windows; assign to `windows` to change it.
         temperature: the divisor of the logits of a text.
@@ -85,8 +86,8 @@ class Predictor:
             raise InputError(f"the batch size must be a whole number above 0, not {batch_size!r}")
         self.model_path = model_path
         self._runtime = open_runtime(model_path, runtime)
-        self._tokenizer = tokenizer_from_json(self._runtime.tokenizer_file, str(model_path), self._runtime.vocab_size)
-        self._special_ids = special_ids(self._tokenizer)
+        self.tokenizer = tokenizer_from_json(self._runtime.tokenizer_file, str(model_path), self._runtime.vocab_size)
+        self._special_ids = special_ids(self.tokenizer)
         self._metadata = self._runtime.metadata
         self.labels = self._metadata.labels
         self.temperature = self._metadata.temperature
@@ -202,9 +203,9 @@ class Predictor:
     def read(self, text: str) -> Reading:
         """Return a text as the model reads it, with the position of each token."""
         with panics_as_input_error(UNREADABLE):
-            encoding = self._tokenizer.encode(_readable(text), add_special_tokens=False)
+            encoding = self.tokenizer.encode(_readable(text), add_special_tokens=False)
         max_seq_len, settings = self._runtime.max_seq_len, self.window_settings
-        windows = windows_of([encoding.ids], self._tokenizer, max_seq_len, settings)
+        windows = windows_of([encoding.ids], self.tokenizer, max_seq_len, settings)
         spans = settings.spans(len(encoding.ids), settings.capacity(max_seq_len))
         problem = None if self._is_known_text(windows)[0] else text_problem(text) or NOTHING_KNOWN
         return Reading(windows, encoding.offsets, spans, problem)
@@ -218,7 +219,7 @@ class Predictor:
         if isinstance(texts, str):  # a sequence too, of its characters
             raise InputError("the texts must be a list of strings, not one string")
         readable = map(_readable, texts)
-        return encode_windows(self._tokenizer, readable, self._runtime.max_seq_len, self.window_settings)
+        return encode_windows(self.tokenizer, readable, self._runtime.max_seq_len, self.window_settings)
 
     def window_logits(self, input_ids: np.ndarray) -> np.ndarray:
         """Return the logits, float32, (windows, outputs), of windows of ids, int32, (windows, max_seq_len).
