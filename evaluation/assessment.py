@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluation.baseline import TestedBaseline, baseline_logits, baseline_test_logits
+from evaluation.baseline import TestedBaseline, baseline_logits, baseline_test_logits, texts_of
 from evaluation.calibration import Calibration, calibrate
 from evaluation.metrics import classification_metrics, log_loss, majority_log_loss, validation_metrics
 from evaluation.report.multi_label import format_multi_label_report
@@ -142,9 +142,10 @@ def assess_validation_baseline(splits: Splits) -> dict:
     class weights and several labels a text no thresholds of their own, for which it would need the validation split.
     """
     train, validation = splits.train, splits.validation
-    texts, unknown = (each.texts if each.cleaned is None else each.cleaned for each in (train, validation))
-    logits = baseline_logits(splits.label_set, texts, train.labels, unknown, text_weights=train.text_weights)
-    return {"train_texts": len(texts), "baseline": assess_validation(validation, logits)}
+    logits = baseline_logits(
+        splits.label_set, texts_of(train), train.labels, texts_of(validation), text_weights=train.text_weights
+    )
+    return {"train_texts": len(train.texts), "baseline": assess_validation(validation, logits)}
 
 
 def print_assessment(assessment: dict, data_name: str) -> None:

@@ -35,8 +35,8 @@ class Metadata:
         windows: how to split a text into windows.
         data: the data set of the training: name, number of rows, SHA-256, and the names of the official files of the
             validation and the test split, if there are any; "also" is a list of the same for further sets, each with
-            the weight of its texts in the loss; "corrections" is a file of corrected labels: its
-            name, its SHA-256, and the number of rows that it has changed.
+            the weight of its texts in the loss; "corrections" is a file of corrected labels: its name, its SHA-256, and
+            the number of rows that it has changed.
         test: the metrics on the test split.
         version: version of this format; the earliest files have none.
     """

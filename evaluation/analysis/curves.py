@@ -11,7 +11,7 @@ THRESHOLDS = np.arange(101) / 100
 
 
 class ThresholdCurve(NamedTuple):
-    """The metrics of one label at each of `THRESHOLDS`, (thresholds,); NaN where precision has no text."""
+    """The metrics of one label at some thresholds, (thresholds,); NaN where precision has no text."""
 
     precision: np.ndarray
     recall: np.ndarray
@@ -40,14 +40,17 @@ class Coverage(NamedTuple):
     lowest: np.ndarray
 
 
-def threshold_curve(has_label: np.ndarray, probabilities: np.ndarray) -> ThresholdCurve:
-    """Return the metrics of a label at each of `THRESHOLDS`.
+def threshold_curve(
+    has_label: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray = THRESHOLDS
+) -> ThresholdCurve:
+    """Return the metrics of a label at each of some thresholds.
 
     Args:
         has_label: whether a text has the label, bool, (texts,).
         probabilities: of the label, (texts,). A text gets it from the threshold on.
+        thresholds: (thresholds,).
     """
-    predicted, correct = _at_least(probabilities, THRESHOLDS), _at_least(probabilities[has_label], THRESHOLDS)
+    predicted, correct = _at_least(probabilities, thresholds), _at_least(probabilities[has_label], thresholds)
     with np.errstate(invalid="ignore"):
         precision = correct / predicted
     recall = correct / max(has_label.sum(), 1)

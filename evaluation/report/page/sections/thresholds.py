@@ -84,26 +84,21 @@ def _table(contents: Contents, curve: ThresholdCurve, t: Language) -> str:
     second, is_second = contents.probabilities[:, 1], contents.labels == 1
     name = contents.names(t.code)[1]
     best = float(THRESHOLDS[int(np.argmax(curve.f1))])
-    remarks = {best: t("best F1 on these texts", "这些文本上最佳 F1")}
-    application = t("application", "应用程序")
-    remarks[contents.threshold] = t.join([application, *([remarks[best]] if contents.threshold == best else [])])
+    remarks = {contents.threshold: [t("application", "应用程序")]}
+    remarks.setdefault(best, []).append(t("best F1 on these texts", "这些文本上最佳 F1"))
+    shown = np.array(sorted({*SHOWN, *remarks}))
+    at_shown = threshold_curve(is_second, second, shown)
     rows = []
-    for threshold in sorted({*SHOWN, *remarks}):
+    for threshold, precision, recall, f1 in zip(shown.tolist(), *map(np.ndarray.tolist, at_shown), strict=True):
         predicted = second >= threshold
-        correct = (predicted & is_second).sum()
-        precision = correct / predicted.sum() if predicted.any() else np.nan
-        recall = correct / is_second.sum()
-        f1 = 2 * correct / (predicted.sum() + is_second.sum())
-        accuracy = float((predicted == is_second).mean())
+        cells = map(percent, (float((predicted == is_second).mean()), precision, recall))
         rows.append(
             [
                 f"{threshold:.4g}",
-                percent(accuracy),
-                percent(float(precision)),
-                percent(float(recall)),
+                *cells,
                 f"{f1:.3f}",
                 percent(float(predicted.mean())),
-                remarks.get(threshold, ""),
+                t.join(remarks.get(threshold, [])),
             ]
         )
     header = [t("Threshold", "阈值"), t("accuracy", "准确率"), t("precision", "精确率"), t("recall", "召回率"), "F1"]
